@@ -1,0 +1,26 @@
+//! The log: partitioned, transactional topics with consumer groups.
+//!
+//! One contract, several implementations that pass one conformance suite: [`kafka`] for fleets, [`embedded`] (the
+//! default) for one machine with nothing installed. What they all promise:
+//!
+//! - A partition is ordered; an offset, once read, always names the same record. Offsets may have gaps.
+//! - Readers see committed records only. A transaction makes its records and its input positions visible together or not at all.
+//! - A member that no longer owns its partitions can commit nothing.
+//! - Positions survive restarts.
+//!
+//! All topics of a group have the same number of partitions and a member owns a partition *number* over all of them.
+//! The traits are synchronous: the hot path is a thread that polls, not a future that is woken.
+
+pub mod embedded;
+pub mod kafka;
+
+mod config;
+mod contract;
+mod error;
+
+pub use config::{Config, Kind, open};
+pub use contract::{
+    Bus, Committed, GroupSpec, Isolation, Member, NewTopic, Offsets, Outgoing, Polled, Position, Producer, Reader,
+    ReaderSpec, Receipt, Receive, Record, Retention, Start, TopicDescription,
+};
+pub use error::{BusError, CommitError, SendError};
