@@ -17,6 +17,7 @@ pub mod kafka;
 mod config;
 mod contract;
 mod error;
+mod publish;
 
 pub use config::{Config, Kind, open};
 pub use contract::{
@@ -24,3 +25,4 @@ pub use contract::{
     ReaderSpec, Receipt, Receive, Record, Retention, Start, TopicDescription,
 };
 pub use error::{BusError, CommitError, SendError};
+pub use publish::{Framings, Publisher, announce_all, topic_name};

@@ -1,1 +1,30 @@
-fn main() {}
+//! The binary: reads the command line and runs one subcommand of [`commands`].
+
+mod cli;
+mod clock;
+mod commands;
+mod demo;
+mod failure;
+mod health;
+mod listen;
+mod logging;
+mod metrics;
+mod output;
+mod slot;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+fn main() -> ExitCode {
+    match commands::run(cli::Cli::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            let message = failure.to_string();
+            if !message.is_empty() {
+                output::complain(&message);
+            }
+            failure.exit_code()
+        }
+    }
+}

@@ -1,1 +1,4 @@
-//! dbintel-sinks
+//! sinks
+pub mod clock;
+pub mod delivery;
+pub mod otlp;

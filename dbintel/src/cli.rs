@@ -1,0 +1,203 @@
+//! What the command line understands. Every flag has its help text here, and every common flag an environment variable.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+
+/// Watches PostgreSQL servers and streams what it sees through a log.
+#[derive(Debug, Parser)]
+#[command(name = "dbintel", version, about, max_term_width = 100)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Subcommands; each has a file of this name in `commands`.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run every role in one process, on the embedded log unless the configuration says otherwise.
+    Up(UpArguments),
+    /// Run the pollers only: they read the servers and write raw topics.
+    Poller(ServeArguments),
+    /// Run the processors only: any number of processes share the partitions.
+    Processor(ServeArguments),
+    /// Run the sinks only: they bring enriched topics to OTLP and Prometheus.
+    Sink(ServeArguments),
+    /// Report every mistake of a configuration at once; exits with 78 if there is one.
+    Validate(ValidateArguments),
+    /// Look at the configuration.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Create topics, and compare them with what they should be.
+    #[command(subcommand)]
+    Topics(TopicsCommand),
+    /// Decode a topic to JSON lines.
+    Tap(TapArguments),
+    /// Show the version.
+    Version(JsonArgument),
+    /// Print completions for a shell.
+    Completions {
+        /// Shell to complete in.
+        shell: Shell,
+    },
+}
+
+/// What `config` can do.
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Print every setting with its value in effect; secrets are masked.
+    Print(ConfigArgument),
+}
+
+/// What `topics` can do.
+#[derive(Debug, Subcommand)]
+pub enum TopicsCommand {
+    /// Create the topics that are missing. Those that exist are left alone.
+    Create(ConfigArgument),
+    /// List the topics with what differs from what they should be; exits with 1 if anything does.
+    Describe {
+        /// Configuration.
+        #[command(flatten)]
+        config: ConfigArgument,
+        /// Output.
+        #[command(flatten)]
+        json: JsonArgument,
+    },
+}
+
+/// Where the configuration is.
+#[derive(Debug, Clone, Args)]
+pub struct ConfigArgument {
+    /// Configuration file; without one, a built-in configuration takes what it needs from the environment.
+    #[arg(short, long, value_name = "FILE", env = "DBINTEL_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// Where state, the embedded log and locks are kept.
+    #[arg(long, value_name = "DIRECTORY", env = "DBINTEL_STATE_DIRECTORY")]
+    pub state_directory: Option<PathBuf>,
+}
+
+/// JSON instead of text.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct JsonArgument {
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// How a running process shows itself. Flags win over the configuration file.
+#[derive(Debug, Clone, Args)]
+pub struct ServeArguments {
+    /// Configuration.
+    #[command(flatten)]
+    pub config: ConfigArgument,
+    /// Where `/`, `/livez` and `/readyz` answer [default: 127.0.0.1:13133]. Port 0 takes a free one and prints it.
+    #[arg(long, value_name = "ADDRESS", env = "DBINTEL_HEALTH_ADDRESS")]
+    pub health_address: Option<String>,
+    /// Where this process's own metrics are [default: 127.0.0.1:8888].
+    #[arg(long, value_name = "ADDRESS", env = "DBINTEL_METRICS_ADDRESS")]
+    pub metrics_address: Option<String>,
+    /// Where the `prometheus` sink is scraped, instead of its `endpoint` [default: 127.0.0.1:8889].
+    #[arg(long, value_name = "ADDRESS", env = "DBINTEL_EXPORT_ADDRESS")]
+    pub export_address: Option<String>,
+    /// Form of log lines [default: text].
+    #[arg(long, value_enum, value_name = "FORMAT", env = "DBINTEL_LOG_FORMAT")]
+    pub log_format: Option<LogFormat>,
+    /// Least severity that is logged: error, warn, info, debug, trace [default: info].
+    #[arg(long, value_name = "LEVEL", env = "LOG_LEVEL")]
+    pub log_level: Option<String>,
+}
+
+/// Form of log lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// For programs: one JSON object per line.
+    Json,
+}
+
+/// Flags of `up`.
+#[derive(Debug, Clone, Args)]
+pub struct UpArguments {
+    /// Common flags.
+    #[command(flatten)]
+    pub serve: ServeArguments,
+    /// Start a throw-away PostgreSQL with a workload, and watch that.
+    #[arg(long, conflicts_with = "config")]
+    pub demo: bool,
+    /// Folder with `initdb` and `postgres` for the demo; otherwise PATH and the usual places are searched.
+    #[arg(long, value_name = "DIRECTORY", env = "DBINTEL_POSTGRES_BIN")]
+    pub postgres_bin: Option<PathBuf>,
+    /// No table.
+    #[arg(short, long)]
+    pub quiet: bool,
+}
+
+/// Flags of `validate`.
+#[derive(Debug, Clone, Args)]
+pub struct ValidateArguments {
+    /// Configuration.
+    #[command(flatten)]
+    pub config: ConfigArgument,
+    /// Output.
+    #[command(flatten)]
+    pub json: JsonArgument,
+    /// Also connect to the log and to each server, and say which cannot be reached.
+    #[arg(long)]
+    pub probe: bool,
+}
+
+/// Flags of `tap`.
+#[derive(Debug, Clone, Args)]
+pub struct TapArguments {
+    /// Topic, such as `enriched.queries`.
+    pub topic: String,
+    /// Configuration.
+    #[command(flatten)]
+    pub config: ConfigArgument,
+    /// Where to begin: `beginning`, `end`, a time such as 2026-01-31T12:00:00Z, or an age such as -10m.
+    #[arg(long, default_value = "end", value_name = "WHERE", allow_hyphen_values = true)]
+    pub from: String,
+    /// Stop after this many records.
+    #[arg(long, value_name = "RECORDS")]
+    pub count: Option<u64>,
+    /// Stop when this time has passed, such as 10s.
+    #[arg(long, value_name = "DURATION")]
+    pub timeout: Option<String>,
+    /// Only this partition.
+    #[arg(long, value_name = "NUMBER")]
+    pub partition: Option<u32>,
+    /// Only records with this value in this field, such as `target=production` or `counters.calls=3`. All must hold.
+    #[arg(long, value_name = "FIELD=VALUE")]
+    pub filter: Vec<String>,
+    /// Show texts of restricted topics, which may hold something personal.
+    #[arg(long)]
+    pub reveal: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_demo_has_a_configuration_of_its_own() {
+        assert!(Cli::try_parse_from(["dbintel", "up", "--demo", "--config", "a.yaml"]).is_err());
+        assert!(Cli::try_parse_from(["dbintel", "up", "--demo", "-q"]).is_ok());
+    }
+
+    #[test]
+    fn an_age_is_not_taken_for_a_flag() {
+        let cli = Cli::try_parse_from(["dbintel", "tap", "raw.queries", "--from", "-10m"]).unwrap();
+        let Command::Tap(arguments) = cli.command else { panic!("not a tap: {cli:?}") };
+        assert_eq!(arguments.from, "-10m");
+    }
+}

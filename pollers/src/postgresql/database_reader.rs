@@ -1,0 +1,109 @@
+//! What is read on the connections for per-database work: tables, indexes and sizes. Each lane has its share of the
+//! databases, and keeps its connection open as long as the share is one database.
+
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use crate::poll::{Capability, Class, Poll};
+use crate::rows::Rows;
+
+use super::error::Failure;
+use super::lane::{Job, Jobs, Reader, changed};
+use super::link::Connected;
+use super::server_reader::Fleet;
+use super::target::Target;
+use super::transaction::Transaction;
+use super::{pg_database, pg_relation_size, pg_stat_user_indexes, pg_stat_user_tables};
+
+/// A lane's share of the databases.
+pub struct DatabaseReader {
+    fleet: watch::Receiver<Fleet>,
+    share: usize,
+    shares: usize,
+    /// The fleet changed since the jobs were made.
+    outdated: bool,
+}
+
+impl DatabaseReader {
+    /// The reader of one share of `shares`.
+    pub fn new(fleet: watch::Receiver<Fleet>, share: usize, shares: usize) -> DatabaseReader {
+        DatabaseReader { fleet, share, shares, outdated: true }
+    }
+}
+
+impl Reader for DatabaseReader {
+    async fn changed(&mut self) {
+        changed(&mut self.fleet).await;
+        self.outdated = true;
+    }
+
+    fn adjust(&mut self, jobs: &mut Jobs<'_>) {
+        if self.fleet.has_changed().unwrap_or(false) {
+            self.outdated = true;
+        }
+        if !std::mem::take(&mut self.outdated) {
+            return;
+        }
+        let databases = self.fleet.borrow_and_update().databases.clone();
+        let mine: Vec<_> = databases.into_iter().skip(self.share).step_by(self.shares).collect();
+        jobs.retain(|job| job.database.as_ref().is_some_and(|database| mine.contains(database)));
+        for database in mine {
+            jobs.every(Job { class: Class::Tables, database: Some(database.clone()) });
+            jobs.every(Job { class: Class::Sizes, database: Some(database) });
+        }
+    }
+
+    fn connected(&mut self, _: &Target, _: &Connected) {}
+
+    fn disconnected(&mut self) {}
+
+    async fn read(
+        &mut self,
+        _: &Target,
+        job: &Job,
+        transaction: &Transaction<'_>,
+        connected: &Connected,
+        poll: &mut Poll,
+    ) -> Result<(), Failure> {
+        let expected = self.fleet.borrow().server.clone();
+        if expected.is_some_and(|server| server.system_identifier != connected.server.system_identifier) {
+            return Err(Failure::server_changed());
+        }
+        match job.class {
+            Class::Tables => tables(transaction, poll).await,
+            Class::Sizes => sizes(transaction, poll).await,
+            Class::Sessions | Class::Statements | Class::Texts | Class::Metrics => Ok(()),
+        }
+    }
+
+    fn ended(&mut self, _: &Target, _: &Job, _: Duration) -> Option<(Class, Duration)> {
+        None
+    }
+
+    fn failed(&mut self, _: &Job, _: &Failure) {}
+}
+
+async fn tables(transaction: &Transaction<'_>, poll: &mut Poll) -> Result<(), Failure> {
+    let mut rows = pg_stat_user_tables::read(transaction).await?;
+    let left_out = pg_stat_user_tables::left_out(&rows);
+    if left_out > 0 {
+        poll.capabilities.push(Capability {
+            name: "pg_stat_user_tables".to_owned(),
+            consequence: format!("{left_out} tables beyond the first {} are not read", pg_stat_user_tables::TABLES_MAX),
+            remedy: "none".to_owned(),
+        });
+    }
+    rows.extend(pg_stat_user_indexes::read(transaction).await?);
+    poll.rows = Rows::Metrics(rows);
+    Ok(())
+}
+
+async fn sizes(transaction: &Transaction<'_>, poll: &mut Poll) -> Result<(), Failure> {
+    let mut rows = pg_database::size(transaction).await?;
+    let (relations, left_out) = pg_relation_size::read(transaction).await?;
+    rows.extend(relations);
+    poll.rows = Rows::Metrics(rows);
+    poll.capabilities.extend(left_out);
+    Ok(())
+}

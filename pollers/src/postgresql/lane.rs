@@ -1,0 +1,261 @@
+//! One connection and the polls that take turns on it. The loop owns everything that the polls remember.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use crate::backoff::fraction;
+use crate::poll::{Class, Identity, Outcome, Poll};
+use crate::schedule::{Next, Schedule, Turn};
+
+use super::error::Failure;
+use super::link::{Connected, Link};
+use super::target::Target;
+use super::transaction::{Limits, Transaction};
+
+/// Time that a poll as a whole may take beyond the limit of its statements. Then its connection is given up.
+const DEADLINE_GRACE: Duration = Duration::from_secs(1);
+/// Time that a poll in flight has when the process stops.
+const STOP_GRACE: Duration = Duration::from_secs(1);
+/// First polls are spread over this time, so that a fleet does not start in step.
+const SPREAD: Duration = Duration::from_secs(1);
+/// Time after which a poll that waited too long for a lock is tried again, if its turn is later.
+const LOCK_RETRY: Duration = Duration::from_secs(10);
+
+/// What a lane runs: a class, for the server or for a database.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Job {
+    /// The class.
+    pub class: Class,
+    /// The database; none for the server.
+    pub database: Option<Arc<str>>,
+}
+
+/// What is read in a lane.
+pub trait Reader {
+    /// Adjusts the jobs to what changed outside. Returns after the change that makes another call necessary.
+    fn changed(&mut self) -> impl Future<Output = ()> + Send;
+
+    /// Adds and drops jobs.
+    fn adjust(&mut self, lane: &mut Jobs<'_>);
+
+    /// There is a new connection, or the server was asked again what it offers.
+    fn connected(&mut self, target: &Target, connected: &Connected);
+
+    /// The connection is gone.
+    fn disconnected(&mut self);
+
+    /// Reads what a job wants into its poll.
+    fn read(
+        &mut self,
+        target: &Target,
+        job: &Job,
+        transaction: &Transaction<'_>,
+        connected: &Connected,
+        poll: &mut Poll,
+    ) -> impl Future<Output = Result<(), Failure>> + Send;
+
+    /// A poll ended well after so long. Returns another class to run at a time.
+    fn ended(&mut self, target: &Target, job: &Job, took: Duration) -> Option<(Class, Duration)>;
+
+    /// A poll failed.
+    fn failed(&mut self, job: &Job, failure: &Failure);
+}
+
+/// The jobs of a lane, to add and to drop.
+pub struct Jobs<'a> {
+    target: &'a Target,
+    schedule: &'a mut Schedule<Job>,
+}
+
+/// One connection and its polls.
+pub struct Lane<R> {
+    target: Arc<Target>,
+    link: Link,
+    schedule: Schedule<Job>,
+    reader: R,
+    /// When each job was last polled.
+    polled_at: HashMap<Job, Duration>,
+    /// Who the server was when it was last seen.
+    identity: Arc<Identity>,
+}
+
+impl<R: Reader> Lane<R> {
+    /// A lane that has not begun.
+    pub fn new(target: Arc<Target>, name: &str, reader: R) -> Lane<R> {
+        let (link, identity) = (Link::new(&target.name, name), target.identity(None));
+        Lane { target, link, schedule: Schedule::default(), reader, polled_at: HashMap::new(), identity }
+    }
+
+    /// Polls until `stop` is true.
+    pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
+        let mut stop_soon = stop.clone();
+        let stopped = async move {
+            // An error means that whoever could say stop is gone.
+            let _ = stop_soon.wait_for(|stop| *stop).await;
+            tokio::time::sleep(STOP_GRACE).await;
+        };
+        tokio::select! {
+            () = self.run_until(&mut stop) => {}
+            () = stopped => {}
+        }
+    }
+
+    async fn run_until(&mut self, stop: &mut watch::Receiver<bool>) {
+        let mut limits = self.target.limits.clone();
+        loop {
+            self.reader.adjust(&mut Jobs { target: &self.target, schedule: &mut self.schedule });
+            let now = self.target.clock.monotonic();
+            let wait = match self.next(now) {
+                Next::Run(turn) => {
+                    self.poll(turn).await;
+                    if *stop.borrow() { return } else { continue }
+                }
+                Next::WaitUntil(at) => at.saturating_sub(now),
+                Next::Idle => Duration::from_secs(3600),
+            };
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                () = self.reader.changed() => {}
+                () = changed(&mut limits) => {}
+                _ = stop.wait_for(|stop| *stop) => return,
+            }
+        }
+    }
+
+    /// What to do now; nothing as long as the server is to be left alone.
+    fn next(&mut self, now: Duration) -> Next<Job> {
+        match self.link.retry_at() {
+            Some(at) if at > now => Next::WaitUntil(at),
+            _ => {
+                self.link.retry();
+                self.schedule.next(now)
+            }
+        }
+    }
+
+    async fn poll(&mut self, turn: Turn<Job>) {
+        let Turn { job, skipped } = turn;
+        let target = self.target.clone();
+        let mut run = target.begin(job.class, job.database.as_deref(), skipped, self.identity.clone());
+        let previous = self.polled_at.insert(job.clone(), run.began_at());
+        let interval = previous.map(|previous| run.began_at().saturating_sub(previous));
+        run.poll.stamp.interval_ns = interval.and_then(|interval| i64::try_from(interval.as_nanos()).ok());
+        let allowed = target.limits.borrow().allow(job.class, job.database.as_deref());
+        let result = if allowed { self.connect_and_read(&job, &mut run.poll).await } else { Ok(()) };
+        let now = target.clock.monotonic();
+        self.schedule.finish(&job, now);
+        match &result {
+            Ok(()) if !allowed => run.poll.outcome = Outcome::Skipped,
+            Ok(()) => self.follow_up(&job, run.took(&target)),
+            Err(failure) => self.handle(&job, failure, now).await,
+        }
+        target.end(run, result).await;
+    }
+
+    fn follow_up(&mut self, job: &Job, took: Duration) {
+        self.link.succeed();
+        if let Some((class, at)) = self.reader.ended(&self.target, job, took) {
+            self.schedule.ask(&Job { class, database: job.database.clone() }, at);
+        }
+    }
+
+    async fn handle(&mut self, job: &Job, failure: &Failure, now: Duration) {
+        self.reader.failed(job, failure);
+        if failure.is_missing_capability() {
+            self.link.probe_soon();
+        }
+        if failure.is_lock_timeout() && self.target.class(job.class).interval > LOCK_RETRY {
+            self.schedule.ask(job, now + LOCK_RETRY);
+        }
+        if failure.connection_lost {
+            self.reader.disconnected();
+            self.link.give_up(&self.target, failure).await;
+        }
+    }
+
+    async fn connect_and_read(&mut self, job: &Job, poll: &mut Poll) -> Result<(), Failure> {
+        let target = self.target.clone();
+        let database = job.database.as_deref().unwrap_or(&target.config.connect_database);
+        let is_new = self.link.connect(&target, database).await?;
+        let was_probed = self.link.probe_if_due(&target).await?;
+        let Some(connected) = self.link.connected() else { return Err(Failure::protocol("no connection")) };
+        if is_new || was_probed {
+            self.reader.connected(&target, connected);
+        }
+        self.identity = connected.identity.clone();
+        poll.stamp.identity = connected.identity.clone();
+        let limit = target.class(job.class).timeout;
+        let read = read(&mut self.reader, &target, job, connected, limit, poll);
+        tokio::time::timeout(limit + DEADLINE_GRACE, read).await.unwrap_or_else(|_| Err(Failure::deadline()))
+    }
+}
+
+/// Returns when a value changes; never, when nobody is left to change it.
+pub async fn changed<T>(receiver: &mut watch::Receiver<T>) {
+    if receiver.changed().await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// One transaction. If reading fails it is rolled back, so that the connection can be used again.
+async fn read<R: Reader>(
+    reader: &mut R,
+    target: &Target,
+    job: &Job,
+    connected: &Connected,
+    limit: Duration,
+    poll: &mut Poll,
+) -> Result<(), Failure> {
+    let transaction = connected.connection.begin(Limits::within(limit)).await?;
+    poll.stamp.server_time = Some(transaction.facts().server_time);
+    if !connected.server.is_still(transaction.facts()) {
+        return Err(Failure::server_changed());
+    }
+    let result = reader.read(target, job, &transaction, connected, poll).await;
+    poll.stamp.observed_at = target.clock.wall_us();
+    poll.statements_sent = transaction.statements_sent() + 1;
+    match result {
+        Ok(()) => transaction.commit().await,
+        Err(failure) if failure.connection_lost => Err(failure),
+        Err(failure) => match transaction.roll_back().await {
+            Ok(()) => Err(failure),
+            Err(lost) => Err(Failure { connection_lost: lost.connection_lost, ..failure }),
+        },
+    }
+}
+
+impl Jobs<'_> {
+    /// Adds a job that is run at the interval of its class, unless it is there. Its first run is due soon: at a moment
+    /// that depends on the names of target and job.
+    pub fn every(&mut self, job: Job) {
+        let target = self.target;
+        let database = job.database.as_deref().unwrap_or("");
+        let delay = fraction(&[target.name.as_bytes(), job.class.name().as_bytes(), database.as_bytes()]);
+        let interval = target.class(job.class).interval;
+        let first_at = target.clock.monotonic() + SPREAD.min(interval).mul_f64(delay);
+        self.schedule.every(job, interval, first_at);
+    }
+
+    /// Adds a job that is run when asked for.
+    pub fn on_demand(&mut self, job: Job) {
+        self.schedule.on_demand(job);
+    }
+
+    /// Gives a job another interval.
+    pub fn set_interval(&mut self, job: &Job, interval: Duration) {
+        self.schedule.set_interval(job, interval);
+    }
+
+    /// Drops the jobs for which `keep` says no.
+    pub fn retain(&mut self, keep: impl FnMut(&Job) -> bool) {
+        self.schedule.retain(keep);
+    }
+
+    /// The target.
+    pub fn target(&self) -> &Target {
+        self.target
+    }
+}

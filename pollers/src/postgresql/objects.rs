@@ -1,0 +1,95 @@
+//! Reads metrics of objects from a view: the query says where each column comes from, the mapping what it means.
+
+use tokio_postgres::Row;
+
+use crate::metric::{Number, Series, Value};
+use crate::rows::MetricRow;
+
+use super::error::Failure;
+use super::transaction::{Parameter, Transaction};
+use super::value::Columns;
+
+/// A kind of object and what is read about it.
+#[derive(Debug)]
+pub struct View {
+    /// Name of the view.
+    pub name: &'static str,
+    /// server, database, table, index, replica.
+    pub object_type: &'static str,
+    /// Columns that identify the object.
+    pub identity: &'static [&'static str],
+    /// Columns with values.
+    pub series: &'static [Series],
+}
+
+impl View {
+    /// Reads one row per object. `from` is a SELECT that gives the identity, `stats_reset` and the columns of the series.
+    /// A value that is null is no point; an object without points is there all the same.
+    pub async fn read(
+        &self,
+        transaction: &Transaction<'_>,
+        from: &str,
+        parameters: &[Parameter<'_>],
+    ) -> Result<Vec<MetricRow>, Failure> {
+        let rows = transaction.query(&self.sql(from), parameters).await?;
+        rows.iter().map(|row| self.metric_row(row)).collect()
+    }
+
+    /// The row of an object that is not read from a view.
+    pub fn row(&self, object: Vec<(&'static str, String)>, points: Vec<(&'static Series, Value)>) -> MetricRow {
+        let (object_type, view) = (self.object_type, self.name);
+        MetricRow { object_type, view, object, statistics_reset_at: None, points }
+    }
+
+    fn sql(&self, from: &str) -> String {
+        let mut columns: Vec<String> = self.identity.iter().map(|column| (*column).to_owned()).collect();
+        columns.push("stats_reset".to_owned());
+        columns.extend(self.series.iter().map(|series| {
+            let kind = match series.number {
+                Number::Integer => "int8",
+                Number::Double => "float8",
+            };
+            format!("{}::{kind}", series.column)
+        }));
+        format!("SELECT {} FROM ({from}) AS objects", columns.join(", "))
+    }
+
+    fn metric_row(&self, row: &Row) -> Result<MetricRow, Failure> {
+        let columns = Columns(row);
+        let mut object = Vec::with_capacity(self.identity.len());
+        for column in self.identity {
+            object.push((*column, columns.text(column)?.unwrap_or_default()));
+        }
+        let mut points = Vec::with_capacity(self.series.len());
+        let first = self.identity.len() + 1;
+        for (place, series) in self.series.iter().enumerate() {
+            let value = match series.number {
+                Number::Integer => row.try_get::<_, Option<i64>>(first + place)?.map(Value::Integer),
+                Number::Double => row.try_get::<_, Option<f64>>(first + place)?.map(Value::Double),
+            };
+            points.extend(value.map(|value| (series, value)));
+        }
+        let statistics_reset_at = columns.micros("stats_reset")?;
+        Ok(MetricRow { object_type: self.object_type, view: self.name, object, statistics_reset_at, points })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::postgresql::mapping;
+
+    #[test]
+    fn columns_are_cast_to_what_their_series_holds() {
+        let view = View {
+            name: "pg_stat_checkpointer",
+            object_type: "server",
+            identity: &[],
+            series: &mapping::PG_STAT_CHECKPOINTER[2..4],
+        };
+        let sql = "SELECT stats_reset, num_timed::int8, write_time::float8 FROM (SELECT x) AS objects";
+        assert_eq!(view.sql("SELECT x"), sql);
+        let view = View { identity: &["database", "table"], series: &[], ..view };
+        assert_eq!(view.sql("SELECT x"), "SELECT database, table, stats_reset FROM (SELECT x) AS objects");
+    }
+}

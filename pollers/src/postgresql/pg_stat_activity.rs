@@ -1,0 +1,145 @@
+//! Sessions: what each one does and waits for, and who is in its way. The text of what they execute is not read.
+
+use std::collections::BTreeSet;
+
+use tokio_postgres::types::Type;
+
+use crate::poll::Signals;
+use crate::rows::{MetricRow, SessionRow};
+
+use super::config::Config;
+use super::error::Failure;
+use super::mapping;
+use super::objects::View;
+use super::pg_database::{CHOSEN, Chosen};
+use super::transaction::Transaction;
+use super::value::Columns;
+
+/// Most sessions of one sample; those with the oldest transactions come first.
+pub const SESSIONS_MAX: usize = 5_000;
+
+const BACKENDS: View = View {
+    name: "pg_stat_activity",
+    object_type: "database",
+    identity: &["database"],
+    series: mapping::PG_STAT_ACTIVITY,
+};
+
+/// One sample.
+#[derive(Debug, Default)]
+pub struct Sample {
+    /// Every session that is not idle, but for ours.
+    pub sessions: Vec<SessionRow>,
+    /// What all sessions together tell about the server.
+    pub signals: Signals,
+}
+
+/// Takes a sample. `application_name` and our role tell our own sessions.
+pub async fn sample(
+    transaction: &Transaction<'_>,
+    columns: &BTreeSet<String>,
+    application_name: &str,
+) -> Result<Sample, Failure> {
+    let rows = transaction.query(&sql(columns), &[(&application_name, Type::TEXT)]).await?;
+    let mut sample = Sample::default();
+    for row in &rows {
+        let row = Columns(row);
+        if row.required("is_this")? {
+            sample.signals.connections_used = row.optional("connections")?;
+            sample.signals.active_sessions = row.optional("active")?;
+            sample.signals.lock_waiters = row.optional("lock_waiters")?;
+        } else {
+            sample.sessions.push(session(&row)?);
+        }
+    }
+    Ok(sample)
+}
+
+/// The counts are over all sessions, ours left out of the active ones, and stand on each row, so that one scan gives
+/// both; our own row is always there. Blockers are asked for only where there is a lock to wait for: asking stops the
+/// server's lock manager for a moment. Processes that only ever send the log are not sessions of anybody.
+fn sql(columns: &BTreeSet<String>) -> String {
+    let or_null = |name: &str, kind: &str| match columns.contains(name) {
+        true => name.to_owned(),
+        false => format!("NULL::{kind} AS {name}"),
+    };
+    let (query_id, leader_pid) = (or_null("query_id", "int8"), or_null("leader_pid", "int4"));
+    format!(
+        "SELECT pid, backend_start, datname, usename, application_name, host(client_addr) AS client_address,
+                client_port::int8, backend_type, state, state_change, wait_event_type, wait_event, query_id, leader_pid,
+                query_start, xact_start, is_this, connections, active, lock_waiters,
+                CASE WHEN wait_event_type = 'Lock' THEN pg_blocking_pids(pid) END AS blockers
+         FROM (
+             SELECT pid, backend_start, datname, usename, application_name, client_addr, client_port, backend_type,
+                    state, state_change, wait_event_type, wait_event, {query_id}, {leader_pid}, query_start, xact_start,
+                    pid = pg_backend_pid() AS is_this,
+                    application_name = $1 AND usename = current_user AS is_ours,
+                    count(*) FILTER (WHERE backend_type = 'client backend') OVER () AS connections,
+                    count(*) FILTER (
+                        WHERE backend_type = 'client backend' AND state = 'active'
+                            AND NOT (application_name = $1 AND usename = current_user)
+                    ) OVER () AS active,
+                    count(*) FILTER (WHERE wait_event_type = 'Lock') OVER () AS lock_waiters
+             FROM pg_stat_activity
+         ) AS sessions
+         WHERE is_this OR (
+             state <> 'idle' AND backend_type <> 'walsender' AND is_ours IS NOT TRUE
+         )
+         ORDER BY is_this DESC, xact_start LIMIT {SESSIONS_MAX}"
+    )
+}
+
+fn session(row: &Columns<'_>) -> Result<SessionRow, Failure> {
+    let blockers = row.optional::<Vec<i32>>("blockers")?.unwrap_or_default();
+    let leader = row.optional::<i32>("leader_pid")?;
+    Ok(SessionRow {
+        session_id: row.required::<i32>("pid")?.to_string(),
+        session_started_at: row.micros("backend_start")?,
+        database: row.text("datname")?,
+        user: row.text("usename")?,
+        application: row.text("application_name")?.filter(|name| !name.is_empty()),
+        client_address: row.text("client_address")?,
+        client_port: row.optional::<i64>("client_port")?.filter(|port| *port >= 0),
+        backend_type: row.text("backend_type")?,
+        state: row.text("state")?,
+        state_changed_at: row.micros("state_change")?,
+        wait_event_type: row.text("wait_event_type")?,
+        wait_event: row.text("wait_event")?,
+        query_id: row.optional::<i64>("query_id")?.map(|query_id| query_id.to_string()),
+        query_started_at: row.micros("query_start")?,
+        transaction_started_at: row.micros("xact_start")?,
+        blocking_session_ids: blockers.iter().map(i32::to_string).collect(),
+        attributes: leader.map(|leader| ("leader_session_id", leader.to_string())).into_iter().collect(),
+    })
+}
+
+/// Processes per database, of any kind and state, ours too.
+pub async fn backends(transaction: &Transaction<'_>, config: &Config) -> Result<Vec<MetricRow>, Failure> {
+    let from = format!(
+        "SELECT d.datname AS database, NULL::timestamptz AS stats_reset, count(a.pid) AS backends
+         FROM pg_database AS d LEFT JOIN pg_stat_activity AS a ON a.datid = d.oid WHERE {CHOSEN} GROUP BY d.datname"
+    );
+    BACKENDS.read(transaction, &from, &Chosen(config).parameters()).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_text_of_sessions_is_not_read() {
+        let columns = ["query", "query_id", "leader_pid"].map(str::to_owned).into_iter().collect();
+        for columns in [columns, BTreeSet::new()] {
+            let sql = sql(&columns);
+            let words: Vec<_> = sql.split(|letter: char| !letter.is_alphanumeric() && letter != '_').collect();
+            assert!(!words.contains(&"query"), "{sql}");
+            assert_eq!(sql.matches('*').count(), sql.matches("count(*)").count());
+        }
+    }
+
+    #[test]
+    fn columns_of_newer_servers_are_null_on_older_ones() {
+        let sql = sql(&BTreeSet::new());
+        assert!(sql.contains("NULL::int8 AS query_id, NULL::int4 AS leader_pid"));
+    }
+}

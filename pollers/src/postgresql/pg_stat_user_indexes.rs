@@ -1,0 +1,28 @@
+//! Indexes of one database.
+
+use crate::rows::MetricRow;
+
+use super::error::Failure;
+use super::mapping;
+use super::objects::View;
+use super::transaction::Transaction;
+
+/// Most indexes of a database that are read.
+pub const INDEXES_MAX: usize = 10_000;
+
+const VIEW: View = View {
+    name: "pg_stat_user_indexes",
+    object_type: "index",
+    identity: &["database", "schema", "table", "index"],
+    series: mapping::PG_STAT_USER_INDEXES,
+};
+
+const FROM: &str = r#"
+SELECT current_database() AS database, schemaname AS schema, relname AS "table", indexrelname AS index,
+       (SELECT stats_reset FROM pg_stat_database WHERE datname = current_database()) AS stats_reset, idx_scan
+FROM pg_stat_user_indexes ORDER BY indexrelid"#;
+
+/// Reads the view.
+pub async fn read(transaction: &Transaction<'_>) -> Result<Vec<MetricRow>, Failure> {
+    VIEW.read(transaction, &format!("{FROM} LIMIT {INDEXES_MAX}"), &[]).await
+}

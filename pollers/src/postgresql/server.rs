@@ -1,0 +1,140 @@
+//! What a server is and what it offers, found out once per connection by asking for it, never by its version.
+
+use std::collections::BTreeSet;
+
+use crate::poll::Capability;
+
+use super::error::Failure;
+use super::pg_stat_statements::Extension;
+use super::transaction::{Facts, Transaction};
+use super::value::Columns;
+
+/// A server as it was found.
+#[derive(Debug, Clone, Default)]
+pub struct Server {
+    /// Version in the server's words.
+    pub version: String,
+    /// Identifier of its data; empty when it may not be read.
+    pub system_identifier: String,
+    /// Timeline; none when it may not be read.
+    pub timeline: Option<i64>,
+    /// Start of the server, in µs since the epoch.
+    pub started_at: i64,
+    /// It replays its log.
+    pub in_recovery: bool,
+    /// `max_connections`.
+    pub connections_max: Option<i64>,
+    /// Columns of `pg_stat_activity`.
+    pub activity_columns: BTreeSet<String>,
+    /// There is a view `pg_stat_checkpointer`.
+    pub has_checkpointer: bool,
+    /// The extension, if it is created in `connect_database`.
+    pub statements: Option<Extension>,
+    /// What is missing.
+    pub missing: Vec<Capability>,
+}
+
+/// Settings, rights and relations, in one statement. Rights are asked for before they are used: an error would end the
+/// transaction.
+const PROBE: &str = "
+SELECT current_setting('server_version') AS version,
+       current_setting('max_connections')::int8 AS connections_max,
+       pg_has_role(current_user, 'pg_read_all_stats', 'USAGE') AS reads_all_stats,
+       has_function_privilege('pg_control_system()', 'EXECUTE') AS reads_control_system,
+       has_function_privilege('pg_control_checkpoint()', 'EXECUTE') AS reads_control_checkpoint,
+       has_function_privilege('pg_walfile_name(pg_lsn)', 'EXECUTE')
+           AND has_function_privilege('pg_current_wal_lsn()', 'EXECUTE') AS reads_wal_position,
+       to_regclass('pg_catalog.pg_stat_checkpointer') IS NOT NULL AS has_checkpointer,
+       current_user::text AS username,
+       current_database()::text AS database";
+
+const SYSTEM_IDENTIFIER: &str = "SELECT system_identifier::text FROM pg_control_system()";
+const TIMELINE_OF_STANDBY: &str = "SELECT timeline_id::int8 FROM pg_control_checkpoint()";
+const TIMELINE_OF_PRIMARY: &str =
+    "SELECT ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int8";
+
+impl Server {
+    /// Asks a server.
+    pub async fn probe(transaction: &Transaction<'_>) -> Result<Server, Failure> {
+        let row = transaction.query_one(PROBE, &[]).await?;
+        let row = Columns(&row);
+        let facts = transaction.facts();
+        let mut server = Server {
+            version: row.text("version")?.unwrap_or_default(),
+            started_at: facts.started_at,
+            in_recovery: facts.in_recovery,
+            connections_max: row.optional("connections_max")?,
+            has_checkpointer: row.required("has_checkpointer")?,
+            activity_columns: transaction.columns("pg_stat_activity").await?.into_iter().collect(),
+            ..Server::default()
+        };
+        let (username, database) = (row.text("username")?.unwrap_or_default(), row.text("database")?.unwrap_or_default());
+        server.read_identity(transaction, &row, &username).await?;
+        if !row.required::<bool>("reads_all_stats")? {
+            server.missing.push(no_statistics(&username));
+        }
+        server.read_extension(transaction, &database).await?;
+        Ok(server)
+    }
+
+    /// Whether this is still the server that was asked: the same life, in the same role.
+    pub fn is_still(&self, facts: &Facts) -> bool {
+        self.started_at == facts.started_at && self.in_recovery == facts.in_recovery
+    }
+
+    /// primary or standby.
+    pub fn role(&self) -> &'static str {
+        if self.in_recovery { "standby" } else { "primary" }
+    }
+
+    async fn read_identity(
+        &mut self,
+        transaction: &Transaction<'_>,
+        rights: &Columns<'_>,
+        username: &str,
+    ) -> Result<(), Failure> {
+        if rights.required("reads_control_system")? {
+            let row = transaction.query_one(SYSTEM_IDENTIFIER, &[]).await?;
+            self.system_identifier = Columns(&row).text("system_identifier")?.unwrap_or_default();
+        } else {
+            self.missing.push(no_system_identifier(username));
+        }
+        let (right, sql) = match self.in_recovery {
+            true => ("reads_control_checkpoint", TIMELINE_OF_STANDBY),
+            false => ("reads_wal_position", TIMELINE_OF_PRIMARY),
+        };
+        if rights.required(right)? {
+            self.timeline = transaction.query_one(sql, &[]).await?.try_get(0).ok();
+        }
+        Ok(())
+    }
+
+    async fn read_extension(&mut self, transaction: &Transaction<'_>, database: &str) -> Result<(), Failure> {
+        match Extension::probe(transaction, database).await? {
+            Ok(extension) => self.statements = Some(extension),
+            Err(missing) => self.missing.push(missing),
+        }
+        Ok(())
+    }
+}
+
+fn no_statistics(username: &str) -> Capability {
+    Capability {
+        name: "pg_read_all_stats".to_owned(),
+        consequence: "statements and sessions of other roles are hidden".to_owned(),
+        remedy: format!("GRANT pg_monitor TO {}", quoted(username)),
+    }
+}
+
+fn no_system_identifier(username: &str) -> Capability {
+    Capability {
+        name: "pg_control_system".to_owned(),
+        consequence: "a fail-over to another server is recognised by its start time only".to_owned(),
+        remedy: format!("GRANT EXECUTE ON FUNCTION pg_control_system() TO {}", quoted(username)),
+    }
+}
+
+/// An identifier as SQL takes it.
+pub fn quoted(identifier: &str) -> String {
+    format!("\"{}\"", identifier.replace('"', "\"\""))
+}

@@ -1,0 +1,304 @@
+//! What is read on the connection for server-wide views: sessions, statements, texts, and metrics of the server.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tracing::warn;
+
+use crate::poll::{Capability, Class, Poll};
+use crate::rows::{MetricRow, Rows};
+
+use super::error::Failure;
+use super::lane::{Job, Jobs, Reader};
+use super::link::Connected;
+use super::names::Names;
+use super::pg_stat_statements::texts::{self, Texts};
+use super::pg_stat_statements::{self, Published, Statement};
+use super::server::Server;
+use super::target::Target;
+use super::transaction::Transaction;
+use super::{
+    pg_database, pg_settings, pg_stat_activity, pg_stat_archiver, pg_stat_bgwriter, pg_stat_checkpointer,
+    pg_stat_database, pg_stat_replication,
+};
+
+/// Server-wide views, in the order in which they are read.
+const VIEWS: [&str; 8] = [
+    "pg_database",
+    "pg_stat_database",
+    "pg_stat_activity",
+    "pg_stat_bgwriter",
+    "pg_stat_checkpointer",
+    "pg_stat_archiver",
+    "pg_stat_replication",
+    "pg_settings",
+];
+
+/// What the server lane tells the database lanes.
+#[derive(Debug, Clone, Default)]
+pub struct Fleet {
+    /// The server, as long as there is a connection to it.
+    pub server: Option<Arc<Server>>,
+    /// The databases that are read.
+    pub databases: Vec<Arc<str>>,
+}
+
+/// What is remembered between polls of server-wide views.
+pub struct ServerReader {
+    fleet: watch::Sender<Fleet>,
+    published: Published,
+    names: Names,
+    texts: Texts,
+    /// Views that the server does not let us read, until it is asked again what it offers.
+    unavailable: BTreeMap<&'static str, Capability>,
+    /// The view that is being read.
+    view: &'static str,
+    /// Identifiers of the servers that answered, the latest last.
+    seen: Vec<String>,
+    begun: bool,
+}
+
+impl ServerReader {
+    /// Remembers nothing yet.
+    pub fn new(fleet: watch::Sender<Fleet>) -> ServerReader {
+        ServerReader {
+            fleet,
+            published: Published::default(),
+            names: Names::default(),
+            texts: Texts::default(),
+            unavailable: BTreeMap::new(),
+            view: "",
+            seen: Vec::new(),
+            begun: false,
+        }
+    }
+
+    async fn sessions(
+        &mut self,
+        target: &Target,
+        transaction: &Transaction<'_>,
+        server: &Server,
+        poll: &mut Poll,
+    ) -> Result<(), Failure> {
+        let application_name = &target.config.application_name;
+        let sample = pg_stat_activity::sample(transaction, &server.activity_columns, application_name).await?;
+        poll.signals = sample.signals;
+        poll.signals.connections_max = server.connections_max;
+        read_recovery(transaction, poll).await?;
+        poll.rows = Rows::Sessions(sample.sessions);
+        Ok(())
+    }
+
+    async fn statements(
+        &mut self,
+        target: &Target,
+        transaction: &Transaction<'_>,
+        server: &Server,
+        poll: &mut Poll,
+    ) -> Result<(), Failure> {
+        let Some(extension) = &server.statements else {
+            poll.capabilities = server.missing.clone();
+            return Ok(());
+        };
+        let reading = pg_stat_statements::read(transaction, extension).await?;
+        let keys = reading.statements.iter().map(|statement: &Statement| statement.key);
+        self.names.cover(transaction, keys.clone()).await?;
+        if target.outlet.take_lost_queries() {
+            self.published.forget();
+        }
+        if target.outlet.take_lost_texts() {
+            self.texts.forget();
+        }
+        self.texts.note(keys);
+        let now = target.clock.monotonic();
+        let selection = self.published.select(&reading.statements, now, target.config.snapshot_interval);
+        let hides_nothing = reading.missing.is_empty();
+        poll.snapshot_complete = selection.snapshot && hides_nothing;
+        poll.entries = reading.entries;
+        poll.stamp.statistics_reset_at = reading.statistics_reset_at;
+        poll.capabilities = reading.missing;
+        poll.rows = Rows::Queries(selection.into_rows(&self.names));
+        Ok(())
+    }
+
+    async fn texts(
+        &mut self,
+        target: &Target,
+        transaction: &Transaction<'_>,
+        server: &Server,
+        poll: &mut Poll,
+    ) -> Result<(), Failure> {
+        let Some(extension) = &server.statements else { return Ok(()) };
+        let began_at = target.clock.monotonic();
+        let texts = texts::read(transaction, extension, self.texts.missing()).await?;
+        let now = target.clock.monotonic();
+        self.texts.read(&texts, now, now.saturating_sub(began_at), target.config.texts.interval);
+        let mut rows = Vec::with_capacity(texts.len());
+        for text in texts {
+            let (row, withheld) = text.into_row(&self.names);
+            if let Some(reason) = withheld {
+                poll.texts_withheld += 1;
+                target.metrics.texts_withheld.with_label_values(&[reason.name()]).inc();
+            }
+            rows.push(row);
+        }
+        poll.rows = Rows::Texts(rows);
+        Ok(())
+    }
+
+    async fn metrics(
+        &mut self,
+        target: &Target,
+        transaction: &Transaction<'_>,
+        server: &Arc<Server>,
+        poll: &mut Poll,
+    ) -> Result<(), Failure> {
+        read_recovery(transaction, poll).await?;
+        poll.signals.connections_max = server.connections_max;
+        let mut rows = Vec::new();
+        for view in VIEWS {
+            if !self.unavailable.contains_key(view) {
+                self.view = view;
+                rows.extend(self.view_rows(view, target, transaction, server).await?);
+            }
+        }
+        poll.capabilities.extend(server.missing.iter().chain(self.unavailable.values()).cloned());
+        poll.capabilities.extend(self.changing_servers());
+        poll.rows = Rows::Metrics(rows);
+        Ok(())
+    }
+
+    async fn view_rows(
+        &mut self,
+        view: &str,
+        target: &Target,
+        transaction: &Transaction<'_>,
+        server: &Arc<Server>,
+    ) -> Result<Vec<MetricRow>, Failure> {
+        match view {
+            "pg_database" => {
+                let databases = pg_database::read(transaction, &target.config).await?;
+                self.announce(server, databases.connectable);
+                Ok(databases.count)
+            }
+            "pg_stat_database" => pg_stat_database::read(transaction, &target.config).await,
+            "pg_stat_activity" => pg_stat_activity::backends(transaction, &target.config).await,
+            "pg_stat_bgwriter" => pg_stat_bgwriter::read(transaction, server).await,
+            "pg_stat_checkpointer" => pg_stat_checkpointer::read(transaction, server).await,
+            "pg_stat_archiver" => pg_stat_archiver::read(transaction).await,
+            "pg_stat_replication" => pg_stat_replication::read(transaction).await,
+            _ => pg_settings::read(transaction).await,
+        }
+    }
+
+    fn announce(&self, server: &Arc<Server>, databases: Vec<String>) {
+        let databases: Vec<Arc<str>> = databases.into_iter().map(Arc::from).collect();
+        self.fleet.send_if_modified(|fleet| {
+            let known = fleet.server.as_ref().is_some_and(|known| Arc::ptr_eq(known, server));
+            let changed = !known || fleet.databases != databases;
+            *fleet = Fleet { server: Some(server.clone()), databases };
+            changed
+        });
+    }
+
+    /// An endpoint that leads to one server now and to another then.
+    fn changing_servers(&self) -> Option<Capability> {
+        let [.., before, between, now] = self.seen.as_slice() else { return None };
+        (before == now && between != now).then(|| Capability {
+            name: "endpoint".to_owned(),
+            consequence: "the endpoint leads to several servers in turn, so counters of statements begin anew each time".to_owned(),
+            remedy: "make one poller for each server, with an endpoint of its own".to_owned(),
+        })
+    }
+
+    fn see(&mut self, server: &Server) {
+        if self.seen.last() != Some(&server.system_identifier) {
+            if !self.seen.is_empty() {
+                self.texts.forget();
+            }
+            self.seen.push(server.system_identifier.clone());
+            self.seen.drain(..self.seen.len().saturating_sub(3));
+        }
+    }
+}
+
+/// Whether the server replays its log, and how far behind it is.
+async fn read_recovery(transaction: &Transaction<'_>, poll: &mut Poll) -> Result<(), Failure> {
+    let in_recovery = transaction.facts().in_recovery;
+    poll.signals.in_recovery = Some(in_recovery);
+    if in_recovery {
+        poll.signals.replication_lag_ns = pg_stat_replication::lag_of_standby(transaction).await?;
+    }
+    Ok(())
+}
+
+impl Reader for ServerReader {
+    async fn changed(&mut self) {
+        std::future::pending().await
+    }
+
+    fn adjust(&mut self, jobs: &mut Jobs<'_>) {
+        let job = |class| Job { class, database: None };
+        if !self.begun {
+            self.begun = true;
+            jobs.every(job(Class::Sessions));
+            jobs.every(job(Class::Statements));
+            jobs.every(job(Class::Metrics));
+            jobs.on_demand(job(Class::Texts));
+        }
+        let interval = jobs.target().limits.borrow().sessions_interval(jobs.target().config.sessions.interval);
+        jobs.set_interval(&job(Class::Sessions), interval);
+    }
+
+    fn connected(&mut self, target: &Target, connected: &Connected) {
+        self.published.forget();
+        self.names.forget();
+        self.unavailable.clear();
+        self.see(&connected.server);
+        for missing in &connected.server.missing {
+            let (name, consequence, remedy) = (&missing.name, &missing.consequence, &missing.remedy);
+            warn!(target = target.name, %name, %consequence, %remedy, "the server does not give everything");
+        }
+    }
+
+    fn disconnected(&mut self) {
+        self.fleet.send_replace(Fleet::default());
+    }
+
+    async fn read(
+        &mut self,
+        target: &Target,
+        job: &Job,
+        transaction: &Transaction<'_>,
+        connected: &Connected,
+        poll: &mut Poll,
+    ) -> Result<(), Failure> {
+        let server = &connected.server;
+        match job.class {
+            Class::Sessions => self.sessions(target, transaction, server, poll).await,
+            Class::Statements => self.statements(target, transaction, server, poll).await,
+            Class::Texts => self.texts(target, transaction, server, poll).await,
+            Class::Metrics => self.metrics(target, transaction, server, poll).await,
+            Class::Tables | Class::Sizes => Ok(()),
+        }
+    }
+
+    fn ended(&mut self, target: &Target, job: &Job, _: Duration) -> Option<(Class, Duration)> {
+        let wanted = job.class == Class::Statements && !self.texts.missing().is_empty();
+        wanted.then(|| (Class::Texts, self.texts.next_read_at().max(target.clock.monotonic())))
+    }
+
+    fn failed(&mut self, job: &Job, failure: &Failure) {
+        self.published.forget();
+        if job.class == Class::Metrics && failure.is_missing_capability() {
+            let missing = Capability {
+                name: self.view.to_owned(),
+                consequence: format!("its metrics are missing: {}", failure.message),
+                remedy: "GRANT pg_monitor to the poller's role".to_owned(),
+            };
+            self.unavailable.insert(self.view, missing);
+        }
+    }
+}

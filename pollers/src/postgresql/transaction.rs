@@ -1,0 +1,180 @@
+//! One poll's transaction: read-only, with limits that hold for the transaction alone, so that a connection that a
+//! pooler hands to an application afterwards is as it was.
+//!
+//! Statements are unnamed, and settings are set with `set_config(…, true)`, which is SET LOCAL as a function: one
+//! statement instead of eight in the server's table of statements.
+
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::{Client, Row, SimpleQueryMessage};
+
+use super::error::Failure;
+
+/// Longest wait for a lock: we read views, and whoever holds a lock for longer is in the way of more than us.
+const LOCK_TIMEOUT_MAX: Duration = Duration::from_millis(500);
+/// Time after which the server ends a transaction that we forgot, beyond the time for a statement.
+const IDLE_GRACE: Duration = Duration::from_secs(5);
+
+/// Limits of the statements of a transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    statement: Duration,
+    lock: Duration,
+}
+
+impl Limits {
+    /// Each statement may take this long, and wait for a lock for half of it or half a second, whichever is less.
+    pub fn within(statement: Duration) -> Limits {
+        Limits { statement, lock: (statement / 2).min(LOCK_TIMEOUT_MAX) }
+    }
+}
+
+/// What the server says about itself at the start of a transaction.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Facts {
+    /// Process id of the backend.
+    pub process_id: i32,
+    /// Its clock, in µs since the epoch.
+    pub server_time: i64,
+    /// Start of the server, in µs since the epoch.
+    pub started_at: i64,
+    /// It replays its log.
+    pub in_recovery: bool,
+}
+
+/// A transaction. It is rolled back by the server if it is dropped together with the connection; otherwise end it with
+/// [`Transaction::commit`] or [`Transaction::roll_back`].
+pub struct Transaction<'a> {
+    client: &'a Client,
+    facts: Facts,
+    statements_sent: AtomicI64,
+}
+
+/// A parameter of a statement, with its type, so that the server need not be asked for it.
+pub type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
+
+impl<'a> Transaction<'a> {
+    /// Begins a transaction and reads the facts, in one round trip. `application_name` is set for this transaction only.
+    pub(super) async fn begin(
+        client: &'a Client,
+        limits: Limits,
+        application_name: Option<&str>,
+    ) -> Result<Transaction<'a>, Failure> {
+        let messages = client.simple_query(&opening(limits, application_name)).await?;
+        let facts = facts(&messages).ok_or_else(|| Failure::protocol("the server did not say who it is"))?;
+        Ok(Transaction { client, facts, statements_sent: AtomicI64::new(3) })
+    }
+
+    /// What the server said about itself.
+    pub fn facts(&self) -> &Facts {
+        &self.facts
+    }
+
+    /// Statements sent so far.
+    pub fn statements_sent(&self) -> i64 {
+        self.statements_sent.load(Ordering::Relaxed)
+    }
+
+    /// Rows of a statement. All columns have to be of built-in types: cast what is not.
+    pub async fn query(&self, sql: &str, parameters: &[Parameter<'_>]) -> Result<Vec<Row>, Failure> {
+        self.count();
+        Ok(self.client.query_typed(sql, parameters).await?)
+    }
+
+    /// The only row of a statement.
+    pub async fn query_one(&self, sql: &str, parameters: &[Parameter<'_>]) -> Result<Row, Failure> {
+        let row = self.query(sql, parameters).await?.into_iter().next();
+        row.ok_or_else(|| Failure::protocol("the server gave no row"))
+    }
+
+    /// Names of the columns of a relation or function call in FROM, found by selecting nothing from it.
+    pub async fn columns(&self, relation: &str) -> Result<Vec<String>, Failure> {
+        self.count();
+        let messages = self.client.simple_query(&format!("SELECT * FROM {relation} LIMIT 0")).await?;
+        let columns = messages.iter().find_map(|message| match message {
+            SimpleQueryMessage::RowDescription(columns) => Some(columns),
+            _ => None,
+        });
+        let names = columns.map(|columns| columns.iter().map(|column| column.name().to_owned()).collect());
+        Ok(names.unwrap_or_default())
+    }
+
+    /// Ends the transaction.
+    pub async fn commit(self) -> Result<(), Failure> {
+        self.count();
+        Ok(self.client.batch_execute("COMMIT").await?)
+    }
+
+    /// Ends the transaction after an error.
+    pub async fn roll_back(self) -> Result<(), Failure> {
+        self.count();
+        Ok(self.client.batch_execute("ROLLBACK").await?)
+    }
+
+    fn count(&self) {
+        self.statements_sent.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Three statements. The first SELECT uses no operator and only qualified names: until it ran, the search path may be
+/// anybody's. `pg_temp` is named last, or it would come first.
+fn opening(limits: Limits, application_name: Option<&str>) -> String {
+    let idle = limits.statement + IDLE_GRACE;
+    let name = application_name.map(|name| format!(", {}", setting("application_name", name))).unwrap_or_default();
+    let settings = [
+        setting("search_path", "pg_catalog, pg_temp"),
+        setting("statement_timeout", &limits.statement.as_millis().to_string()),
+        setting("lock_timeout", &limits.lock.as_millis().max(1).to_string()),
+        setting("idle_in_transaction_session_timeout", &idle.as_millis().to_string()),
+        setting("TimeZone", "UTC"),
+        setting("DateStyle", "ISO"),
+    ];
+    format!(
+        "BEGIN READ ONLY; SELECT {}{name}; \
+         SELECT pg_backend_pid(), (extract(epoch FROM clock_timestamp()) * 1000000)::int8, \
+         (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::int8, pg_is_in_recovery()::int",
+        settings.join(", ")
+    )
+}
+
+fn setting(name: &str, value: &str) -> String {
+    format!("pg_catalog.set_config('{name}', '{}', true)", value.replace('\'', "''"))
+}
+
+fn facts(messages: &[SimpleQueryMessage]) -> Option<Facts> {
+    let row = messages.iter().rev().find_map(|message| match message {
+        SimpleQueryMessage::Row(row) => Some(row),
+        _ => None,
+    })?;
+    Some(Facts {
+        process_id: row.get(0)?.parse().ok()?,
+        server_time: row.get(1)?.parse().ok()?,
+        started_at: row.get(2)?.parse().ok()?,
+        in_recovery: row.get(3)? == "1",
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_for_locks_are_short() {
+        let cases = [(100, 50), (1_000, 500), (30_000, 500)];
+        for (statement, lock) in cases {
+            let limits = Limits::within(Duration::from_millis(statement));
+            assert_eq!(limits.lock, Duration::from_millis(lock));
+        }
+    }
+
+    #[test]
+    fn every_setting_ends_with_the_transaction() {
+        let sql = opening(Limits::within(Duration::from_secs(1)), Some("o'brien"));
+        assert!(sql.starts_with("BEGIN READ ONLY; "));
+        assert_eq!(sql.matches("set_config(").count(), 7);
+        assert_eq!(sql.matches(", true)").count(), 7);
+        assert!(sql.contains("'o''brien'"));
+    }
+}

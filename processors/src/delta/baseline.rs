@@ -1,0 +1,226 @@
+//! What `delta` remembers, and how it is stored.
+
+use dbintel_schemas::record_id::hash128;
+use dbintel_schemas::records::{InstanceEpoch, QueryCounters, RawPoll};
+
+use crate::engine::{StateError, StateValue};
+
+/// The last reading of one statement.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Baseline {
+    /// Life of the server that it was read in.
+    pub epoch: Epoch,
+    /// Owner and poll that read it.
+    pub owner_epoch: i64,
+    /// Sequence number of that poll.
+    pub poll_seq: i64,
+    /// When it was read, in µs.
+    pub observed_at: i64,
+    /// Start of the entry's counters, in µs, where the server tells it.
+    pub entry_since_at: Option<i64>,
+    /// Cumulative counters as read.
+    pub counters: QueryCounters,
+    /// Our running sum of the deltas.
+    pub total: QueryCounters,
+}
+
+/// An instance epoch in a size that a baseline can afford.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Epoch {
+    /// Hash of system identifier and timeline.
+    pub server: u64,
+    /// Start of the server process in µs; 0 when unknown.
+    pub started_at: i64,
+    /// Last reset of the statistics in µs; 0 when unknown.
+    pub statistics_reset_at: i64,
+}
+
+/// The last good poll of a target's statements.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LastPoll {
+    /// Life of the server.
+    pub epoch: Epoch,
+    /// Clock of the server at the poll in µs, where it is known.
+    pub server_time: Option<i64>,
+    /// Owner of the last complete snapshot.
+    pub snapshot_owner_epoch: i64,
+    /// Poll of the last complete snapshot; 0 when there was none.
+    pub snapshot_poll_seq: i64,
+}
+
+impl Epoch {
+    /// Of a record.
+    pub fn of(instance: &InstanceEpoch<'_>) -> Self {
+        let timeline = instance.timeline.unwrap_or(0).to_le_bytes();
+        let hash = hash128(&[instance.system_identifier.as_bytes(), &timeline]);
+        Self {
+            server: u64::from_le_bytes(hash[..8].try_into().expect("8 of 16 bytes")),
+            started_at: instance.started_at.unwrap_or(0),
+            statistics_reset_at: instance.statistics_reset_at.unwrap_or(0),
+        }
+    }
+}
+
+impl LastPoll {
+    /// After one more poll.
+    pub fn after(last: Option<&LastPoll>, poll: &RawPoll<'_>) -> Self {
+        let snapshot = if poll.snapshot_complete {
+            (poll.owner_epoch, poll.poll_seq)
+        } else {
+            last.map_or((0, 0), |last| (last.snapshot_owner_epoch, last.snapshot_poll_seq))
+        };
+        Self {
+            epoch: Epoch::of(&poll.instance),
+            server_time: poll.server_time,
+            snapshot_owner_epoch: snapshot.0,
+            snapshot_poll_seq: snapshot.1,
+        }
+    }
+}
+
+const VERSION: u8 = 1;
+
+impl StateValue for Baseline {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.push(VERSION);
+        self.epoch.write(out);
+        for number in [self.owner_epoch, self.poll_seq, self.observed_at] {
+            write_number(out, number);
+        }
+        write_optional(out, self.entry_since_at);
+        write_counters(out, &self.counters);
+        write_counters(out, &self.total);
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Self, StateError> {
+        let mut input = Input { bytes, table: "baselines" };
+        input.version()?;
+        Ok(Self {
+            epoch: Epoch::read(&mut input)?,
+            owner_epoch: input.number()?,
+            poll_seq: input.number()?,
+            observed_at: input.number()?,
+            entry_since_at: input.optional()?,
+            counters: input.counters()?,
+            total: input.counters()?,
+        })
+    }
+}
+
+impl StateValue for LastPoll {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.push(VERSION);
+        self.epoch.write(out);
+        write_optional(out, self.server_time);
+        write_number(out, self.snapshot_owner_epoch);
+        write_number(out, self.snapshot_poll_seq);
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Self, StateError> {
+        let mut input = Input { bytes, table: "polls" };
+        input.version()?;
+        Ok(Self {
+            epoch: Epoch::read(&mut input)?,
+            server_time: input.optional()?,
+            snapshot_owner_epoch: input.number()?,
+            snapshot_poll_seq: input.number()?,
+        })
+    }
+}
+
+impl Epoch {
+    fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.server.to_le_bytes());
+        write_number(out, self.started_at);
+        write_number(out, self.statistics_reset_at);
+    }
+
+    fn read(input: &mut Input<'_>) -> Result<Self, StateError> {
+        Ok(Self { server: input.fixed()?, started_at: input.number()?, statistics_reset_at: input.number()? })
+    }
+}
+
+fn write_number(out: &mut Vec<u8>, number: i64) {
+    let mut rest = ((number << 1) ^ (number >> 63)) as u64;
+    while rest >= 0x80 {
+        out.push(rest as u8 | 0x80);
+        rest >>= 7;
+    }
+    out.push(rest as u8);
+}
+
+fn write_optional(out: &mut Vec<u8>, number: Option<i64>) {
+    out.push(u8::from(number.is_some()));
+    if let Some(number) = number {
+        write_number(out, number);
+    }
+}
+
+/// Number of counters, which of them are there, then those: a later release may add counters at the end.
+fn write_counters(out: &mut Vec<u8>, counters: &QueryCounters) {
+    let count = QueryCounters::FIELDS.len();
+    out.push(count as u8);
+    let present = (0..count).filter(|index| counters.get(*index).is_some()).fold(0u64, |bits, index| bits | 1 << index);
+    out.extend_from_slice(&present.to_le_bytes());
+    (0..count).filter_map(|index| counters.get(index)).for_each(|value| write_number(out, value));
+}
+
+struct Input<'a> {
+    bytes: &'a [u8],
+    table: &'static str,
+}
+
+impl Input<'_> {
+    fn cut(&self) -> StateError {
+        StateError::Decode { table: self.table.into(), detail: "the value is cut or damaged".into() }
+    }
+
+    fn byte(&mut self) -> Result<u8, StateError> {
+        let (first, rest) = self.bytes.split_first().ok_or_else(|| self.cut())?;
+        self.bytes = rest;
+        Ok(*first)
+    }
+
+    fn version(&mut self) -> Result<(), StateError> {
+        match self.byte()? {
+            VERSION => Ok(()),
+            other => Err(StateError::Decode { table: self.table.into(), detail: format!("version {other} is not known") }),
+        }
+    }
+
+    fn fixed(&mut self) -> Result<u64, StateError> {
+        let (first, rest) = self.bytes.split_first_chunk::<8>().ok_or_else(|| self.cut())?;
+        self.bytes = rest;
+        Ok(u64::from_le_bytes(*first))
+    }
+
+    fn number(&mut self) -> Result<i64, StateError> {
+        let mut value = 0u64;
+        for shift in (0..64).step_by(7) {
+            let byte = self.byte()?;
+            value |= u64::from(byte & 0x7f) << shift;
+            if byte < 0x80 {
+                return Ok((value >> 1) as i64 ^ -((value & 1) as i64));
+            }
+        }
+        Err(self.cut())
+    }
+
+    fn optional(&mut self) -> Result<Option<i64>, StateError> {
+        Ok(if self.byte()? == 0 { None } else { Some(self.number()?) })
+    }
+
+    fn counters(&mut self) -> Result<QueryCounters, StateError> {
+        let count = usize::from(self.byte()?);
+        if count > QueryCounters::FIELDS.len() {
+            return Err(StateError::Decode { table: self.table.into(), detail: format!("{count} counters are too many") });
+        }
+        let present = self.fixed()?;
+        let mut counters = QueryCounters::default();
+        for index in (0..count).filter(|index| present & 1 << index != 0) {
+            let value = self.number()?;
+            counters.set(index, Some(value));
+        }
+        Ok(counters)
+    }
+}

@@ -1,0 +1,159 @@
+//! When two readings of a statement may be compared, and what their difference is.
+//!
+//! Counters of a statement begin again when statistics are reset, when the server loses them in a crash, when another
+//! server takes over the name, and when the entry is evicted and comes back. Comparing across such a break gives a wrong
+//! number that looks right, so each break is recognised by what the server tells (system identifier, timeline, start,
+//! reset, per-entry start), by a counter that fell, or by the absence from a complete snapshot.
+
+use dbintel_schemas::records::{QueryCounters, RawQuery};
+
+use super::baseline::{Baseline, Epoch, LastPoll};
+
+/// A reading of one statement.
+#[derive(Debug, Clone, Copy)]
+pub struct Reading {
+    /// Life of the server.
+    pub epoch: Epoch,
+    /// Owner that read it.
+    pub owner_epoch: i64,
+    /// Poll that read it.
+    pub poll_seq: i64,
+    /// When, in µs.
+    pub observed_at: i64,
+    /// Start of the entry's counters in µs, where the server tells it.
+    pub entry_since_at: Option<i64>,
+    /// Cumulative counters.
+    pub counters: QueryCounters,
+}
+
+/// What a reading means.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "lives on the stack, once per row")]
+pub enum Outcome {
+    /// Nothing comes out: `baseline`, `unchanged` or `late`.
+    Absorbed(&'static str),
+    /// The reading cannot be compared with the baseline, for this reason; it is the new baseline.
+    NotComparable(&'static str),
+    /// What happened since the baseline.
+    Delta {
+        /// Increase of each counter.
+        delta: QueryCounters,
+        /// Time between the readings by the poller's clock, in ns.
+        interval_ns: Option<i64>,
+        /// Something worth knowing: `new_entry`.
+        reason: Option<&'static str>,
+    },
+}
+
+impl Reading {
+    /// Of a record.
+    pub fn of(raw: &RawQuery<'_>) -> Self {
+        Self {
+            epoch: Epoch::of(&raw.instance),
+            owner_epoch: raw.owner_epoch,
+            poll_seq: raw.poll_seq,
+            observed_at: raw.observed_at,
+            entry_since_at: raw.entry_since_at,
+            counters: raw.counters,
+        }
+    }
+
+    fn baseline(&self, total: QueryCounters) -> Baseline {
+        Baseline {
+            epoch: self.epoch,
+            owner_epoch: self.owner_epoch,
+            poll_seq: self.poll_seq,
+            observed_at: self.observed_at,
+            entry_since_at: self.entry_since_at,
+            counters: self.counters,
+            total,
+        }
+    }
+}
+
+/// The first sight of a statement: a baseline, unless the server proves that the entry began after our last poll.
+pub fn begin(reading: &Reading, poll: Option<&LastPoll>) -> (Baseline, Outcome) {
+    let zero = QueryCounters::default();
+    let began_in_sight = poll.is_some_and(|poll| {
+        poll.epoch == reading.epoch && poll.server_time.zip(reading.entry_since_at).is_some_and(|(poll, since)| since > poll)
+    });
+    if !began_in_sight {
+        return (reading.baseline(zero), Outcome::Absorbed("baseline"));
+    }
+    let delta = Outcome::Delta { delta: reading.counters, interval_ns: None, reason: Some("new_entry") };
+    (reading.baseline(reading.counters), delta)
+}
+
+/// A further sight: brings the baseline up to the reading.
+pub fn advance(baseline: &mut Baseline, reading: &Reading, poll: Option<&LastPoll>) -> Outcome {
+    let late = (reading.owner_epoch, reading.poll_seq) <= (baseline.owner_epoch, baseline.poll_seq);
+    if late {
+        return Outcome::Absorbed("late");
+    }
+    if let Some(reason) = broken(baseline, reading, poll) {
+        *baseline = reading.baseline(baseline.total);
+        return Outcome::NotComparable(reason);
+    }
+    let Some(delta) = difference(&baseline.counters, &reading.counters) else {
+        *baseline = reading.baseline(baseline.total);
+        return Outcome::NotComparable("eviction");
+    };
+    let unchanged = (0..QueryCounters::FIELDS.len()).all(|index| delta.get(index).is_none_or(|increase| increase == 0));
+    if unchanged {
+        *baseline = reading.baseline(baseline.total);
+        return Outcome::Absorbed("unchanged");
+    }
+    let elapsed = reading.observed_at.saturating_sub(baseline.observed_at);
+    let interval_ns = (elapsed > 0).then(|| elapsed.saturating_mul(1000));
+    *baseline = reading.baseline(sum(&baseline.total, &delta));
+    Outcome::Delta { delta, interval_ns, reason: None }
+}
+
+/// Why the readings belong to different lives of the entry, if they do.
+fn broken(baseline: &Baseline, reading: &Reading, poll: Option<&LastPoll>) -> Option<&'static str> {
+    let (before, after) = (&baseline.epoch, &reading.epoch);
+    if before.server != after.server {
+        return Some("fail_over");
+    }
+    if before.statistics_reset_at != after.statistics_reset_at {
+        return Some("statistics_reset");
+    }
+    let same_entry = baseline.entry_since_at.zip(reading.entry_since_at).map(|(before, after)| before == after);
+    if same_entry == Some(true) {
+        return None;
+    }
+    if before.started_at != after.started_at {
+        return Some("server_restart");
+    }
+    if same_entry == Some(false) {
+        return Some("eviction");
+    }
+    let absent_from_snapshot = poll.is_some_and(|poll| {
+        poll.snapshot_owner_epoch == baseline.owner_epoch && poll.snapshot_poll_seq > baseline.poll_seq
+    });
+    absent_from_snapshot.then_some("eviction")
+}
+
+/// The increase of each counter that both readings have; none when one fell.
+fn difference(before: &QueryCounters, after: &QueryCounters) -> Option<QueryCounters> {
+    let mut delta = QueryCounters::default();
+    for index in 0..QueryCounters::FIELDS.len() {
+        let Some((before, after)) = before.get(index).zip(after.get(index)) else { continue };
+        let increase = after.checked_sub(before)?;
+        if increase < 0 {
+            return None;
+        }
+        delta.set(index, Some(increase));
+    }
+    Some(delta)
+}
+
+fn sum(total: &QueryCounters, delta: &QueryCounters) -> QueryCounters {
+    let mut sum = *total;
+    for index in 0..QueryCounters::FIELDS.len() {
+        if let Some(increase) = delta.get(index) {
+            sum.set(index, Some(sum.get(index).unwrap_or(0).saturating_add(increase)));
+        }
+    }
+    sum
+}

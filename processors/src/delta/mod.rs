@@ -1,0 +1,126 @@
+//! Turns cumulative counters of statements into what happened in each interval.
+//!
+//! Reads: [`Row::RawQuery`], and [`Row::RawPoll`] as context. Writes: [`Row::Query`] with deltas and our own running
+//! total. State: a baseline per target, database, user, statement and level; the last poll of each target. Guarantee: a
+//! delta is never negative and never counted twice; when counters cannot be compared (a reset, an eviction, a restart, a
+//! fail-over) the row says so and carries no values. Recovery: baselines are in the changelog, so a restart of dbintel
+//! loses nothing; the deltas of a replay are the same.
+
+mod baseline;
+mod logic;
+
+use dbintel_schemas::records::{RawPoll, RawQuery};
+
+use self::baseline::{Baseline, LastPoll};
+use self::logic::{Outcome, Reading};
+use crate::engine::{Context, Disposition, Processor, Row, StateError, StateTable, Table, row};
+
+/// The processor.
+pub struct Delta {
+    baselines: Table<Baseline>,
+    polls: Table<LastPoll>,
+    key: Vec<u8>,
+}
+
+impl Delta {
+    /// A new instance without state.
+    pub fn new() -> Self {
+        Self { baselines: Table::new("baselines"), polls: Table::new("polls"), key: Vec::new() }
+    }
+
+    fn poll(&mut self, poll: &RawPoll<'_>) -> Result<(), StateError> {
+        if poll.poll_class != "statements" || poll.outcome != "ok" {
+            return Ok(());
+        }
+        let last = self.polls.get(poll.target.as_bytes())?.cloned();
+        self.polls.insert(poll.target.as_bytes(), LastPoll::after(last.as_ref(), poll))
+    }
+
+    fn query<'a>(&mut self, raw: &RawQuery<'a>, offset: i64) -> Result<Result<Row<'a>, &'static str>, StateError> {
+        statement_key(raw, &mut self.key);
+        let poll = self.polls.get(raw.target.as_bytes())?;
+        let reading = Reading::of(raw);
+        if let Some(baseline) = self.baselines.get_mut(&self.key)? {
+            let outcome = logic::advance(baseline, &reading, poll);
+            return Ok(enriched(raw, offset, baseline, outcome));
+        }
+        let (baseline, outcome) = logic::begin(&reading, poll);
+        let row = enriched(raw, offset, &baseline, outcome);
+        self.baselines.insert(&self.key, baseline)?;
+        Ok(row)
+    }
+}
+
+impl Default for Delta {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Processor for Delta {
+    fn tables(&mut self) -> Vec<&mut dyn StateTable> {
+        vec![&mut self.baselines, &mut self.polls]
+    }
+
+    fn process<'a>(&mut self, row: &mut Row<'a>, context: &mut Context<'a, '_>) -> Result<Disposition, StateError> {
+        match row {
+            Row::RawPoll(poll) => {
+                self.poll(poll)?;
+                Ok(Disposition::Absorbed("context"))
+            }
+            Row::RawQuery(raw) => Ok(match self.query(raw, context.offset)? {
+                Ok(enriched) => {
+                    *row = enriched;
+                    row.enter(context.pipeline, context.time_clamped);
+                    Disposition::Forwarded
+                }
+                Err(reason) => Disposition::Absorbed(reason),
+            }),
+            _ => Ok(Disposition::Forwarded),
+        }
+    }
+}
+
+fn statement_key(raw: &RawQuery<'_>, key: &mut Vec<u8>) {
+    key.clear();
+    for part in [raw.target, raw.database_id, raw.user_id, raw.query_id] {
+        key.extend_from_slice(part.as_bytes());
+        key.push(0x1f);
+    }
+    key.push(match raw.toplevel {
+        None => b'-',
+        Some(true) => b't',
+        Some(false) => b'f',
+    });
+}
+
+/// The row that comes out, or why none does.
+fn enriched<'a>(
+    raw: &RawQuery<'a>,
+    offset: i64,
+    baseline: &Baseline,
+    outcome: Outcome,
+) -> Result<Row<'a>, &'static str> {
+    let mut query = row::query(raw, offset);
+    query.total = baseline.total;
+    query.cumulative_mean_exec_time_ns = mean(raw.counters.total_exec_time_ns, raw.counters.calls);
+    match outcome {
+        Outcome::Absorbed(reason) => return Err(reason),
+        Outcome::NotComparable(reason) => query.delta_reason = Some(reason),
+        Outcome::Delta { delta, interval_ns, reason } => {
+            query.delta_valid = true;
+            query.delta_reason = reason;
+            query.delta = delta;
+            query.interval_ns = raw.interval_ns.or(interval_ns);
+            query.mean_exec_time_ns = mean(delta.total_exec_time_ns, delta.calls);
+        }
+    }
+    Ok(Row::Query(query))
+}
+
+fn mean(total: Option<i64>, count: Option<i64>) -> Option<i64> {
+    total?.checked_div(count?)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,276 @@
+//! The changelog: what a commit changed, packed into few records, so that state can be rebuilt anywhere.
+//!
+//! One commit of one task writes one or more *parts* of at most [`PART_BYTES_MAX`], in one transaction. The last part
+//! ends the commit with a [`Marker`]: the input positions that the state belongs to, and from where the changelog has to
+//! be read to rebuild all of it. Besides the changed entries, commits rewrite a slice of the state now and then (the
+//! rolling checkpoint); when a cycle of slices has passed over all tables, everything before its start may be deleted.
+//!
+//! Part: version (1 byte) | flags (1 byte, 1 = last) | commit_seq | marker (length, bytes; last part only) | entries.
+//! Entry: 0 put, 1 delete (1 byte) | key length | key | value length | value (put only). Numbers are LEB128 varints.
+
+use super::store::{StoreBatch, TableId, full_key};
+
+/// Bytes of entries after which a part is closed; well below what topics allow.
+pub const PART_BYTES_MAX: usize = 512 * 1024;
+
+const VERSION: u8 = 1;
+const LAST: u8 = 1;
+const PUT: u8 = 0;
+const DELETE: u8 = 1;
+
+/// End of a commit in the changelog.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Marker {
+    /// Commits of the task, dense.
+    pub commit_seq: u64,
+    /// For each input topic (full name): the offset to read next.
+    pub positions: Vec<(String, i64)>,
+    /// The rolling checkpoint after this commit.
+    pub checkpoint: Checkpoint,
+}
+
+/// Where the rolling checkpoint stands.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Checkpoint {
+    /// Reading from this offset of the changelog rebuilds all state.
+    pub restore_from: i64,
+    /// Offset at which the running cycle began; none when it begins with the next commit.
+    pub cycle_start: Option<i64>,
+    /// Full key after which the next slice starts; empty at the beginning of a cycle.
+    pub cursor: Vec<u8>,
+}
+
+/// A part cannot be read.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum ChangelogError {
+    /// Written by a release that this one does not know.
+    #[error("version {0} of the changelog is not known to this release")]
+    Version(u8),
+    /// Not what a changelog holds.
+    #[error("a changelog record is cut or damaged")]
+    Damaged,
+}
+
+/// Collects the parts of one commit.
+#[derive(Default)]
+pub struct ChangeWriter {
+    closed: Vec<Vec<u8>>,
+    open: Vec<u8>,
+    scratch: Vec<u8>,
+    bytes: usize,
+}
+
+impl ChangeWriter {
+    /// Sets a value; `encode` appends it.
+    pub fn put(&mut self, table: TableId, key: &[u8], encode: impl FnOnce(&mut Vec<u8>)) {
+        let mut value = std::mem::take(&mut self.scratch);
+        value.clear();
+        encode(&mut value);
+        self.entry(PUT, 8 + key.len(), |out| full_key(table, key, out), Some(&value));
+        self.scratch = value;
+    }
+
+    /// Removes a key.
+    pub fn delete(&mut self, table: TableId, key: &[u8]) {
+        self.entry(DELETE, 8 + key.len(), |out| full_key(table, key, out), None);
+    }
+
+    /// Rewrites an entry of the store, for the checkpoint.
+    pub fn rewrite(&mut self, full_key: &[u8], value: &[u8]) {
+        self.entry(PUT, full_key.len(), |out| out.extend_from_slice(full_key), Some(value));
+    }
+
+    fn entry(&mut self, kind: u8, key_length: usize, key: impl FnOnce(&mut Vec<u8>), value: Option<&[u8]>) {
+        let before = self.open.len();
+        self.open.push(kind);
+        write_varint(&mut self.open, key_length as u64);
+        key(&mut self.open);
+        if let Some(value) = value {
+            write_bytes(&mut self.open, value);
+        }
+        self.bytes += self.open.len() - before;
+        if self.open.len() >= PART_BYTES_MAX {
+            self.closed.push(std::mem::take(&mut self.open));
+        }
+    }
+
+    /// Bytes of entries so far.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// The parts of the commit, the last one with the marker. The writer is empty afterwards.
+    pub fn finish(&mut self, marker: &Marker) -> Vec<Vec<u8>> {
+        self.bytes = 0;
+        let last = std::mem::take(&mut self.open);
+        let mut parts: Vec<Vec<u8>> = std::mem::take(&mut self.closed)
+            .iter()
+            .map(|entries| part(marker.commit_seq, None, entries))
+            .collect();
+        parts.push(part(marker.commit_seq, Some(marker), &last));
+        parts
+    }
+
+    /// Forgets everything.
+    pub fn clear(&mut self) {
+        self.closed.clear();
+        self.open.clear();
+        self.bytes = 0;
+    }
+}
+
+fn part(commit_seq: u64, marker: Option<&Marker>, entries: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(entries.len() + 128);
+    out.push(VERSION);
+    out.push(if marker.is_some() { LAST } else { 0 });
+    write_varint(&mut out, commit_seq);
+    if let Some(marker) = marker {
+        write_bytes(&mut out, &marker.encode());
+    }
+    out.extend_from_slice(entries);
+    out
+}
+
+/// Reads one part into a batch; gives the marker when it is the last of its commit.
+pub fn apply(part: &[u8], batch: &mut StoreBatch) -> Result<Option<Marker>, ChangelogError> {
+    let mut input = Input(part);
+    match input.byte()? {
+        VERSION => {}
+        other => return Err(ChangelogError::Version(other)),
+    }
+    let last = input.byte()? & LAST != 0;
+    let commit_seq = input.varint()?;
+    let marker = if last { Some(Marker::decode(commit_seq, input.bytes()?)?) } else { None };
+    while !input.0.is_empty() {
+        let kind = input.byte()?;
+        let (table, key) = input.bytes()?.split_first_chunk::<8>().ok_or(ChangelogError::Damaged)?;
+        let table = TableId(u64::from_be_bytes(*table));
+        match kind {
+            PUT => {
+                let value = input.bytes()?;
+                batch.put(table, key, |out| out.extend_from_slice(value));
+            }
+            DELETE => batch.delete(table, key),
+            _ => return Err(ChangelogError::Damaged),
+        }
+    }
+    Ok(marker)
+}
+
+impl Marker {
+    /// The marker without its commit_seq.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        write_varint(&mut out, self.positions.len() as u64);
+        for (topic, next_offset) in &self.positions {
+            write_bytes(&mut out, topic.as_bytes());
+            write_varint(&mut out, *next_offset as u64);
+        }
+        write_varint(&mut out, self.checkpoint.restore_from as u64);
+        write_varint(&mut out, self.checkpoint.cycle_start.map_or(0, |start| start as u64 + 1));
+        write_bytes(&mut out, &self.checkpoint.cursor);
+        out
+    }
+
+    /// Reads what [`Marker::encode`] wrote.
+    pub fn decode(commit_seq: u64, bytes: &[u8]) -> Result<Self, ChangelogError> {
+        let mut input = Input(bytes);
+        let mut positions = Vec::new();
+        for _ in 0..input.varint()? {
+            let topic = String::from_utf8(input.bytes()?.to_vec()).map_err(|_| ChangelogError::Damaged)?;
+            positions.push((topic, input.varint()? as i64));
+        }
+        let restore_from = input.varint()? as i64;
+        let cycle_start = input.varint()?.checked_sub(1).map(|start| start as i64);
+        let cursor = input.bytes()?.to_vec();
+        Ok(Self { commit_seq, positions, checkpoint: Checkpoint { restore_from, cycle_start, cursor } })
+    }
+}
+
+fn write_varint(out: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        out.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}
+
+fn write_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
+    write_varint(out, bytes.len() as u64);
+    out.extend_from_slice(bytes);
+}
+
+struct Input<'a>(&'a [u8]);
+
+impl<'a> Input<'a> {
+    fn byte(&mut self) -> Result<u8, ChangelogError> {
+        let (first, rest) = self.0.split_first().ok_or(ChangelogError::Damaged)?;
+        self.0 = rest;
+        Ok(*first)
+    }
+
+    fn varint(&mut self) -> Result<u64, ChangelogError> {
+        let mut value = 0;
+        for shift in (0..64).step_by(7) {
+            let byte = self.byte()?;
+            value |= u64::from(byte & 0x7f) << shift;
+            if byte < 0x80 {
+                return Ok(value);
+            }
+        }
+        Err(ChangelogError::Damaged)
+    }
+
+    fn bytes(&mut self) -> Result<&'a [u8], ChangelogError> {
+        let length = self.varint()? as usize;
+        if length > self.0.len() {
+            return Err(ChangelogError::Damaged);
+        }
+        let (bytes, rest) = self.0.split_at(length);
+        self.0 = rest;
+        Ok(bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn marker() -> Marker {
+        Marker {
+            commit_seq: 7,
+            positions: vec![("dbintel.raw.queries".into(), 41), ("dbintel.raw.polls".into(), 0)],
+            checkpoint: Checkpoint { restore_from: 3, cycle_start: Some(0), cursor: vec![1, 2, 3] },
+        }
+    }
+
+    #[test]
+    fn a_commit_of_several_parts_reads_back_in_order() {
+        let mut writer = ChangeWriter::default();
+        let value = vec![9; PART_BYTES_MAX / 2];
+        for key in 0..5u8 {
+            writer.put(TableId(1), &[key], |out| out.extend_from_slice(&value));
+        }
+        writer.delete(TableId(1), &[3]);
+        let parts = writer.finish(&marker());
+        assert_eq!(parts.len(), 3);
+        let mut batch = StoreBatch::default();
+        let markers: Vec<_> = parts.iter().map(|part| apply(part, &mut batch).unwrap()).collect();
+        assert_eq!(markers, [None, None, Some(marker())]);
+        let kinds: Vec<bool> = batch.iter().map(|(_, value)| value.is_some()).collect();
+        assert_eq!(kinds, [true, true, true, true, true, false]);
+        assert!(writer.finish(&marker()).len() == 1, "the writer is empty again");
+    }
+
+    #[test]
+    fn cut_and_foreign_bytes_are_errors() {
+        let mut writer = ChangeWriter::default();
+        writer.put(TableId(1), b"key", |out| out.extend_from_slice(b"value"));
+        let part = writer.finish(&marker()).remove(0);
+        let without_entries = ChangeWriter::default().finish(&marker()).remove(0).len();
+        for length in (0..part.len()).filter(|length| *length != without_entries) {
+            assert_eq!(apply(&part[..length], &mut StoreBatch::default()), Err(ChangelogError::Damaged), "cut at {length}");
+        }
+        assert_eq!(apply(&[2, 0, 0], &mut StoreBatch::default()), Err(ChangelogError::Version(2)));
+    }
+}

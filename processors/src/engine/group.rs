@@ -1,0 +1,146 @@
+//! What runs: a consumer group with its inputs and pipelines, and the worker threads that carry it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use dbintel_bus::{Bus, BusError, Framings};
+use dbintel_schemas::topics::Topic;
+
+use super::clock;
+use super::metrics::Metrics;
+use super::processor::Processor;
+use super::store::StoreMemory;
+use super::worker::Worker;
+
+/// Input topics in the order of their rank: at the same timestamp a text is seen before the statement that it belongs
+/// to, and the outcome of a poll after its rows.
+pub const INPUTS: [Topic; 5] =
+    [Topic::RawTexts, Topic::RawQueries, Topic::RawSessions, Topic::RawMetrics, Topic::RawPolls];
+
+/// Makes the instance of a processor for one task.
+pub type ProcessorFactory = Arc<dyn Fn() -> Box<dyn Processor> + Send + Sync>;
+
+/// Rows of some pollers, through some processors.
+#[derive(Clone)]
+pub struct Pipeline {
+    /// Name; part of the names of its state tables.
+    pub name: String,
+    /// Component ids of the pollers whose rows it takes.
+    pub pollers: Vec<String>,
+    /// Name and factory of each processor, in order.
+    pub processors: Vec<(String, ProcessorFactory)>,
+}
+
+/// Settings of a group.
+#[derive(Clone)]
+pub struct GroupConfig {
+    /// Full name of the group.
+    pub name: String,
+    /// Pipelines that each row goes through, independently of each other.
+    pub pipelines: Vec<Pipeline>,
+    /// Where the stores are; one directory per group and partition.
+    pub state_directory: PathBuf,
+    /// Worker threads; each is a member of the group.
+    pub workers: usize,
+    /// Names the process in the group and in transactional ids; stable over restarts, unique among live processes.
+    pub slot: String,
+    /// Longest time between the first row and its commit.
+    pub commit_interval: Duration,
+    /// Rows after which a commit is due.
+    pub commit_rows: usize,
+    /// Bytes that may wait in memory, fetched and not yet processed, over all workers.
+    pub buffer_bytes: usize,
+    /// Values that a table keeps in memory per task.
+    pub cached_values: usize,
+    /// How records are framed.
+    pub framings: Framings,
+}
+
+impl GroupConfig {
+    /// Defaults for a group of this name.
+    pub fn new(name: &str, pipelines: Vec<Pipeline>, state_directory: PathBuf) -> Self {
+        Self {
+            name: name.to_owned(),
+            pipelines,
+            state_directory,
+            workers: 1,
+            slot: "0".to_owned(),
+            commit_interval: Duration::from_millis(200),
+            commit_rows: 50_000,
+            buffer_bytes: 64 << 20,
+            cached_values: 200_000,
+            framings: Framings::single_object(),
+        }
+    }
+
+    /// Full name of the changelog topic.
+    pub fn changelog(&self) -> String {
+        dbintel_schemas::topics::changelog(&self.name)
+    }
+}
+
+/// A running group.
+pub struct Group {
+    stop: Arc<AtomicBool>,
+    workers: Vec<JoinHandle<()>>,
+}
+
+/// Shared by the workers of a group.
+pub(super) struct Shared {
+    pub config: GroupConfig,
+    pub bus: Arc<dyn Bus>,
+    pub metrics: Metrics,
+    pub stores: StoreMemory,
+    pub stop: Arc<AtomicBool>,
+}
+
+impl Shared {
+    /// The group is being stopped.
+    pub fn stopping(&self) -> bool {
+        self.stop.load(Ordering::Acquire)
+    }
+
+    /// Waits, but not past the stop.
+    pub fn wait(&self, time: Duration) {
+        let deadline = clock::now() + time;
+        while !self.stopping() && clock::now() < deadline {
+            std::thread::sleep(Duration::from_millis(10).min(time));
+        }
+    }
+}
+
+impl Group {
+    /// Starts the workers. They join the group by themselves, and again after trouble with the bus, until they are stopped.
+    pub fn start(config: GroupConfig, bus: Arc<dyn Bus>, metrics: Metrics, stores: StoreMemory) -> Result<Self, BusError> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let workers = config.workers.max(1);
+        let shared = Arc::new(Shared { config, bus, metrics, stores, stop: Arc::clone(&stop) });
+        let spawn = |number| {
+            let shared = Arc::clone(&shared);
+            std::thread::Builder::new()
+                .name(format!("worker-{number}"))
+                .spawn(move || Worker::run(&shared, number))
+                .map_err(|error| BusError::Fatal { operation: "start a worker thread".into(), message: error.to_string() })
+        };
+        let workers = (0..workers).map(spawn).collect::<Result<Vec<_>, _>>()?;
+        Ok(Self { stop, workers })
+    }
+
+    /// Stops at the next record boundary: commits, closes the stores, leaves the group. Returns when all is done.
+    pub fn stop(self) {
+        self.stop.store(true, Ordering::Release);
+        for worker in self.workers {
+            if worker.join().is_err() {
+                tracing::error!("a worker thread panicked while it stopped");
+            }
+        }
+    }
+
+    /// Some worker has ended by itself, which only a fault of ours can cause.
+    pub fn failed(&self) -> bool {
+        self.workers.iter().any(JoinHandle::is_finished) && !self.stop.load(Ordering::Acquire)
+    }
+}

@@ -1,0 +1,93 @@
+//! Records on their way out, encoded once into one buffer that is reused from batch to batch.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use dbintel_bus::{Framings, Outgoing, topic_name};
+use dbintel_schemas::topics::{self, Topic};
+use dbintel_schemas::{Record, wire};
+
+/// Encoded records that wait to be sent in the open transaction.
+pub struct Outbox {
+    framings: Framings,
+    names: BTreeMap<Topic, String>,
+    bytes: Vec<u8>,
+    waiting: Vec<Waiting>,
+}
+
+struct Waiting {
+    topic: Topic,
+    partition: u32,
+    timestamp: i64,
+    key: Range<usize>,
+    value: Range<usize>,
+}
+
+/// Where an encoded record stands, for those who count and hash it.
+pub struct Encoded<'a> {
+    /// The framed value.
+    pub value: &'a [u8],
+    /// The topic allows no record of this size.
+    pub oversize: bool,
+}
+
+impl Outbox {
+    /// An empty outbox.
+    pub fn new(framings: Framings) -> Self {
+        let names = Topic::ALL.iter().map(|topic| (*topic, topic_name(*topic))).collect();
+        Self { framings, names, bytes: Vec::new(), waiting: Vec::new() }
+    }
+
+    /// Encodes a primary output; one that its topic does not allow is taken back and marked.
+    pub fn primary<'r, R: Record<'r>>(&mut self, record: &R, key: &str, partition: u32, timestamp: i64) -> Encoded<'_> {
+        let index = self.push(record, key.as_bytes(), partition, timestamp);
+        let value = self.waiting[index].value.clone();
+        let oversize = value.len() > topics::spec(R::TOPIC).max_message_bytes as usize;
+        if oversize {
+            self.waiting.pop();
+        }
+        Encoded { value: &self.bytes[value], oversize }
+    }
+
+    /// Encodes a record that is not counted as the output of a row.
+    pub fn derived<'r, R: Record<'r>>(&mut self, record: &R, key: &str, partition: u32, timestamp: i64) {
+        self.push(record, key.as_bytes(), partition, timestamp);
+    }
+
+    fn push<'r, R: Record<'r>>(&mut self, record: &R, key: &[u8], partition: u32, timestamp: i64) -> usize {
+        let key_start = self.bytes.len();
+        self.bytes.extend_from_slice(key);
+        let value_start = self.bytes.len();
+        wire::write(record, self.framings.of(R::TOPIC), &mut self.bytes);
+        self.waiting.push(Waiting {
+            topic: R::TOPIC,
+            partition,
+            timestamp,
+            key: key_start..value_start,
+            value: value_start..self.bytes.len(),
+        });
+        self.waiting.len() - 1
+    }
+
+    /// Hands the records over, in order, and forgets them.
+    pub fn drain<E>(&mut self, mut send: impl FnMut(Outgoing<'_>) -> Result<(), E>) -> Result<(), E> {
+        for waiting in &self.waiting {
+            send(Outgoing {
+                topic: &self.names[&waiting.topic],
+                partition: waiting.partition,
+                timestamp: waiting.timestamp,
+                key: Some(&self.bytes[waiting.key.clone()]),
+                value: Some(&self.bytes[waiting.value.clone()]),
+                headers: &[],
+            })?;
+        }
+        self.clear();
+        Ok(())
+    }
+
+    /// Forgets the records.
+    pub fn clear(&mut self) {
+        self.waiting.clear();
+        self.bytes.clear();
+    }
+}

@@ -1,0 +1,241 @@
+//! Brings the state of a partition to where the group's committed positions are.
+//!
+//! The store is at some commit, or empty; the changelog has what came after. The bound of the read is the true end of
+//! the changelog: the end that committed readers see may lie below commits of another owner while a dead one's
+//! transaction is open, and stopping there would silently resume on old state. That nothing is missing is proven by
+//! the last marker: it carries the sequence number that stands beside the group's committed positions.
+
+use std::time::{Duration, Instant};
+
+use dbintel_bus::{Bus, BusError, Committed, Isolation, Offsets, Position, ReaderSpec, Receive, Record, Start};
+
+use super::changelog::{self, ChangelogError, Marker};
+use super::clock;
+use super::store::{Place, Store, StoreBatch, StoreError};
+
+/// Longest wait for the end of the changelog to become readable: longer than any transaction may stay open.
+const WAIT_MAX: Duration = Duration::from_secs(90);
+
+/// Bytes of changes that go to the store at once.
+const BATCH_BYTES: usize = 1 << 20;
+
+/// A state that belongs to positions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Restored {
+    /// End of the last commit; all zero for a new task.
+    pub marker: Marker,
+    /// Offset after it in the changelog.
+    pub changelog_next: i64,
+    /// Where to read each input topic of the group, in the group's order.
+    pub positions: Vec<Position>,
+}
+
+/// A state could not be restored.
+#[derive(Debug, thiserror::Error)]
+pub enum RestoreError {
+    /// The log failed; it is worth trying again.
+    #[error(transparent)]
+    Bus(#[from] BusError),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The changelog holds something that is not a changelog record.
+    #[error("{changelog} partition {partition} offset {offset}: {source}")]
+    Changelog {
+        /// Topic.
+        changelog: String,
+        /// Partition.
+        partition: u32,
+        /// Offset.
+        offset: i64,
+        /// What is wrong.
+        source: ChangelogError,
+    },
+    /// The changelog could not be read to its end in time.
+    #[error("{changelog} partition {partition}: only read up to offset {reached} of {end}; an open transaction may hold the rest back")]
+    Incomplete {
+        /// Topic.
+        changelog: String,
+        /// Partition.
+        partition: u32,
+        /// Offset reached.
+        reached: i64,
+        /// Offset wanted.
+        end: i64,
+    },
+    /// State and positions do not belong together, in a way that reading again does not mend.
+    #[error(
+        "partition {partition}: the state is at commit {state} and the group's positions at commit {positions}; \
+         `dbintel group seek` or `dbintel state discard` brings them together"
+    )]
+    Apart {
+        /// Partition.
+        partition: u32,
+        /// Commit of the last marker.
+        state: u64,
+        /// Commit beside the positions.
+        positions: u64,
+    },
+}
+
+/// What is to be restored.
+pub struct Restore<'a> {
+    /// The log.
+    pub bus: &'a dyn Bus,
+    /// Full name of the changelog.
+    pub changelog: &'a str,
+    /// Partition.
+    pub partition: u32,
+    /// Full names of the group's input topics.
+    pub topics: &'a [String],
+    /// Committed positions of the partition.
+    pub committed: &'a [Committed],
+}
+
+/// Text beside a committed position: the commit, and from where to restore.
+pub fn metadata(marker: &Marker) -> String {
+    format!("{}:{}", marker.commit_seq, marker.checkpoint.restore_from)
+}
+
+fn parse_metadata(text: &str) -> Option<(u64, i64)> {
+    let (commit_seq, restore_from) = text.split_once(':')?;
+    Some((commit_seq.parse().ok()?, restore_from.parse().ok()?))
+}
+
+impl Restore<'_> {
+    /// Restores into the store. A store that does not fit the changelog is wiped and filled anew.
+    pub fn run(&self, store: &dyn Store) -> Result<Restored, RestoreError> {
+        let mut state = self.catch_up(store)?;
+        let wanted = self.committed_seq();
+        if state.marker.commit_seq < wanted {
+            tracing::warn!(partition = self.partition, state = state.marker.commit_seq, wanted,
+                "the state is behind the group's positions; restoring it from the beginning of the changelog");
+            store.wipe()?;
+            state = self.catch_up(store)?;
+        }
+        if state.marker.commit_seq != wanted && !self.committed.is_empty() {
+            return Err(RestoreError::Apart {
+                partition: self.partition,
+                state: state.marker.commit_seq,
+                positions: wanted,
+            });
+        }
+        Ok(Restored { positions: self.positions(&state.marker), changelog_next: state.changelog_next, marker: state.marker })
+    }
+
+    fn committed_seq(&self) -> u64 {
+        self.marks().map(|(commit_seq, _)| commit_seq).max().unwrap_or(0)
+    }
+
+    fn marks(&self) -> impl Iterator<Item = (u64, i64)> {
+        self.committed.iter().filter_map(|position| parse_metadata(&position.metadata))
+    }
+
+    /// The group's positions; those of the marker where the group has none (they expire when a group sleeps for long).
+    fn positions(&self, marker: &Marker) -> Vec<Position> {
+        let start = |topic: &String| {
+            let committed = self.committed.iter().find(|position| position.topic == *topic);
+            let marked = marker.positions.iter().find(|(name, _)| name == topic);
+            match (committed, marked) {
+                (Some(position), _) => Start::Offset(position.next_offset),
+                (None, Some((_, next_offset))) => Start::Offset(*next_offset),
+                (None, None) => Start::Beginning,
+            }
+        };
+        self.topics.iter()
+            .map(|topic| Position { topic: topic.clone(), partition: self.partition, start: start(topic) })
+            .collect()
+    }
+
+    fn catch_up(&self, store: &dyn Store) -> Result<Place, RestoreError> {
+        let log = self.bus.offsets(self.changelog, self.partition)?;
+        let place = self.usable_place(store, &log)?;
+        let restore_from = self.marks().map(|(_, restore_from)| restore_from).max().unwrap_or(0);
+        let from = place.as_ref().map_or(restore_from.max(log.start), |place| place.changelog_next);
+        let mut replay = Replay {
+            store,
+            batch: StoreBatch::default(),
+            place: place.unwrap_or(Place { changelog_next: from, marker: Marker::default() }),
+            position: from,
+            failure: None,
+        };
+        self.read_to(log.end, &mut replay)?;
+        replay.write()?;
+        Ok(replay.place)
+    }
+
+    /// The store's place, if the changelog can carry on from there; otherwise the store is emptied.
+    fn usable_place(&self, store: &dyn Store, log: &Offsets) -> Result<Option<Place>, StoreError> {
+        let place = store.place()?;
+        let usable = place.as_ref().is_none_or(|place| (log.start..=log.end).contains(&place.changelog_next));
+        if usable {
+            return Ok(place);
+        }
+        tracing::warn!(partition = self.partition, "the state on disk does not fit the changelog; filling it anew");
+        store.wipe()?;
+        Ok(None)
+    }
+
+    fn read_to(&self, end: i64, replay: &mut Replay<'_>) -> Result<(), RestoreError> {
+        if replay.position >= end {
+            return Ok(());
+        }
+        let start = Start::Offset(replay.position);
+        let partitions = vec![Position { topic: self.changelog.to_owned(), partition: self.partition, start }];
+        let mut reader = self.bus.reader(&ReaderSpec { partitions, isolation: Isolation::Committed })?;
+        let deadline: Instant = clock::now() + WAIT_MAX;
+        while replay.position < end {
+            reader.read(Duration::from_millis(100), 1000, replay)?;
+            if let Some((offset, source)) = replay.failure.take() {
+                let (changelog, partition) = (self.changelog.to_owned(), self.partition);
+                return Err(RestoreError::Changelog { changelog, partition, offset, source });
+            }
+            if replay.batch.bytes() >= BATCH_BYTES {
+                replay.write()?;
+            }
+            if clock::now() > deadline {
+                let (changelog, reached) = (self.changelog.to_owned(), replay.position);
+                return Err(RestoreError::Incomplete { changelog, partition: self.partition, reached, end });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Applies changelog records to a store.
+struct Replay<'a> {
+    store: &'a dyn Store,
+    batch: StoreBatch,
+    place: Place,
+    position: i64,
+    failure: Option<(i64, ChangelogError)>,
+}
+
+impl Replay<'_> {
+    fn write(&mut self) -> Result<(), StoreError> {
+        self.store.write(&self.batch, &self.place)?;
+        self.batch.clear();
+        Ok(())
+    }
+}
+
+impl Receive for Replay<'_> {
+    fn record(&mut self, record: Record<'_>) {
+        self.position = self.position.max(record.offset + 1);
+        if self.failure.is_some() {
+            return;
+        }
+        match changelog::apply(record.value.unwrap_or_default(), &mut self.batch) {
+            Ok(None) => {}
+            Ok(Some(mut marker)) => {
+                marker.checkpoint.cycle_start.get_or_insert(record.offset + 1);
+                self.place = Place { changelog_next: record.offset + 1, marker };
+            }
+            Err(error) => self.failure = Some((record.offset, error)),
+        }
+    }
+
+    fn at_end(&mut self, _topic: usize, _partition: u32, next_offset: i64) {
+        self.position = self.position.max(next_offset);
+    }
+}

@@ -1,0 +1,161 @@
+//! The row that travels through a pipeline: a decoded record of one kind.
+
+use bumpalo::Bump;
+use dbintel_schemas::records::{
+    EnrichedMetrics, EnrichedQuery, EnrichedSession, EnrichedText, RawMetrics, RawPoll, RawQuery, RawSession, RawText,
+};
+use dbintel_schemas::Record;
+use dbintel_schemas::topics::Topic;
+use dbintel_schemas::wire::{self, ReadError, Schemas, WriterSchema};
+
+use super::outbox::{Encoded, Outbox};
+
+/// A decoded record. It borrows from the fetched bytes; copying it copies no text.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "rows live one at a time and are changed in place")]
+pub enum Row<'a> {
+    /// Cumulative counters of a statement; `delta` makes a [`Row::Query`] of it.
+    RawQuery(RawQuery<'a>),
+    /// Outcome of a poll: context for the others.
+    RawPoll(RawPoll<'a>),
+    /// What a statement did in an interval.
+    Query(EnrichedQuery<'a>),
+    /// A session of a sample.
+    Session(EnrichedSession<'a>),
+    /// Metrics of an object.
+    Metrics(EnrichedMetrics<'a>),
+    /// Text of a statement.
+    Text(EnrichedText<'a>),
+}
+
+/// What every raw record says of itself.
+#[derive(Debug, Clone, Copy)]
+pub struct Origin<'a> {
+    /// Component id of the poller; pipelines select by it.
+    pub poller: &'a str,
+    /// Monitored server.
+    pub target: &'a str,
+    /// Raised by each new owner of the target.
+    pub owner_epoch: i64,
+}
+
+impl<'a> Row<'a> {
+    /// Decodes a record of an input topic. Sessions, metrics and texts come out in their enriched form at once, since
+    /// nothing but the pipeline changes them.
+    pub fn read(
+        topic: Topic,
+        schemas: &Schemas,
+        bytes: &'a [u8],
+        arena: &'a Bump,
+        offset: i64,
+    ) -> Result<(Origin<'a>, Row<'a>), ReadError> {
+        Ok(match topic {
+            Topic::RawQueries => {
+                let raw: RawQuery<'a> = decode(schemas, bytes, arena)?;
+                (origin(raw.poller, raw.target, raw.owner_epoch), Row::RawQuery(raw))
+            }
+            Topic::RawPolls => {
+                let raw: RawPoll<'a> = decode(schemas, bytes, arena)?;
+                (origin(raw.poller, raw.target, raw.owner_epoch), Row::RawPoll(raw))
+            }
+            Topic::RawSessions => {
+                let raw: RawSession<'a> = decode(schemas, bytes, arena)?;
+                (origin(raw.poller, raw.target, raw.owner_epoch), Row::Session(session(&raw, offset)))
+            }
+            Topic::RawMetrics => {
+                let raw: RawMetrics<'a> = decode(schemas, bytes, arena)?;
+                (origin(raw.poller, raw.target, raw.owner_epoch), Row::Metrics(metrics(&raw, offset)))
+            }
+            Topic::RawTexts => {
+                let raw: RawText<'a> = decode(schemas, bytes, arena)?;
+                (origin(raw.poller, raw.target, raw.owner_epoch), Row::Text(text(&raw, offset)))
+            }
+            _ => return Err(ReadError::Resolve(format!("{} is not an input of pipelines", topic.name()))),
+        })
+    }
+
+    /// Marks the row as the pipeline's own.
+    pub fn enter(&mut self, pipeline: &'a str, time_clamped: bool) {
+        match self {
+            Row::RawQuery(_) | Row::RawPoll(_) => {}
+            Row::Query(row) => (row.pipeline, row.time_clamped) = (pipeline, time_clamped),
+            Row::Session(row) => (row.pipeline, row.time_clamped) = (pipeline, time_clamped),
+            Row::Metrics(row) => (row.pipeline, row.time_clamped) = (pipeline, time_clamped),
+            Row::Text(row) => row.pipeline = pipeline,
+        }
+    }
+
+    /// Encodes the row for the topic of its kind; none for kinds that no topic takes.
+    pub(super) fn write<'o>(&self, outbox: &'o mut Outbox, partition: u32, timestamp: i64) -> Option<(Topic, Encoded<'o>)> {
+        Some(match self {
+            Row::RawQuery(_) | Row::RawPoll(_) => return None,
+            Row::Query(row) => (Topic::EnrichedQueries, outbox.primary(row, row.target, partition, timestamp)),
+            Row::Session(row) => (Topic::EnrichedSessions, outbox.primary(row, row.target, partition, timestamp)),
+            Row::Metrics(row) => (Topic::EnrichedMetrics, outbox.primary(row, row.target, partition, timestamp)),
+            Row::Text(row) => (Topic::EnrichedTexts, outbox.primary(row, &text_key(row), partition, timestamp)),
+        })
+    }
+}
+
+/// Decodes a record in place when we wrote it, and through its writer's schema otherwise.
+fn decode<'a, R: Record<'a>>(schemas: &Schemas, bytes: &'a [u8], arena: &'a Bump) -> Result<R, ReadError> {
+    match wire::unframe(bytes)? {
+        (WriterSchema::Fingerprint(fingerprint), datum) if fingerprint == R::FINGERPRINT => Ok(R::decode(datum)?),
+        _ => {
+            let mut scratch = Vec::new();
+            let datum = arena.alloc_slice_copy(schemas.datum::<R>(bytes, &mut scratch)?);
+            Ok(R::decode(datum)?)
+        }
+    }
+}
+
+fn origin<'a>(poller: &'a str, target: &'a str, owner_epoch: i64) -> Origin<'a> {
+    Origin { poller, target, owner_epoch }
+}
+
+fn text_key(row: &EnrichedText<'_>) -> String {
+    let toplevel = match row.toplevel {
+        None => "",
+        Some(true) => "t",
+        Some(false) => "f",
+    };
+    format!("{}\u{1f}{}\u{1f}{}\u{1f}{}\u{1f}{toplevel}", row.target, row.database_id, row.user_id, row.query_id)
+}
+
+/// Copies the fields that a raw record and its enriched form have in common.
+macro_rules! enrich {
+    ($kind:ident, $raw:expr, $offset:expr, { $($field:ident),* $(,)? }) => {
+        $kind { origin_offset: $offset, $($field: $raw.$field,)* ..$kind::default() }
+    };
+}
+
+/// The enriched form of a statement's row, without its values.
+pub fn query<'a>(raw: &RawQuery<'a>, offset: i64) -> EnrichedQuery<'a> {
+    enrich!(EnrichedQuery, raw, offset, {
+        record_id, poller, target, labels, engine, engine_version, role, instance, observed_at, interval_ns, database,
+        database_id, user, user_id, query_id, toplevel, min_exec_time_ns, max_exec_time_ns, attributes,
+    })
+}
+
+fn session<'a>(raw: &RawSession<'a>, offset: i64) -> EnrichedSession<'a> {
+    enrich!(EnrichedSession, raw, offset, {
+        record_id, poller, target, labels, engine, engine_version, role, instance, observed_at, interval_ns, session_id,
+        session_started_at, database, user, application, client_address, client_port, backend_type, state,
+        state_changed_at, wait_event_type, wait_event, query_id, query_started_at, transaction_started_at,
+        blocking_session_ids, text, text_truncated, attributes,
+    })
+}
+
+fn metrics<'a>(raw: &RawMetrics<'a>, offset: i64) -> EnrichedMetrics<'a> {
+    enrich!(EnrichedMetrics, raw, offset, {
+        record_id, poller, target, labels, engine, engine_version, role, instance, observed_at, interval_ns, object_type,
+        object, points,
+    })
+}
+
+fn text<'a>(raw: &RawText<'a>, offset: i64) -> EnrichedText<'a> {
+    enrich!(EnrichedText, raw, offset, {
+        record_id, target, database, database_id, user, user_id, query_id, toplevel, fingerprint, text, text_length,
+        truncated, withheld, observed_at,
+    })
+}

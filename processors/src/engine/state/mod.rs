@@ -1,0 +1,32 @@
+//! State of processors: typed tables over a store.
+
+mod table;
+
+pub use table::{StateTable, Table};
+
+use super::store::StoreError;
+
+/// A value that a table keeps.
+pub trait StateValue: Clone + Send + 'static {
+    /// Appends the value; the format is the value's own and starts with a version byte.
+    fn encode(&self, out: &mut Vec<u8>);
+
+    /// Reads what [`StateValue::encode`] of this or the previous release wrote.
+    fn decode(bytes: &[u8]) -> Result<Self, StateError>;
+}
+
+/// State could not be read or written. The task aborts and starts again from the changelog.
+#[derive(Debug, thiserror::Error)]
+pub enum StateError {
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A stored value is not what its table writes.
+    #[error("table {table}: a stored value cannot be decoded: {detail}; `dbintel state rebuild` restores it from the changelog")]
+    Decode {
+        /// Name of the table.
+        table: String,
+        /// What is wrong.
+        detail: String,
+    },
+}

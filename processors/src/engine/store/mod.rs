@@ -1,0 +1,129 @@
+//! Where committed state rests on this machine: a sorted map of bytes that is always behind the changelog.
+
+mod memory;
+mod rocksdb;
+
+use std::path::PathBuf;
+
+use super::changelog::Marker;
+
+pub use self::memory::MemoryStore;
+pub use self::rocksdb::{RocksStore, StoreMemory};
+
+/// A store of one task. One thread writes; values that were written together are there together after a crash, or not at all.
+pub trait Store: Send + Sync {
+    /// The value of a key of a table.
+    fn get(&self, table: TableId, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// Writes a batch with the place that it brings the store to.
+    fn write(&self, batch: &StoreBatch, place: &Place) -> Result<(), StoreError>;
+
+    /// The place of the last batch; none for an empty store.
+    fn place(&self) -> Result<Option<Place>, StoreError>;
+
+    /// Entries in the order of their full keys, after `cursor` (empty: from the beginning), until about `bytes_max`.
+    fn scan(&self, cursor: &[u8], bytes_max: usize) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError>;
+
+    /// Makes what was written durable.
+    fn persist(&self) -> Result<(), StoreError>;
+
+    /// Removes everything.
+    fn wipe(&self) -> Result<(), StoreError>;
+}
+
+/// How far a store has come.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Place {
+    /// Offset of the changelog to read next.
+    pub changelog_next: i64,
+    /// End of the last commit that the store holds.
+    pub marker: Marker,
+}
+
+impl Place {
+    fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = self.changelog_next.to_le_bytes().to_vec();
+        bytes.extend_from_slice(&self.marker.commit_seq.to_le_bytes());
+        bytes.extend_from_slice(&self.marker.encode());
+        bytes
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (next, rest) = bytes.split_first_chunk::<8>()?;
+        let (commit_seq, marker) = rest.split_first_chunk::<8>()?;
+        let marker = Marker::decode(u64::from_le_bytes(*commit_seq), marker).ok()?;
+        Some(Self { changelog_next: i64::from_le_bytes(*next), marker })
+    }
+}
+
+/// Identity of a table within a store: a hash of its full name, so that tables may come and go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TableId(pub u64);
+
+impl TableId {
+    /// From the full name, `pipeline/processor/table`.
+    pub fn of(name: &str) -> Self {
+        let hash = dbintel_schemas::record_id::hash128(&[name.as_bytes()]);
+        // 0 is the store's own.
+        Self(u64::from_le_bytes(hash[..8].try_into().expect("8 of 16 bytes")).max(1))
+    }
+}
+
+/// Full key in a store and in the changelog: table, then key.
+pub fn full_key(table: TableId, key: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(&table.0.to_be_bytes());
+    out.extend_from_slice(key);
+}
+
+/// Puts and deletes that are written together, in order.
+#[derive(Debug, Default)]
+pub struct StoreBatch {
+    bytes: Vec<u8>,
+    entries: Vec<(usize, usize, Option<usize>)>,
+}
+
+impl StoreBatch {
+    /// Sets a value; `encode` appends it.
+    pub fn put(&mut self, table: TableId, key: &[u8], encode: impl FnOnce(&mut Vec<u8>)) {
+        let start = self.bytes.len();
+        full_key(table, key, &mut self.bytes);
+        let middle = self.bytes.len();
+        encode(&mut self.bytes);
+        self.entries.push((start, middle, Some(self.bytes.len())));
+    }
+
+    /// Removes a key.
+    pub fn delete(&mut self, table: TableId, key: &[u8]) {
+        let start = self.bytes.len();
+        full_key(table, key, &mut self.bytes);
+        self.entries.push((start, self.bytes.len(), None));
+    }
+
+    /// Full keys with their values; none deletes.
+    pub fn iter(&self) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
+        self.entries.iter().map(|(start, middle, end)| (&self.bytes[*start..*middle], end.map(|end| &self.bytes[*middle..end])))
+    }
+
+    /// Size in bytes.
+    pub fn bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Forgets the entries and keeps the memory.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.entries.clear();
+    }
+}
+
+/// A store failed.
+#[derive(Debug, thiserror::Error)]
+#[error("state store {}: could not {operation}: {message}", directory.display())]
+pub struct StoreError {
+    /// Directory of the store; empty in memory.
+    pub directory: PathBuf,
+    /// What was tried.
+    pub operation: &'static str,
+    /// What the store says.
+    pub message: String,
+}

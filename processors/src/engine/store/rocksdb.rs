@@ -1,0 +1,141 @@
+//! A store on disk: one RocksDB per task, without write-ahead log, since the changelog is one.
+//!
+//! One column family and no log make the order in the memtable the order of the commits, so that after a crash the disk
+//! holds a prefix of the batches, each with its [`Place`].
+
+use std::path::{Path, PathBuf};
+
+use rocksdb::{BlockBasedOptions, Cache, DB, Direction, IteratorMode, Options, WriteBatch, WriteBufferManager, WriteOptions};
+
+use super::{Place, Store, StoreBatch, StoreError, TableId, full_key};
+
+/// Key of the [`Place`]: table 0 is nobody's.
+const PLACE: &[u8] = &[0; 8];
+
+/// Memory that all stores of a process share.
+#[derive(Clone)]
+pub struct StoreMemory {
+    cache: Cache,
+    write_buffers: WriteBufferManager,
+}
+
+impl StoreMemory {
+    /// `bytes` for block caches and write buffers together.
+    pub fn new(bytes: usize) -> Self {
+        let cache = Cache::new_lru_cache(bytes);
+        // Never stalls: with many stores far below their own flush trigger a stall would be for ever.
+        let write_buffers = WriteBufferManager::new_write_buffer_manager_with_cache(bytes / 2, false, cache.clone());
+        Self { cache, write_buffers }
+    }
+}
+
+/// A store in a directory.
+pub struct RocksStore {
+    db: DB,
+    directory: PathBuf,
+}
+
+impl RocksStore {
+    /// Opens the directory, creating it when it is missing.
+    pub fn open(directory: &Path, memory: &StoreMemory) -> Result<Self, StoreError> {
+        match DB::open(&options(memory), directory) {
+            Ok(db) => Ok(Self { db, directory: directory.to_path_buf() }),
+            Err(error) => Err(failure(directory, "open", &error)),
+        }
+    }
+
+    /// Removes a directory that cannot be opened; the changelog has everything.
+    pub fn destroy(directory: &Path) -> Result<(), StoreError> {
+        match std::fs::remove_dir_all(directory) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(failure(directory, "remove", &error)),
+            _ => Ok(()),
+        }
+    }
+
+    fn failed(&self, operation: &'static str) -> impl Fn(rocksdb::Error) -> StoreError {
+        move |error| failure(&self.directory, operation, &error)
+    }
+}
+
+fn failure(directory: &Path, operation: &'static str, error: &dyn std::fmt::Display) -> StoreError {
+    StoreError { directory: directory.to_path_buf(), operation, message: error.to_string() }
+}
+
+fn options(memory: &StoreMemory) -> Options {
+    let mut table = BlockBasedOptions::default();
+    table.set_block_cache(&memory.cache);
+    table.set_bloom_filter(10.0, false);
+    table.set_cache_index_and_filter_blocks(true);
+    table.set_pin_l0_filter_and_index_blocks_in_cache(true);
+    let mut options = Options::default();
+    options.create_if_missing(true);
+    options.set_block_based_table_factory(&table);
+    options.set_write_buffer_manager(&memory.write_buffers);
+    options.set_write_buffer_size(8 << 20);
+    options.set_max_write_buffer_number(2);
+    options.set_arena_block_size(64 << 10);
+    options.set_max_open_files(64);
+    options.set_keep_log_file_num(2);
+    options.set_stats_dump_period_sec(0);
+    options.set_max_background_jobs(2);
+    options.set_compression_type(rocksdb::DBCompressionType::Lz4);
+    options.set_skip_stats_update_on_db_open(true);
+    options
+}
+
+impl Store for RocksStore {
+    fn get(&self, table: TableId, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        let mut full = Vec::with_capacity(8 + key.len());
+        full_key(table, key, &mut full);
+        self.db.get(full).map_err(self.failed("read"))
+    }
+
+    fn write(&self, batch: &StoreBatch, place: &Place) -> Result<(), StoreError> {
+        let mut writes = WriteBatch::default();
+        for (key, value) in batch.iter() {
+            match value {
+                Some(value) => writes.put(key, value),
+                None => writes.delete(key),
+            }
+        }
+        writes.put(PLACE, place.to_bytes());
+        let mut without_log = WriteOptions::default();
+        without_log.disable_wal(true);
+        self.db.write_opt(writes, &without_log).map_err(self.failed("write"))
+    }
+
+    fn place(&self) -> Result<Option<Place>, StoreError> {
+        let bytes = self.db.get(PLACE).map_err(self.failed("read"))?;
+        Ok(bytes.and_then(|bytes| Place::from_bytes(&bytes)))
+    }
+
+    fn scan(&self, cursor: &[u8], bytes_max: usize) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
+        let from = if cursor.is_empty() { PLACE } else { cursor };
+        let mut entries = Vec::new();
+        let mut bytes = 0;
+        for entry in self.db.iterator(IteratorMode::From(from, Direction::Forward)) {
+            let (key, value) = entry.map_err(self.failed("scan"))?;
+            if *key == *from {
+                continue;
+            }
+            if bytes >= bytes_max {
+                break;
+            }
+            bytes += key.len() + value.len();
+            entries.push((key.into_vec(), value.into_vec()));
+        }
+        Ok(entries)
+    }
+
+    fn persist(&self) -> Result<(), StoreError> {
+        self.db.flush().map_err(self.failed("flush"))
+    }
+
+    fn wipe(&self) -> Result<(), StoreError> {
+        let mut writes = WriteBatch::default();
+        writes.delete_range(&PLACE[..], &[0xff; 9][..]);
+        let mut without_log = WriteOptions::default();
+        without_log.disable_wal(true);
+        self.db.write_opt(writes, &without_log).map_err(self.failed("wipe"))
+    }
+}

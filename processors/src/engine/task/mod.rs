@@ -1,0 +1,326 @@
+//! A task: one partition number over all inputs of the group, with its pipelines, state and books.
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use bumpalo::Bump;
+use dbintel_bus::{Position, Start, topic_name};
+use dbintel_schemas::wire::{ReadError, WriterSchema};
+
+use self::batch::Batch;
+use self::pipeline::{Scope, TaskPipeline};
+use super::books::{Books, Tally};
+use super::changelog::{ChangeWriter, Marker};
+use super::group::{GroupConfig, INPUTS};
+use super::inbox::{Entry, Inbox};
+use super::outbox::Outbox;
+use super::processor::Disposition;
+use super::restore::Restored;
+use super::row::{Origin, Row};
+use super::schema_lookup::SchemaLookup;
+use super::state::{StateError, StateTable};
+use super::store::{Store, TableId};
+use super::targets::Targets;
+
+mod batch;
+mod commit;
+mod pipeline;
+
+/// Rows that are decoded before the first of them is processed.
+pub const BATCH_ROWS: usize = 256;
+
+/// Bytes of changes after which the store is brought up to date.
+const FLUSH_BYTES: usize = 1 << 20;
+
+/// The checkpoint rewrites this many bytes of state for each changed byte: a cycle is over when twice the state was logged.
+const CHECKPOINT_FACTOR: usize = 2;
+
+/// Records that made a processor panic, remembered until their commit.
+const POISONED_MAX: usize = 1000;
+
+/// One partition of a group.
+pub struct Task {
+    group: String,
+    partition: u32,
+    names: Vec<String>,
+    /// What waits to be processed.
+    pub inbox: Inbox,
+    pipelines: Vec<TaskPipeline>,
+    targets: Targets,
+    books: Books,
+    arena: Bump,
+    store: Arc<dyn Store>,
+    cached_values: usize,
+    /// Offset to read next of each input, as processed; none before the first record and the first commit.
+    positions: Vec<Option<i64>>,
+    committed: Committing,
+    /// The commit on its way.
+    pending: Option<Pending>,
+    changes: ChangeWriter,
+    unflushed_bytes: usize,
+    poisoned: BTreeMap<(usize, i64), Poison>,
+    current: Option<(usize, i64)>,
+}
+
+/// A commit that is prepared and not yet visible.
+struct Pending {
+    marker: Marker,
+    tallies: Vec<Tally>,
+}
+
+/// The state as of the last commit.
+struct Committing {
+    marker: Marker,
+    changelog_next: i64,
+    positions: Vec<Option<i64>>,
+    /// Logged by the next commit, ahead of its changes.
+    slice: Vec<(Vec<u8>, Vec<u8>)>,
+    slice_ends_cycle: bool,
+}
+
+#[derive(Clone, Copy)]
+struct Poison {
+    reason: &'static str,
+    detail: &'static str,
+}
+
+/// What came of a call to [`Task::process`].
+#[derive(Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// This many rows were processed; 0 when nothing can be.
+    Rows(usize),
+    /// The next row has a writer schema that is not known yet.
+    UnknownSchema(WriterSchema),
+}
+
+/// A task cannot go on in this transaction.
+#[derive(Debug, thiserror::Error)]
+pub enum TaskError {
+    /// State failed.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// A processor panicked; the record is remembered and goes to quarantine when it comes again.
+    #[error("a processor panicked at {topic} offset {offset}")]
+    Panicked {
+        /// Input topic.
+        topic: &'static str,
+        /// Offset.
+        offset: i64,
+    },
+}
+
+impl Task {
+    /// A task on restored state.
+    pub fn new(config: &GroupConfig, partition: u32, store: Arc<dyn Store>, restored: Restored) -> Self {
+        let pipelines: Vec<TaskPipeline> = config.pipelines.iter().map(TaskPipeline::new).collect();
+        let pipeline_names: Vec<String> = config.pipelines.iter().map(|pipeline| pipeline.name.clone()).collect();
+        let positions: Vec<Option<i64>> = restored.positions.iter().map(offset_of).collect();
+        let committed = Committing {
+            marker: restored.marker,
+            changelog_next: restored.changelog_next,
+            positions: positions.clone(),
+            slice: Vec::new(),
+            slice_ends_cycle: false,
+        };
+        let mut task = Self {
+            group: config.name.clone(),
+            partition,
+            names: INPUTS.iter().map(|topic| topic_name(*topic)).collect(),
+            inbox: Inbox::new(INPUTS.len()),
+            pipelines,
+            targets: Targets::new(),
+            books: Books::new(&INPUTS, &pipeline_names),
+            arena: Bump::new(),
+            store: Arc::clone(&store),
+            cached_values: config.cached_values,
+            positions,
+            committed,
+            pending: None,
+            changes: ChangeWriter::default(),
+            unflushed_bytes: 0,
+            poisoned: BTreeMap::new(),
+            current: None,
+        };
+        task.attach_tables();
+        task
+    }
+
+    fn attach_tables(&mut self) {
+        let store = Arc::clone(&self.store);
+        self.targets.table().attach(TableId::of("engine/targets"), Arc::clone(&store));
+        for pipeline in &mut self.pipelines {
+            pipeline.each_table(&mut |name, table| table.attach(TableId::of(name), Arc::clone(&store)));
+        }
+    }
+
+    fn each_table(&mut self, mut visit: impl FnMut(&mut dyn StateTable)) {
+        visit(self.targets.table());
+        for pipeline in &mut self.pipelines {
+            pipeline.each_table(&mut |_, table| visit(table));
+        }
+    }
+
+    /// Rows were processed since the last commit.
+    pub fn dirty(&self) -> bool {
+        self.positions != self.committed.positions
+    }
+
+    /// Processes the next batch of rows in order, at most `limit`.
+    pub fn process(
+        &mut self,
+        lookup: &SchemaLookup,
+        limit: usize,
+        unknown_heads: bool,
+        outbox: &mut Outbox,
+    ) -> Result<Progress, TaskError> {
+        let Some(run) = self.inbox.next_run(limit.min(BATCH_ROWS), unknown_heads) else {
+            return Ok(Progress::Rows(0));
+        };
+        let segment = self.inbox.take(run);
+        let mut arena = std::mem::take(&mut self.arena);
+        let names = self.pipelines.iter().map(|pipeline| &*arena.alloc_str(&pipeline.name)).collect();
+        let entries = segment.waiting(run.records);
+        let batch = Batch { topic: run.topic, segment: &segment, entries, arena: &arena, names };
+        let processed = catch_unwind(AssertUnwindSafe(|| self.process_batch(&batch, lookup, outbox)));
+        arena.reset();
+        self.arena = arena;
+        let outcome = match processed {
+            Ok(outcome) => outcome,
+            Err(_) => return Err(self.panicked()),
+        };
+        let rows = match &outcome {
+            Ok(Progress::Rows(rows)) => *rows,
+            _ => 0,
+        };
+        self.inbox.put_back(run.topic, segment, rows);
+        outcome
+    }
+
+    fn process_batch(
+        &mut self,
+        batch: &Batch<'_>,
+        lookup: &SchemaLookup,
+        outbox: &mut Outbox,
+    ) -> Result<Progress, TaskError> {
+        let mut decoded = Vec::with_capacity(batch.entries.len());
+        for entry in batch.entries {
+            match batch.decode(entry, lookup.schemas()) {
+                Err(ReadError::UnknownSchema(writer)) if !lookup.given_up(&writer) => {
+                    if decoded.is_empty() {
+                        return Ok(Progress::UnknownSchema(writer));
+                    }
+                    break;
+                }
+                outcome => decoded.push(outcome),
+            }
+        }
+        let rows: Vec<Row<'_>> = decoded.iter().filter_map(|outcome| Some(outcome.as_ref().ok()?.1)).collect();
+        for pipeline in &mut self.pipelines {
+            pipeline.prefetch(&rows)?;
+        }
+        let processed = decoded.len();
+        for (entry, decoded) in batch.entries.iter().zip(decoded) {
+            self.current = Some((batch.topic, entry.offset));
+            self.process_entry(batch, entry, decoded, outbox)?;
+            self.positions[batch.topic] = Some(entry.offset + 1);
+        }
+        self.current = None;
+        Ok(Progress::Rows(processed))
+    }
+
+    fn process_entry<'a>(
+        &mut self,
+        batch: &Batch<'a>,
+        entry: &Entry,
+        decoded: Result<(Origin<'a>, Row<'a>), ReadError>,
+        outbox: &mut Outbox,
+    ) -> Result<(), StateError> {
+        let poison = self.poisoned.get(&(batch.topic, entry.offset));
+        let decoded = match (decoded, poison) {
+            (_, Some(poison)) => Err((poison.reason, poison.detail.to_owned())),
+            (Err(error), None) => Err((refusal(&error), chain(&error))),
+            (Ok((origin, row)), None) => {
+                let observed = self.targets.observe(origin.target, entry.timestamp * 1000, origin.owner_epoch)?;
+                Ok((origin, row, observed))
+            }
+        };
+        for number in 0..self.pipelines.len() {
+            let disposition = match &decoded {
+                Err((reason, detail)) => Disposition::Quarantined { reason, detail: detail.clone() },
+                Ok((origin, row, observed)) => {
+                    let mut row = *row;
+                    let scope = Scope { pipeline: batch.names[number], arena: batch.arena, partition: self.partition, offset: entry.offset };
+                    match self.pipelines[number].run(&scope, origin, observed, &mut row, outbox)? {
+                        Disposition::Forwarded => self.write_output(number, &row, entry.timestamp, outbox),
+                        other => other,
+                    }
+                }
+            };
+            if let Disposition::Quarantined { reason, detail } = &disposition {
+                let refused = batch.refused(entry, reason, detail);
+                refused.write(&self.group, batch.names[number], self.partition, outbox);
+            }
+            self.books.row(number, batch.topic, entry.offset, &disposition);
+        }
+        Ok(())
+    }
+
+    /// Encodes a row that came through its pipeline, and gives its final disposition.
+    fn write_output(&mut self, pipeline: usize, row: &Row<'_>, timestamp: i64, outbox: &mut Outbox) -> Disposition {
+        let Some((topic, encoded)) = row.write(outbox, self.partition, timestamp) else {
+            return Disposition::Absorbed("context");
+        };
+        if encoded.oversize {
+            let detail = format!("the record for {} would have {} bytes", topic.name(), encoded.value.len());
+            return Disposition::Quarantined { reason: "oversize", detail };
+        }
+        self.books.output(pipeline, topic, encoded.value);
+        Disposition::Forwarded
+    }
+
+    fn panicked(&mut self) -> TaskError {
+        let (topic, offset) = self.current.take().unwrap_or_default();
+        self.poison(topic, offset, Poison { reason: "panic", detail: "a processor panicked on this record" });
+        TaskError::Panicked { topic: INPUTS[topic].name(), offset }
+    }
+
+    /// The output of the only row of a transaction was refused by the bus for its size: it goes to quarantine.
+    pub fn refuse_oversize(&mut self) {
+        for topic in 0..INPUTS.len() {
+            let (committed, processed) = (self.committed.positions[topic], self.positions[topic]);
+            if let (true, Some(next)) = (committed != processed, processed) {
+                let detail = "the bus refused a record of this transaction for its size";
+                self.poison(topic, next - 1, Poison { reason: "oversize", detail });
+            }
+        }
+    }
+
+    fn poison(&mut self, topic: usize, offset: i64, poison: Poison) {
+        if self.poisoned.len() >= POISONED_MAX {
+            self.poisoned.pop_first();
+        }
+        self.poisoned.insert((topic, offset), poison);
+    }
+}
+
+fn refusal(error: &ReadError) -> &'static str {
+    match error {
+        ReadError::UnknownSchema(_) | ReadError::WrongRecord { .. } | ReadError::Resolve(_) => "schema",
+        _ => "decode",
+    }
+}
+
+/// The error with its causes, in one line.
+fn chain(error: &ReadError) -> String {
+    let first: &dyn std::error::Error = error;
+    let causes = std::iter::successors(Some(first), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
+fn offset_of(position: &Position) -> Option<i64> {
+    match position.start {
+        Start::Offset(offset) => Some(offset),
+        _ => None,
+    }
+}

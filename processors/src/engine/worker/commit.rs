@@ -1,0 +1,113 @@
+//! Commits of a worker: one transaction over all its tasks.
+//!
+//! Order: outputs, ledger, changelog with marker → input positions → commit → only then the stores. A crash before the
+//! commit leaves nothing visible; a crash after it leaves the stores behind the changelog, which restoring mends.
+
+use std::time::Duration;
+
+use dbintel_bus::{CommitError, Outgoing, Receipt, SendError};
+
+use super::{Worker, WorkerError};
+use crate::engine::clock;
+
+/// Shortest time between two commits that are made because there is nothing else to do.
+const IDLE_COMMIT_GAP: Duration = Duration::from_millis(50);
+
+impl Worker<'_> {
+    pub(super) fn commit_due(&self) -> bool {
+        let Some(dirty_since) = self.pace.dirty_since else { return false };
+        let now = clock::now();
+        let idle = self.tasks.values().all(|running| running.task.inbox.is_empty())
+            && self.pace.last_commit.is_none_or(|last| now - last >= IDLE_COMMIT_GAP);
+        idle || self.pace.rows >= self.pace.rows_max || now - dirty_since >= self.shared.config.commit_interval
+    }
+
+    /// Commits what all tasks have processed.
+    pub(super) fn commit(&mut self) -> Result<(), WorkerError> {
+        let dirty: Vec<u32> = self.tasks.iter().filter(|(_, running)| running.task.dirty()).map(|(partition, _)| *partition).collect();
+        if dirty.is_empty() {
+            self.pace.dirty_since = None;
+            return Ok(());
+        }
+        let started = clock::now();
+        let mut positions = Vec::new();
+        for partition in &dirty {
+            self.send_books_and_changes(*partition)?;
+            positions.extend(self.tasks[partition].task.commit_positions());
+        }
+        match self.member.commit(&positions) {
+            Ok(receipt) => self.committed(&dirty, &receipt)?,
+            Err(error) => return self.not_committed(error),
+        }
+        self.shared.metrics.commits.inc();
+        self.shared.metrics.commit_seconds.observe(started.elapsed().as_secs_f64());
+        self.pace.last_commit = Some(clock::now());
+        self.pace.dirty_since = None;
+        self.pace.rows = 0;
+        self.pace.rows_max = self.shared.config.commit_rows;
+        Ok(())
+    }
+
+    fn send_books_and_changes(&mut self, partition: u32) -> Result<(), WorkerError> {
+        let Some(running) = self.tasks.get_mut(&partition) else { return Ok(()) };
+        let parts = running.task.prepare_commit(&self.writer, &mut self.outbox)?;
+        let timestamp = running.task.time_ms()?;
+        self.send_outbox()?;
+        for part in parts {
+            let record = Outgoing { topic: &self.changelog, partition, timestamp, key: None, value: Some(&part), headers: &[] };
+            while let Err(error) = self.member.send(record) {
+                match error {
+                    SendError::Full => std::thread::sleep(Duration::from_millis(1)),
+                    SendError::Bus(error) => return Err(error.into()),
+                    SendError::TooLarge { .. } => unreachable!("parts are far smaller than the changelog allows"),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn committed(&mut self, partitions: &[u32], receipt: &Receipt) -> Result<(), WorkerError> {
+        for partition in partitions {
+            let Some(running) = self.tasks.get_mut(partition) else { continue };
+            let end = receipt.changelog_ends.iter().find(|(number, _)| number == partition).map_or(0, |(_, end)| *end);
+            let restore_from = running.task.committed(end, &self.shared.metrics)?;
+            if restore_from > running.trimmed {
+                match self.shared.bus.trim(&self.changelog, *partition, restore_from) {
+                    Ok(()) => running.trimmed = restore_from,
+                    Err(error) => tracing::warn!(%error, partition, "could not trim the changelog; trying again later"),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn not_committed(&mut self, error: CommitError) -> Result<(), WorkerError> {
+        tracing::warn!(%error, "a transaction was not committed");
+        match error {
+            CommitError::Aborted(_) => self.rollback(),
+            CommitError::Fenced(_) => self.revoke(true),
+            CommitError::TooLarge { .. } => {
+                if self.pace.rows <= 1 {
+                    self.tasks.values_mut().for_each(|running| running.task.refuse_oversize());
+                }
+                let rows_max = (self.pace.rows / 2).max(1);
+                self.rollback()?;
+                self.pace.rows_max = rows_max;
+                Ok(())
+            }
+            CommitError::Bus(error) => Err(error.into()),
+        }
+    }
+
+    /// Aborts the transaction and goes back to the committed positions.
+    pub(super) fn rollback(&mut self) -> Result<(), WorkerError> {
+        self.shared.metrics.aborts.inc();
+        self.outbox.clear();
+        self.member.abort()?;
+        let positions: Vec<_> = self.tasks.values_mut().flat_map(|running| running.task.rollback()).collect();
+        self.member.seek(&positions)?;
+        self.pace.dirty_since = None;
+        self.pace.rows = 0;
+        Ok(())
+    }
+}

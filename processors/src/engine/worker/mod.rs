@@ -1,0 +1,262 @@
+//! A worker: one thread with one member of the group and the tasks of the partitions that it owns.
+//!
+//! The loop polls, processes, and commits when it is time. Everything that happens to the membership comes out of the
+//! poll, on this thread, so that state needs no locks.
+
+mod assignment;
+mod commit;
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use dbintel_bus::{BusError, GroupSpec, Member, Polled, Receive, Record, SendError, topic_name};
+
+use super::clock;
+use super::group::{INPUTS, Shared};
+use super::outbox::Outbox;
+use super::restore::RestoreError;
+use super::schema_lookup::SchemaLookup;
+use super::store::StoreError;
+use super::task::{Progress, Task, TaskError};
+
+/// Records taken from the bus at once.
+const POLL_RECORDS: usize = 10_000;
+
+/// Rows of one task that are processed before the others have their turn.
+const TURN_ROWS: usize = 5_000;
+
+/// Longest wait for a record when there is nothing to do.
+const IDLE_WAIT: Duration = Duration::from_millis(100);
+
+/// How long a task waits for an input that may still hold something older than what waits.
+const MERGE_WAIT: Duration = Duration::from_millis(100);
+
+/// Wait before joining again after trouble, doubled each time.
+const REJOIN_WAIT: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(30));
+
+/// One worker thread.
+pub(super) struct Worker<'a> {
+    shared: &'a Shared,
+    member: Box<dyn Member>,
+    writer: String,
+    tasks: BTreeMap<u32, Running>,
+    outbox: Outbox,
+    lookup: SchemaLookup,
+    pace: Pace,
+    /// Full name of the group's changelog.
+    changelog: String,
+}
+
+/// A task and what the worker keeps about it.
+struct Running {
+    task: Task,
+    /// Since when rows wait because the head of another input is not known.
+    blocked_since: Option<Instant>,
+    /// The changelog was trimmed up to here.
+    trimmed: i64,
+}
+
+/// When commits are due.
+struct Pace {
+    dirty_since: Option<Instant>,
+    last_commit: Option<Instant>,
+    rows: usize,
+    /// Rows per transaction; halved while the bus refuses a transaction for the size of a record.
+    rows_max: usize,
+}
+
+/// A worker cannot go on; it leaves the group and joins again.
+#[derive(Debug, thiserror::Error)]
+enum WorkerError {
+    #[error(transparent)]
+    Bus(#[from] BusError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Restore(#[from] RestoreError),
+    #[error(transparent)]
+    Task(#[from] TaskError),
+}
+
+impl<'a> Worker<'a> {
+    /// Runs until the group is stopped; trouble with the bus or the disk makes it join again.
+    pub fn run(shared: &'a Shared, number: usize) {
+        let mut wait = REJOIN_WAIT.0;
+        while !shared.stopping() {
+            let started = clock::now();
+            match Worker::join(shared, number).and_then(Worker::work) {
+                Ok(()) => return,
+                Err(error) => {
+                    shared.metrics.rejoins.inc();
+                    if started.elapsed() > REJOIN_WAIT.1 {
+                        wait = REJOIN_WAIT.0;
+                    }
+                    tracing::error!(group = shared.config.name, worker = number, %error, retry_in = ?wait, "a worker joins its group again");
+                }
+            }
+            shared.wait(wait);
+            wait = (wait * 2).min(REJOIN_WAIT.1);
+        }
+    }
+
+    fn join(shared: &'a Shared, number: usize) -> Result<Self, WorkerError> {
+        let config = &shared.config;
+        let slot = format!("{}-{number}", config.slot);
+        let changelog = config.changelog();
+        let member = shared.bus.join(&GroupSpec {
+            group: config.name.clone(),
+            topics: INPUTS.iter().map(|topic| topic_name(*topic)).collect(),
+            changelog: Some(changelog.clone()),
+            slot: slot.clone(),
+            fetch_bytes_max: config.buffer_bytes / config.workers.max(1),
+        })?;
+        Ok(Self {
+            shared,
+            member,
+            writer: slot,
+            tasks: BTreeMap::new(),
+            outbox: Outbox::new(config.framings.clone()),
+            lookup: SchemaLookup::new(),
+            pace: Pace { dirty_since: None, last_commit: None, rows: 0, rows_max: config.commit_rows },
+            changelog,
+        })
+    }
+
+    fn work(mut self) -> Result<(), WorkerError> {
+        let outcome = self.work_until_stopped();
+        if outcome.is_err() {
+            self.tasks.clear();
+        }
+        self.shared.metrics.partitions.sub(self.tasks.len() as i64);
+        let left = self.member.close();
+        outcome?;
+        Ok(left?)
+    }
+
+    fn work_until_stopped(&mut self) -> Result<(), WorkerError> {
+        while !self.shared.stopping() {
+            self.poll()?;
+            self.process()?;
+            if self.commit_due() {
+                self.commit()?;
+            }
+        }
+        self.commit()?;
+        self.close_tasks()
+    }
+
+    fn poll(&mut self) -> Result<(), WorkerError> {
+        let waiting: usize = self.tasks.values().map(|running| running.task.inbox.bytes()).sum();
+        self.shared.metrics.waiting_bytes.set(waiting as i64);
+        let config = &self.shared.config;
+        if waiting > config.buffer_bytes / config.workers.max(1) {
+            return Ok(());
+        }
+        let timeout = self.poll_timeout();
+        let polled = self.member.poll(timeout, POLL_RECORDS, &mut Intake { tasks: &mut self.tasks });
+        match polled {
+            Ok(Polled::Records(_)) => Ok(()),
+            Ok(Polled::Assigned(partitions)) => self.assign(&partitions),
+            Ok(Polled::Revoked { lost }) => self.revoke(lost),
+            Err(BusError::Unavailable { operation, message }) => {
+                tracing::warn!(operation, message, "the bus does not answer; keeping the place");
+                self.shared.wait(IDLE_WAIT);
+                Ok(())
+            }
+            Err(BusError::Fenced { message, .. }) => {
+                tracing::warn!(message, "dropped from the group; joining again");
+                self.revoke(true)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn poll_timeout(&self) -> Duration {
+        if self.tasks.values().any(|running| !running.task.inbox.is_empty() && running.blocked_since.is_none()) {
+            return Duration::ZERO;
+        }
+        let now = clock::now();
+        let commit_in = self.pace.dirty_since.map(|since| self.shared.config.commit_interval.saturating_sub(now - since));
+        let unblocked_in = self.tasks.values().filter_map(|running| running.blocked_since).map(|since| MERGE_WAIT.saturating_sub(now - since)).min();
+        [commit_in, unblocked_in].into_iter().flatten().fold(IDLE_WAIT, Duration::min)
+    }
+
+    fn process(&mut self) -> Result<(), WorkerError> {
+        let partitions: Vec<u32> = self.tasks.keys().copied().collect();
+        for partition in partitions {
+            match self.process_task(partition) {
+                Ok(()) => {}
+                Err(WorkerError::Task(TaskError::Panicked { topic, offset })) => {
+                    tracing::error!(topic, partition, offset, "a processor panicked; the record goes to quarantine");
+                    return self.rollback();
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    fn process_task(&mut self, partition: u32) -> Result<(), WorkerError> {
+        let Some(running) = self.tasks.get_mut(&partition) else { return Ok(()) };
+        let now = clock::now();
+        let mut turn = 0;
+        while turn < TURN_ROWS && self.pace.rows < self.pace.rows_max {
+            let limit = (self.pace.rows_max - self.pace.rows).min(TURN_ROWS - turn);
+            let unknown_heads = running.blocked_since.is_some_and(|since| now - since >= MERGE_WAIT);
+            match running.task.process(&self.lookup, limit, unknown_heads, &mut self.outbox)? {
+                Progress::Rows(0) => {
+                    let blocked = !running.task.inbox.is_empty();
+                    running.blocked_since = blocked.then(|| running.blocked_since.unwrap_or(now));
+                    break;
+                }
+                Progress::Rows(rows) => {
+                    turn += rows;
+                    self.pace.rows += rows;
+                    self.pace.dirty_since.get_or_insert(now);
+                    running.blocked_since = running.blocked_since.filter(|_| unknown_heads);
+                }
+                Progress::UnknownSchema(writer) => {
+                    self.lookup.look(&writer, &*self.shared.bus, now);
+                    running.blocked_since = None;
+                    break;
+                }
+            }
+        }
+        self.send_outbox()
+    }
+
+    /// Sends what waits in the outbox; a full send buffer is waited for.
+    fn send_outbox(&mut self) -> Result<(), WorkerError> {
+        let member = &mut self.member;
+        self.outbox.drain(|record| loop {
+            match member.send(record) {
+                Err(SendError::Full) => std::thread::sleep(Duration::from_millis(1)),
+                Ok(()) => return Ok(()),
+                Err(SendError::Bus(error)) => return Err(WorkerError::Bus(error)),
+                Err(error @ SendError::TooLarge { .. }) => {
+                    let operation = format!("send to {}", record.topic);
+                    return Err(WorkerError::Bus(BusError::Fatal { operation, message: error.to_string() }));
+                }
+            }
+        })
+    }
+}
+
+/// Puts fetched records into the inboxes of their tasks.
+struct Intake<'a> {
+    tasks: &'a mut BTreeMap<u32, Running>,
+}
+
+impl Receive for Intake<'_> {
+    fn record(&mut self, record: Record<'_>) {
+        if let Some(running) = self.tasks.get_mut(&record.partition) {
+            running.task.inbox.push(&record);
+        }
+    }
+
+    fn at_end(&mut self, topic: usize, partition: u32, _next_offset: i64) {
+        if let Some(running) = self.tasks.get_mut(&partition) {
+            running.task.inbox.at_end(topic);
+        }
+    }
+}

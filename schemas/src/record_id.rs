@@ -1,0 +1,95 @@
+//! Identities of records: 128-bit hashes that a replay computes again.
+//!
+//! The hash is MurmurHash3 x64 128 with seed 0, its two halves in little-endian order. What is hashed is each part in turn,
+//! behind its length in bytes as an unsigned 64-bit little-endian number, so that `["a", "bc"]` and `["ab", "c"]` differ.
+//! It is for identity and for even samples, not for protection from somebody who looks for collisions.
+
+const FIRST_MULTIPLIER: u64 = 0x87c3_7b91_1142_53d5;
+const SECOND_MULTIPLIER: u64 = 0x4cf5_ad43_2745_937f;
+const BLOCK_SIZE: usize = 16;
+
+/// Hash of some parts; see the module for its definition, which never changes.
+#[must_use]
+pub fn hash128(parts: &[&[u8]]) -> [u8; 16] {
+    let mut hasher = Hasher::default();
+    for part in parts {
+        hasher.update(&(part.len() as u64).to_le_bytes());
+        hasher.update(part);
+    }
+    hasher.finish()
+}
+
+/// Identity of a raw record: of the target, the epoch of the target's owner, the number of the poll within the epoch, and
+/// what identifies the row within the poll. The numbers are hashed as 64-bit little-endian parts.
+#[must_use]
+pub fn record_id(target: &str, owner_epoch: i64, poll_seq: i64, row_key: &[u8]) -> [u8; 16] {
+    hash128(&[target.as_bytes(), &owner_epoch.to_le_bytes(), &poll_seq.to_le_bytes(), row_key])
+}
+
+/// MurmurHash3 x64 128 of bytes that come in pieces.
+#[derive(Default)]
+struct Hasher {
+    first: u64,
+    second: u64,
+    pending: [u8; BLOCK_SIZE],
+    pending_length: usize,
+    length: u64,
+}
+
+impl Hasher {
+    fn update(&mut self, mut bytes: &[u8]) {
+        self.length += bytes.len() as u64;
+        while !bytes.is_empty() {
+            let taken = bytes.len().min(BLOCK_SIZE - self.pending_length);
+            let (now, later) = bytes.split_at(taken);
+            self.pending[self.pending_length..self.pending_length + taken].copy_from_slice(now);
+            self.pending_length += taken;
+            bytes = later;
+            if self.pending_length == BLOCK_SIZE {
+                self.mix_block();
+            }
+        }
+    }
+
+    fn mix_block(&mut self) {
+        let (first, second) = halves(&self.pending);
+        self.first ^= scramble_first(first);
+        self.first = self.first.rotate_left(27).wrapping_add(self.second).wrapping_mul(5).wrapping_add(0x52dc_e729);
+        self.second ^= scramble_second(second);
+        self.second = self.second.rotate_left(31).wrapping_add(self.first).wrapping_mul(5).wrapping_add(0x3849_5ab5);
+        self.pending = [0; BLOCK_SIZE];
+        self.pending_length = 0;
+    }
+
+    fn finish(self) -> [u8; 16] {
+        let (first_tail, second_tail) = halves(&self.pending);
+        let mut first = self.first ^ scramble_first(first_tail) ^ self.length;
+        let mut second = self.second ^ scramble_second(second_tail) ^ self.length;
+        first = first.wrapping_add(second);
+        second = second.wrapping_add(first);
+        first = avalanche(first);
+        second = avalanche(second);
+        first = first.wrapping_add(second);
+        second = second.wrapping_add(first);
+        (u128::from(second) << 64 | u128::from(first)).to_le_bytes()
+    }
+}
+
+fn halves(block: &[u8; BLOCK_SIZE]) -> (u64, u64) {
+    let block = u128::from_le_bytes(*block);
+    ((block & u128::from(u64::MAX)) as u64, (block >> 64) as u64)
+}
+
+fn scramble_first(word: u64) -> u64 {
+    word.wrapping_mul(FIRST_MULTIPLIER).rotate_left(31).wrapping_mul(SECOND_MULTIPLIER)
+}
+
+fn scramble_second(word: u64) -> u64 {
+    word.wrapping_mul(SECOND_MULTIPLIER).rotate_left(33).wrapping_mul(FIRST_MULTIPLIER)
+}
+
+fn avalanche(word: u64) -> u64 {
+    let word = (word ^ (word >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
+    let word = (word ^ (word >> 33)).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
+    word ^ (word >> 33)
+}

@@ -1,0 +1,99 @@
+//! Takes what a poll brings: decodes, keeps the rows of the pipelines that name the sink, hands them over.
+
+use std::collections::HashSet;
+use std::time::Instant;
+
+use dbintel_bus::{Receive, Record};
+use dbintel_schemas::Topic;
+
+use super::decoder::Decoder;
+use super::metrics::Metrics;
+use super::settle::Tracker;
+use super::sink::{Arrival, Outcome, Sink, StartAt, Taken, Ticket};
+use super::texts::Texts;
+
+/// Reason of rows that could not be decoded.
+const UNDECODABLE: &str = "undecodable";
+/// Kinds of decode errors that are logged; each is logged once.
+const KINDS_MAX: usize = 100;
+
+/// The parts of a delivery that a record passes through.
+pub struct Inbox<'p> {
+    pub sink: &'p mut dyn Sink,
+    pub tracker: &'p mut Tracker,
+    pub decoder: &'p mut Decoder,
+    pub texts: &'p mut Texts,
+    pub topics: &'p [Topic],
+    pub pipelines: &'p [String],
+    pub metrics: &'p Metrics,
+    pub reached: &'p mut Reached,
+    pub now: Instant,
+}
+
+/// How far the reading got.
+#[derive(Debug, Default)]
+pub struct Reached {
+    /// Time of the newest record of the partitions that have more, in ms since the epoch.
+    pub newest_ms: i64,
+    /// Partitions of topics with more to read.
+    behind: HashSet<(usize, u32)>,
+    /// Kinds of decode errors that were logged.
+    logged: HashSet<String>,
+}
+
+impl Reached {
+    /// Whether each partition was read to its end.
+    pub fn all_read(&self) -> bool {
+        self.behind.is_empty()
+    }
+
+    /// Other partitions are read from now on.
+    pub fn begin(&mut self) {
+        self.behind.clear();
+        self.newest_ms = 0;
+    }
+}
+
+impl Receive for Inbox<'_> {
+    fn record(&mut self, record: Record<'_>) {
+        self.reached.behind.insert((record.topic, record.partition));
+        self.reached.newest_ms = record.timestamp;
+        let opened = self.tracker.open(record.topic, record.partition, record.offset);
+        let replays = matches!(self.sink.start_at(), StartAt::Ago(_));
+        let ticket = match opened {
+            Some(ticket) => ticket,
+            None if replays => Ticket::SETTLED_BEFORE,
+            None => return,
+        };
+        let arrival = Arrival { ticket, partition: record.partition, fresh: opened.is_some(), now: self.now };
+        match self.take(&record, arrival) {
+            Taken::Settled(outcome) => self.tracker.settle(ticket, 1, outcome),
+            Taken::Pending(items) => self.tracker.split(ticket, items),
+        }
+    }
+
+    fn at_end(&mut self, topic: usize, partition: u32, _next_offset: i64) {
+        self.reached.behind.remove(&(topic, partition));
+    }
+}
+
+impl Inbox<'_> {
+    fn take(&mut self, record: &Record<'_>, arrival: Arrival) -> Taken {
+        let (Some(topic), Some(value)) = (self.topics.get(record.topic), record.value) else {
+            return Taken::Settled(Outcome::Skipped);
+        };
+        match self.decoder.row(*topic, value) {
+            Ok(row) if !self.pipelines.iter().any(|name| name == row.pipeline()) => Taken::Settled(Outcome::Skipped),
+            Ok(row) => self.sink.take(&row, arrival, self.texts),
+            Err(error) => {
+                self.metrics.undecodable.inc();
+                let kind = format!("{topic:?}: {error}");
+                if self.reached.logged.len() < KINDS_MAX && self.reached.logged.insert(kind) {
+                    let (partition, offset) = (record.partition, record.offset);
+                    tracing::warn!(topic = topic.name(), partition, offset, %error, "a record could not be decoded");
+                }
+                Taken::Settled(Outcome::Rejected(UNDECODABLE))
+            }
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! The dictionary of statement texts: read from the compacted topic `enriched.texts`, outside of the group, and kept in
+//! memory within bounds. A statement that is not in it has no text; nothing waits for one.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use dbintel_bus::{Bus, BusError, Isolation, Position, Reader, ReaderSpec, Start, topic_name};
+use dbintel_schemas::Topic;
+use dbintel_schemas::record_id::hash128;
+use dbintel_schemas::records::{EnrichedQuery, EnrichedText};
+
+use super::decoder::Decoder;
+
+/// Texts that are kept, in bytes. Past it the ones that came first are forgotten.
+const TEXTS_BYTES_MAX: usize = 16 << 20;
+/// A longer text is cut, at a character.
+pub const TEXT_BYTES_MAX: usize = 16 << 10;
+/// What an entry costs besides its text.
+const ENTRY_BYTES: usize = 96;
+/// Longest wait for the first record when the dictionary is opened.
+const FIRST_TIMEOUT: Duration = Duration::from_millis(500);
+/// Records taken from the topic at once.
+const READ_RECORDS_MAX: usize = 1000;
+
+/// Identity of a statement within the fleet.
+pub type StatementKey = [u8; 16];
+
+/// The texts of statements.
+#[derive(Default)]
+pub struct Texts {
+    source: Option<Source>,
+    dictionary: Dictionary,
+    /// The topic was read to its end since the last poll: a text that is missing now is not there yet.
+    caught_up: bool,
+}
+
+struct Source {
+    reader: Box<dyn Reader>,
+    decoder: Decoder,
+}
+
+#[derive(Default)]
+struct Dictionary {
+    known: HashMap<StatementKey, Option<Box<str>>>,
+    order: VecDeque<StatementKey>,
+    bytes: usize,
+}
+
+impl Texts {
+    /// Reads the texts of these partitions from the beginning: what is there now, as long as it comes without a pause.
+    pub fn open(bus: &Arc<dyn Bus>, partitions: &[u32]) -> Result<Texts, BusError> {
+        let mut texts = Texts::default();
+        if partitions.is_empty() {
+            return Ok(texts);
+        }
+        let at_start = |partition: &u32| Position {
+            topic: topic_name(Topic::EnrichedTexts),
+            partition: *partition,
+            start: Start::Beginning,
+        };
+        let partitions = partitions.iter().map(at_start).collect();
+        let reader = bus.reader(&ReaderSpec { partitions, isolation: Isolation::Committed })?;
+        texts.source = Some(Source { reader, decoder: Decoder::new(Arc::clone(bus)) });
+        while texts.read(FIRST_TIMEOUT)? > 0 {}
+        Ok(texts)
+    }
+
+    /// Reads some of what arrived since the last call, without waiting.
+    pub fn refresh(&mut self) -> Result<(), BusError> {
+        self.caught_up = false;
+        self.read(Duration::ZERO).map(|_| ())
+    }
+
+    /// The text of a statement, if it is known and not withheld. At the first statement of a poll that is not found, the
+    /// topic is read to its end: texts are written before the rows that need them.
+    pub fn find(&mut self, query: &EnrichedQuery<'_>) -> Option<&str> {
+        let key = statement_key(query);
+        if !self.caught_up && self.source.is_some() && !self.dictionary.known.contains_key(&key) {
+            self.caught_up = true;
+            while matches!(self.read(Duration::ZERO), Ok(READ_RECORDS_MAX)) {}
+        }
+        self.dictionary.known.get(&key)?.as_deref()
+    }
+
+    /// Remembers a text; none when it is withheld.
+    pub fn insert(&mut self, key: StatementKey, text: Option<&str>) {
+        self.dictionary.insert(key, text);
+    }
+
+    fn read(&mut self, timeout: Duration) -> Result<usize, BusError> {
+        let Some(Source { reader, decoder }) = &mut self.source else { return Ok(0) };
+        let dictionary = &mut self.dictionary;
+        reader.read(timeout, READ_RECORDS_MAX, &mut |record: dbintel_bus::Record<'_>| {
+            let Some(value) = record.value else { return };
+            match decoder.decode::<EnrichedText<'_>>(value) {
+                Ok(text) => dictionary.insert(text_key(&text), text.text),
+                Err(error) => tracing::debug!(%error, offset = record.offset, "a text could not be decoded"),
+            }
+        })
+    }
+}
+
+impl Dictionary {
+    fn insert(&mut self, key: StatementKey, text: Option<&str>) {
+        let text = text.map(|text| Box::from(cut(text, TEXT_BYTES_MAX)));
+        self.bytes += cost(&text);
+        match self.known.insert(key, text) {
+            Some(previous) => self.bytes -= cost(&previous),
+            None => self.order.push_back(key),
+        }
+        while self.bytes > TEXTS_BYTES_MAX
+            && let Some(oldest) = self.order.pop_front()
+            && let Some(text) = self.known.remove(&oldest)
+        {
+            self.bytes -= cost(&text);
+        }
+    }
+}
+
+/// Identity of the statement of a row.
+pub fn statement_key(query: &EnrichedQuery<'_>) -> StatementKey {
+    key(query.target, query.database_id, query.user_id, query.query_id, query.toplevel)
+}
+
+fn text_key(text: &EnrichedText<'_>) -> StatementKey {
+    key(text.target, text.database_id, text.user_id, text.query_id, text.toplevel)
+}
+
+fn key(target: &str, database_id: &str, user_id: &str, query_id: &str, toplevel: Option<bool>) -> StatementKey {
+    let toplevel = match toplevel {
+        None => "",
+        Some(false) => "f",
+        Some(true) => "t",
+    };
+    hash128(&[target, database_id, user_id, query_id, toplevel].map(str::as_bytes))
+}
+
+fn cost(text: &Option<Box<str>>) -> usize {
+    ENTRY_BYTES + text.as_ref().map_or(0, |text| text.len())
+}
+
+/// At most this many bytes of a text, ending at a character.
+pub fn cut(text: &str, bytes_max: usize) -> &str {
+    &text[..text.floor_char_boundary(bytes_max.min(text.len()))]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn query(query_id: &'static str, toplevel: Option<bool>) -> EnrichedQuery<'static> {
+        EnrichedQuery { target: "a", database_id: "5", user_id: "10", query_id, toplevel, ..Default::default() }
+    }
+
+    #[test]
+    fn a_text_belongs_to_one_statement_and_the_newest_wins() {
+        let mut texts = Texts::default();
+        texts.insert(statement_key(&query("1", Some(true))), Some("select 1"));
+        texts.insert(statement_key(&query("2", Some(true))), None);
+        assert_eq!(texts.find(&query("1", Some(true))), Some("select 1"));
+        assert_eq!(texts.find(&query("1", Some(false))), None);
+        assert_eq!(texts.find(&query("2", Some(true))), None);
+        texts.insert(statement_key(&query("1", Some(true))), Some("select $1"));
+        assert_eq!(texts.find(&query("1", Some(true))), Some("select $1"));
+    }
+
+    #[test]
+    fn the_dictionary_forgets_the_oldest_text_when_it_is_full() {
+        let mut texts = Texts::default();
+        let long = "x".repeat(TEXT_BYTES_MAX + 5);
+        let keys: Vec<StatementKey> = (0..2000u32).map(|index| hash128(&[&index.to_le_bytes()])).collect();
+        for key in &keys {
+            texts.insert(*key, Some(&long));
+        }
+        assert!(texts.dictionary.bytes <= TEXTS_BYTES_MAX && texts.dictionary.bytes > TEXTS_BYTES_MAX / 2, "{}", texts.dictionary.bytes);
+        assert_eq!(texts.dictionary.known.len(), texts.dictionary.order.len());
+        assert!(!texts.dictionary.known.contains_key(&keys[0]));
+        assert_eq!(texts.dictionary.known[&keys[1999]].as_deref().map(str::len), Some(TEXT_BYTES_MAX));
+    }
+
+    #[test]
+    fn a_text_is_cut_at_a_character() {
+        assert_eq!([cut("aé", 2), cut("aé", 3), cut("aé", 9)], ["a", "aé", "aé"]);
+    }
+}

@@ -1,0 +1,182 @@
+//! A genuine Apache Kafka: one process that is broker and controller, with plain text on loopback.
+
+use std::fs;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::config::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+
+use super::{HOST, installed, text};
+use crate::ports;
+use crate::process::{Process, Program};
+use crate::scratch::Scratch;
+
+const ADMIN_LIMIT: Duration = Duration::from_secs(20);
+
+/// Any 16 bytes in base64 do.
+const CLUSTER_ID: &str = "ZGJpbnRlbC10ZXN0cy0xMQ";
+
+const LOGGING: &str = "\
+appender.console.type=Console
+appender.console.name=console
+appender.console.layout.type=PatternLayout
+appender.console.layout.pattern=%d %p %c{1}: %m%n
+rootLogger.level=INFO
+rootLogger.appenderRef.console.ref=console
+";
+
+/// A broker; its process ends with the value.
+#[derive(Debug)]
+pub struct Kafka {
+    /// For `bootstrap.servers`.
+    pub bootstrap: String,
+    /// The broker's process.
+    pub process: Process,
+    _scratch: Scratch,
+}
+
+impl Kafka {
+    /// Starts a broker of its own with default settings, in about 4 seconds.
+    ///
+    /// # Panics
+    /// If it is not installed or does not start.
+    #[must_use]
+    pub fn start() -> Kafka {
+        Kafka::start_with(&[])
+    }
+
+    /// As [`Kafka::start`], with broker properties in addition to or in place of the harness's.
+    ///
+    /// # Panics
+    /// As [`Kafka::start`].
+    #[must_use]
+    pub fn start_with(properties: &[(&str, &str)]) -> Kafka {
+        let scratch = Scratch::new("kafka");
+        let port = ports::free();
+        let settings = scratch.write("server.properties", &server_properties(port, &scratch, properties));
+        let logging = scratch.write("log4j2.properties", LOGGING);
+
+        let format = ["format", "--standalone", "-t", CLUSTER_ID, "-c"].map(String::from);
+        let format = java(&scratch, "kafka.tools.StorageTool").arguments(format).arguments([text(&settings)]);
+        format.run();
+
+        let broker = Program::new("java", scratch.path())
+            .arguments([format!("-Dlog4j2.configurationFile={}", text(&logging))])
+            .arguments(java(&scratch, "kafka.Kafka").arguments)
+            .arguments([text(&settings)]);
+        let mut kafka =
+            Kafka { bootstrap: format!("{HOST}:{port}"), process: Process::start(broker), _scratch: scratch };
+        kafka.wait_until_it_answers();
+        kafka
+    }
+
+    /// One broker for all tests of a process that do not stop it. Use topic names of your own.
+    ///
+    /// # Panics
+    /// As [`Kafka::start`].
+    pub fn shared() -> &'static Kafka {
+        static SHARED: OnceLock<Kafka> = OnceLock::new();
+        SHARED.get_or_init(Kafka::start)
+    }
+
+    /// Settings of a client of this broker.
+    #[must_use]
+    pub fn client(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", &self.bootstrap);
+        config
+    }
+
+    /// Creates a topic with properties such as `("cleanup.policy", "compact")`.
+    ///
+    /// # Panics
+    /// If the broker refuses.
+    pub async fn create_topic(&self, name: &str, partitions: i32, properties: &[(&str, &str)]) {
+        let mut topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
+        for (key, value) in properties {
+            topic = topic.set(key, value);
+        }
+        let options = AdminOptions::new().operation_timeout(Some(ADMIN_LIMIT));
+        let created = self.admin().create_topics([&topic], &options).await;
+        let created = created.expect("the broker answers a request to create a topic");
+        if let Some(Err((topic, error))) = created.into_iter().next() {
+            panic!("could not create topic {topic}: {error}");
+        }
+    }
+
+    /// A client for administration.
+    ///
+    /// # Panics
+    /// If librdkafka cannot make one.
+    #[must_use]
+    pub fn admin(&self) -> AdminClient<DefaultClientContext> {
+        self.client().create().expect("an administration client needs no more than an address")
+    }
+
+    /// Starts the broker again after `process.stop()` or `process.kill9()`, with its data.
+    ///
+    /// # Panics
+    /// If it does not start.
+    pub fn start_again(&mut self) {
+        self.process.start_again();
+        self.wait_until_it_answers();
+    }
+
+    /// Stops the broker in order and starts it again.
+    ///
+    /// # Panics
+    /// If it does not start.
+    pub fn restart(&mut self) {
+        self.process.stop();
+        self.start_again();
+    }
+
+    fn wait_until_it_answers(&mut self) {
+        self.process.wait_until(|process| process.log().contains("Kafka Server started"));
+        let client: BaseConsumer = self.client().create().expect("a client needs no more than an address");
+        self.process.wait_until(|_| client.fetch_metadata(None, Duration::from_secs(1)).is_ok());
+    }
+}
+
+fn java(scratch: &Scratch, class: &str) -> Program {
+    let jars = format!("{}/*", text(&installed("kafka").join("lib")));
+    let options = ["-Xmx768m", "-XX:+UseSerialGC", "-XX:-UsePerfData", "-cp", &jars, class];
+    Program::new("java", scratch.path()).arguments(options)
+}
+
+fn server_properties(port: u16, scratch: &Scratch, more: &[(&str, &str)]) -> String {
+    let controller = ports::free();
+    let data = scratch.path().join("data");
+    fs::create_dir(&data).expect("a scratch directory can be written to");
+    let mut properties = format!(
+        "process.roles=broker,controller
+node.id=1
+controller.quorum.bootstrap.servers={HOST}:{controller}
+listeners=PLAINTEXT://{HOST}:{port},CONTROLLER://{HOST}:{controller}
+advertised.listeners=PLAINTEXT://{HOST}:{port},CONTROLLER://{HOST}:{controller}
+controller.listener.names=CONTROLLER
+inter.broker.listener.name=PLAINTEXT
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+log.dirs={}
+auto.create.topics.enable=false
+offsets.topic.replication.factor=1
+offsets.topic.num.partitions=4
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+transaction.state.log.num.partitions=4
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+group.initial.rebalance.delay.ms=0
+transaction.abort.timed.out.transaction.cleanup.interval.ms=1000
+",
+        text(&data)
+    );
+    // The last line of a key is the one that counts.
+    for (key, value) in more {
+        properties.push_str(&format!("{key}={value}\n"));
+    }
+    properties
+}

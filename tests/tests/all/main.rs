@@ -1,0 +1,6 @@
+//! All tests against real servers, in one binary so that linking is paid once.
+
+mod harness;
+mod otlp_peer;
+mod servers;
+mod tidy;
