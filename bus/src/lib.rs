@@ -13,11 +13,14 @@
 
 pub mod embedded;
 pub mod kafka;
+pub mod registry;
 
 mod config;
 mod contract;
 mod error;
+mod http;
 mod publish;
+mod topics;
 
 pub use config::{Config, Kind, open};
 pub use contract::{
@@ -26,3 +29,4 @@ pub use contract::{
 };
 pub use error::{BusError, CommitError, SendError};
 pub use publish::{Framings, Publisher, announce_all, topic_name};
+pub use topics::{planned_topics, retention_text};

@@ -5,6 +5,9 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+use crate::failure::Failure;
+use crate::logging;
+
 /// Watches PostgreSQL servers and streams what it sees through a log.
 #[derive(Debug, Parser)]
 #[command(name = "dbintel", version, about, max_term_width = 100)]
@@ -107,6 +110,14 @@ pub struct ServeArguments {
     /// Least severity that is logged: error, warn, info, debug, trace [default: info].
     #[arg(long, value_name = "LEVEL", env = "LOG_LEVEL")]
     pub log_level: Option<String>,
+}
+
+impl ServeArguments {
+    /// Looks at what clap cannot know.
+    pub fn check(&self) -> Result<(), Failure> {
+        let Some(level) = &self.log_level else { return Ok(()) };
+        logging::check_level(level).map_err(|error| Failure::Usage(format!("--log-level {level}: {error}")))
+    }
 }
 
 /// Form of log lines.

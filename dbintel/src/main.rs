@@ -4,13 +4,21 @@ mod cli;
 mod clock;
 mod commands;
 mod demo;
+mod drift;
 mod failure;
 mod health;
+mod lag;
 mod listen;
 mod logging;
 mod metrics;
 mod output;
+mod probe;
+mod roles;
+mod runtime;
+mod settings;
+mod signals;
 mod slot;
+mod tap;
 
 use std::process::ExitCode;
 

@@ -35,7 +35,12 @@ struct Losses {
 
 impl Outlet {
     /// An outlet and the task that feeds the bus from it. The task ends when all outlets are gone.
-    pub fn open(target: &str, targets: usize, bus: Publisher, metrics: Metrics) -> (Outlet, impl Future<Output = ()>) {
+    pub fn open(
+        target: &str,
+        targets: usize,
+        bus: Publisher,
+        metrics: Metrics,
+    ) -> (Outlet, impl Future<Output = ()> + use<>) {
         let (sender, receiver) = mpsc::channel(POLLS_IN_HAND_MAX);
         let losses = Arc::new(Losses::default());
         let target = target.to_owned();

@@ -71,9 +71,8 @@ pub struct TextRow {
     pub withheld: Option<&'static str>,
 }
 
-/// One session. Fields are those of the record.
+/// One session. The fields are those of the record, documented in `raw.sessions.avsc`.
 #[derive(Debug, Clone, Default)]
-#[expect(missing_docs, reason = "the fields are documented in raw.sessions.avsc")]
 pub struct SessionRow {
     pub session_id: String,
     pub session_started_at: Option<i64>,

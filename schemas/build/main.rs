@@ -1,5 +1,6 @@
 //! Generates `records.rs` from `avsc/*.avsc`: one struct with its codec per record type.
 
+#[path = "../src/wire/canonical.rs"]
 mod canonical;
 mod emit;
 mod model;
@@ -16,6 +17,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let out_dir = PathBuf::from(std::env::var("OUT_DIR")?);
     rerun_if_changed("avsc");
     rerun_if_changed("build");
+    rerun_if_changed("src/wire/canonical.rs");
     let files = read_schema_files(&manifest_dir.join("avsc"))?;
     fs::write(out_dir.join("records.rs"), emit::module(&files)?)?;
     Ok(())

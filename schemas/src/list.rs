@@ -200,3 +200,39 @@ impl<'a, T: Datum<'a>> Iterator for ListIter<'a, T> {
 }
 
 impl<'a, T: Datum<'a>> ExactSizeIterator for ListIter<'a, T> {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Record;
+    use crate::records::{LedgerDisposition, LedgerEntry, LedgerInput};
+
+    #[test]
+    fn lists_in_lists_are_the_same_before_and_after_the_wire() {
+        let disposition = |reason| LedgerDisposition { disposition: "absorbed", reason, records: 2, offsets: b"\x01\0\x01" };
+        let dispositions = [disposition("baseline"), disposition("late")];
+        let inputs = [
+            LedgerInput { topic: "raw.queries", dispositions: List::from_slice(&dispositions), ..LedgerInput::default() },
+            LedgerInput { topic: "raw.texts", ..LedgerInput::default() },
+        ];
+        let entry = LedgerEntry { group: "enrich", inputs: List::from_slice(&inputs), ..LedgerEntry::default() };
+        let mut datum = Vec::new();
+        entry.encode(&mut datum);
+        let decoded = LedgerEntry::decode(&datum).unwrap();
+        assert_eq!(decoded, entry);
+        assert_eq!(decoded.inputs.iter().len(), 2);
+        let reasons: Vec<&str> =
+            decoded.inputs.iter().flat_map(|input| input.dispositions).map(|item| item.reason).collect();
+        assert_eq!(reasons, ["baseline", "late"]);
+        let mut again = Vec::new();
+        decoded.encode(&mut again);
+        assert_eq!(again, datum);
+    }
+
+    #[test]
+    fn an_empty_list_has_no_items() {
+        let list: List<'_, &str> = List::empty();
+        assert!(list.is_empty());
+        assert_eq!(list.iter().next(), None);
+    }
+}

@@ -93,3 +93,58 @@ fn avalanche(word: u64) -> u64 {
     let word = (word ^ (word >> 33)).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
     word ^ (word >> 33)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn murmur3(bytes: &[u8]) -> [u8; 16] {
+        let mut hasher = Hasher::default();
+        hasher.update(bytes);
+        hasher.finish()
+    }
+
+    fn hex(bytes: [u8; 16]) -> String {
+        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// From the reference implementation, whose halves are shown here in little-endian order.
+    #[test]
+    fn the_hash_is_murmur3() {
+        let cases: [(&[u8], [u64; 2]); 4] = [
+            (b"", [0, 0]),
+            (b"hello", [0xcbd8_a7b3_41bd_9b02, 0x5b1e_906a_48ae_1d19]),
+            (b"hello, world", [0x342f_ac62_3a5e_bc8e, 0x4cdc_bc07_9642_414d]),
+            (
+                b"The quick brown fox jumps over the lazy dog.",
+                [0xcd99_481f_9ee9_02c9, 0x695d_a1a3_8987_b6e7],
+            ),
+        ];
+        for (bytes, [first, second]) in cases {
+            let expected = [first.to_le_bytes(), second.to_le_bytes()].concat();
+            assert_eq!(murmur3(bytes).as_slice(), expected);
+        }
+    }
+
+    #[test]
+    fn pieces_of_any_length_give_the_same_hash() {
+        let bytes: Vec<u8> = (0..100).collect();
+        for size in 1..40 {
+            let mut hasher = Hasher::default();
+            bytes
+                .chunks(size)
+                .for_each(|piece| hasher.update(piece));
+            assert_eq!(hasher.finish(), murmur3(&bytes), "{size}");
+        }
+    }
+
+    /// These never change: what is stored, and a replay, depend on them.
+    #[test]
+    fn golden_values() {
+        assert_eq!(hex(hash128(&[])), "00000000000000000000000000000000");
+        assert_eq!(hex(hash128(&[b"a", b"bc"])), "9229971c6b7adb67c7c2654b2d5d80a6");
+        assert_eq!(hex(hash128(&[b"ab", b"c"])), "2b0aea8bbd3ffd3c4d7d28b3efe28b66");
+        assert_eq!(hex(record_id("orders-primary", 3, 41, b"16384 16385 -42 t")), "2d1558ad14a26c2fc5a903747881e16a");
+        assert_eq!(hex(record_id("", -1, i64::MAX, b"")), "e8ac83702781a0647741fa8535d2a300");
+    }
+}

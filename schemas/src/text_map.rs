@@ -88,3 +88,26 @@ impl<'a> IntoIterator for TextMap<'a> {
         self.iter()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Record;
+    use crate::records::Target;
+
+    #[test]
+    fn a_map_is_the_same_before_and_after_the_wire() {
+        let pairs = [("team", "payments"), ("region", "eu-1"), ("empty", "")];
+        let mut datum = Vec::new();
+        Target { labels: TextMap::from_slice(&pairs), ..Target::default() }.encode(&mut datum);
+        let decoded = Target::decode(&datum).unwrap().labels;
+        for map in [TextMap::from_slice(&pairs), decoded] {
+            assert_eq!(map.len(), 3);
+            assert_eq!(map.iter().collect::<Vec<_>>(), pairs);
+            assert_eq!((map.get("region"), map.get("empty"), map.get("none")), (Some("eu-1"), Some(""), None));
+        }
+        assert_eq!(decoded, TextMap::from_slice(&pairs));
+        assert_ne!(decoded, TextMap::from_slice(&pairs[..2]));
+        assert_eq!(format!("{decoded:?}"), format!("{:?}", TextMap::from_slice(&pairs)));
+    }
+}

@@ -2,6 +2,7 @@
 //!
 //! We write Avro's single-object encoding, or the frame of Confluent's registry when one is configured, and read both.
 
+mod canonical;
 mod schemas;
 mod shape;
 
@@ -97,4 +98,62 @@ pub fn unframe(bytes: &[u8]) -> Result<(WriterSchema, &[u8]), WireError> {
         [first, ..] => return Err(WireError::UnknownMagic(*first)),
     };
     split.ok_or(WireError::Truncated(bytes.len()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::records::SchemaEntry;
+
+    fn entry() -> SchemaEntry<'static> {
+        SchemaEntry { fingerprint: -1, name: "n", schema: "s", writer_version: "v" }
+    }
+
+    #[test]
+    fn frames_have_these_bytes() {
+        let datum = [1, 2, b'n', 2, b's', 2, b'v'];
+        let fingerprint = SchemaEntry::FINGERPRINT;
+        let single_object = [&[0xc3, 0x01], &fingerprint.to_le_bytes()[..], &datum].concat();
+        let confluent = [&[0, 0, 0, 1, 2], &datum[..]].concat();
+        let cases = [
+            (Framing::SingleObject, single_object, WriterSchema::Fingerprint(fingerprint)),
+            (Framing::Confluent { schema_id: 258 }, confluent, WriterSchema::RegistryId(258)),
+        ];
+        for (framing, expected, writer) in cases {
+            let mut bytes = Vec::new();
+            write(&entry(), framing, &mut bytes);
+            assert_eq!(bytes, expected);
+            assert_eq!(unframe(&bytes), Ok((writer, &datum[..])));
+        }
+    }
+
+    #[test]
+    fn a_registry_may_use_a_globally_unique_identifier() {
+        let guid = *b"0123456789abcdef";
+        let bytes = [&[1], &guid[..], b"datum"].concat();
+        assert_eq!(unframe(&bytes), Ok((WriterSchema::RegistryGuid(guid), &b"datum"[..])));
+    }
+
+    #[test]
+    fn what_is_not_framed_is_told() {
+        let cases: [(&[u8], WireError); 6] = [
+            (&[], WireError::Empty),
+            (b"{\"json\": 1}", WireError::UnknownMagic(b'{')),
+            (&[0xc3, 0x02, 0, 0, 0, 0, 0, 0, 0, 0], WireError::UnknownMagic(0xc3)),
+            (&[0xc3], WireError::Truncated(1)),
+            (&[0xc3, 0x01, 0, 0, 0, 0, 0, 0, 0], WireError::Truncated(9)),
+            (&[0, 0, 0, 1], WireError::Truncated(4)),
+        ];
+        for (bytes, expected) in cases {
+            assert_eq!(unframe(bytes), Err(expected), "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn writing_appends() {
+        let mut bytes = b"before".to_vec();
+        write(&entry(), Framing::Confluent { schema_id: 1 }, &mut bytes);
+        assert!(bytes.starts_with(b"before\0\0\0\0\x01"));
+        assert_eq!(bytes.len(), 6 + 5 + 7);
+    }
 }

@@ -7,6 +7,8 @@
 //!
 //! A start that fails panics with the end of the server's own log, since no test can go on then.
 
+pub mod books;
+pub mod conformance;
 pub mod http;
 pub mod otlp_peer;
 pub mod ports;

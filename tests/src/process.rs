@@ -16,7 +16,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::scratch::UNPRIVILEGED;
 use crate::wait::{self, Deadline};
 
-const START_LIMIT: Duration = Duration::from_secs(60);
+const START_LIMIT: Duration = Duration::from_secs(120);
 const STOP_LIMIT: Duration = Duration::from_secs(20);
 const DROP_LIMIT: Duration = Duration::from_secs(2);
 const LOG_LINES_SHOWN: usize = 30;
@@ -68,18 +68,35 @@ impl Program {
     pub fn run(self) {
         let mut process = Process::start(self);
         let status = process.wait_for_end(START_LIMIT);
-        assert!(status.success(), "{} failed ({status}), its log ends:\n{}", process.name(), process.log_end());
+        assert!(
+            status.success(),
+            "{} failed ({status}), its log ends:\n{}",
+            process.name(),
+            process.log_end()
+        );
     }
 
     /// `setpriv` becomes the program: it asks the kernel to kill it with this process, and lays
-    /// down root. What is left is the right to pass through folders, for a cache in root's home.
+    /// down root. What is left is the right to pass through folders, for a cache in root's home;
+    /// without that secure bit, access(2) would not know of the right.
     fn command(&self) -> Command {
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "KILL"]);
         if self.refuses_root && rustix::process::geteuid().is_root() {
             let id = UNPRIVILEGED.to_string();
-            command.args(["--reuid", &id, "--regid", &id, "--clear-groups", "--no-new-privs"]);
-            command.args(["--inh-caps=-all,+dac_override", "--ambient-caps=-all,+dac_override"]);
+            command.args([
+                "--reuid",
+                &id,
+                "--regid",
+                &id,
+                "--clear-groups",
+                "--no-new-privs",
+            ]);
+            command.args(["--securebits", "+no_setuid_fixup"]);
+            command.args([
+                "--inh-caps=-all,+dac_override",
+                "--ambient-caps=-all,+dac_override",
+            ]);
         }
         command.arg("--").arg(&self.path).args(&self.arguments);
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
@@ -92,10 +109,16 @@ impl Program {
     }
 
     fn spawn(&self) -> io::Result<Child> {
-        let log = File::options().create(true).append(true).open(self.log_path())?;
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(self.log_path())?;
         let mut command = self.command();
         command.current_dir(&self.directory).process_group(0);
-        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        command
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log);
         spawn_on_lasting_thread(command)
     }
 }
@@ -116,8 +139,12 @@ fn spawn_on_lasting_thread(command: Command) -> io::Result<Child> {
         orders
     });
     let (reply, child) = mpsc::channel();
-    starter.send((command, reply)).expect("the starting thread never ends");
-    child.recv().expect("the starting thread answers each order")
+    starter
+        .send((command, reply))
+        .expect("the starting thread never ends");
+    child
+        .recv()
+        .expect("the starting thread answers each order")
 }
 
 /// A process that was started. It is killed when dropped.
@@ -143,21 +170,36 @@ impl Process {
         );
         let log_start = fs::metadata(program.log_path()).map_or(0, |log| log.len());
         let log_start = usize::try_from(log_start).expect("a log fits in memory");
-        let child = program.spawn().unwrap_or_else(|error| panic!("could not start {}: {error}", program.path.display()));
-        Process { program, child, log_start }
+        let child = program
+            .spawn()
+            .unwrap_or_else(|error| panic!("could not start {}: {error}", program.path.display()));
+        Process {
+            program,
+            child,
+            log_start,
+        }
     }
 
     /// Blocks until `answers` gives true.
     ///
     /// # Panics
-    /// If the process ends before, or a minute passes, with the end of its log.
+    /// If the process ends before, or two minutes pass, with the end of its log.
     pub fn wait_until(&mut self, mut answers: impl FnMut(&Process) -> bool) {
         let deadline = Deadline::after(START_LIMIT);
         while !answers(self) {
             if let Some(status) = self.ended() {
-                panic!("{} ended early ({status}), its log ends:\n{}", self.name(), self.log_end());
+                panic!(
+                    "{} ended early ({status}), its log ends:\n{}",
+                    self.name(),
+                    self.log_end()
+                );
             }
-            assert!(!deadline.passed(), "{} does not answer, its log ends:\n{}", self.name(), self.log_end());
+            assert!(
+                !deadline.passed(),
+                "{} does not answer, its log ends:\n{}",
+                self.name(),
+                self.log_end()
+            );
             thread::sleep(Duration::from_millis(10));
         }
     }
@@ -181,9 +223,15 @@ impl Process {
 
     /// Kills the process and its children with SIGKILL, and waits for its end.
     pub fn kill9(&mut self) -> ExitStatus {
-        let children = if self.running() { descendants(self.id()) } else { Vec::new() };
+        let children = if self.running() {
+            descendants(self.id())
+        } else {
+            Vec::new()
+        };
         let status = self.end_with(Signal::KILL, STOP_LIMIT);
-        wait::blocking(STOP_LIMIT, "the end of killed children", || children.iter().all(|&child| is_dead(child)).then_some(()));
+        wait::blocking(STOP_LIMIT, "the end of killed children", || {
+            children.iter().all(|&child| is_dead(child)).then_some(())
+        });
         status
     }
 
@@ -223,7 +271,12 @@ impl Process {
             if let Some(status) = self.ended() {
                 return status;
             }
-            assert!(!deadline.passed(), "{} did not end, its log ends:\n{}", self.name(), self.log_end());
+            assert!(
+                !deadline.passed(),
+                "{} did not end, its log ends:\n{}",
+                self.name(),
+                self.log_end()
+            );
             thread::sleep(Duration::from_millis(2));
         }
     }
@@ -252,7 +305,9 @@ impl Process {
     }
 
     fn ended(&mut self) -> Option<ExitStatus> {
-        self.child.try_wait().expect("a child can be asked for its state")
+        self.child
+            .try_wait()
+            .expect("a child can be asked for its state")
     }
 
     fn end_with(&mut self, signal: Signal, limit: Duration) -> ExitStatus {
@@ -301,14 +356,22 @@ fn send(id: u32, signal: Signal) {
 
 fn descendants(id: u32) -> Vec<u32> {
     let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap_or_default();
-    let children = children.split_whitespace().filter_map(|child| child.parse().ok());
-    children.flat_map(|child| [vec![child], descendants(child)].concat()).collect()
+    let children = children
+        .split_whitespace()
+        .filter_map(|child| child.parse().ok());
+    children
+        .flat_map(|child| [vec![child], descendants(child)].concat())
+        .collect()
 }
 
 /// Gone, or a zombie that its new parent has not looked at yet.
 fn is_dead(id: u32) -> bool {
     let state = fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
-    state.is_empty() || state.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('Z'))
+    state.is_empty()
+        || state
+            .rsplit(')')
+            .next()
+            .is_some_and(|rest| rest.trim_start().starts_with('Z'))
 }
 
 /// Blocks until `process` has written `text` since its last start.
@@ -316,5 +379,7 @@ fn is_dead(id: u32) -> bool {
 /// # Panics
 /// If it has not within `limit`.
 pub fn wait_for_log(process: &Process, limit: Duration, text: &str) {
-    wait::blocking(limit, &format!("the log line {text:?}"), || process.log().contains(text).then_some(()));
+    wait::blocking(limit, &format!("the log line {text:?}"), || {
+        process.log().contains(text).then_some(())
+    });
 }

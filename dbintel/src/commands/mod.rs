@@ -1,18 +1,46 @@
 //! One subcommand per file.
 
 pub mod completions;
+pub mod config_print;
+pub mod role;
+pub mod tap;
+pub mod topics;
 pub mod up;
+pub mod validate;
 pub mod version;
 
-use crate::cli::{Cli, Command};
+use std::sync::Arc;
+
+use dbintel_bus::{Bus, BusError, Config, Kind, embedded};
+use dbintel_config::Environment;
+
+use crate::cli::{Cli, Command, ConfigCommand, TopicsCommand};
 use crate::failure::Failure;
+use crate::roles::Roles;
+use crate::settings::Settings;
 
 /// Runs what the command line asks for.
 pub fn run(cli: Cli) -> Result<(), Failure> {
+    let environment = Environment::of_process();
     match cli.command {
+        Command::Up(arguments) => up::run(&arguments, &environment),
+        Command::Poller(arguments) => role::run(Roles::POLLER, &arguments, &environment),
+        Command::Processor(arguments) => role::run(Roles::PROCESSOR, &arguments, &environment),
+        Command::Sink(arguments) => role::run(Roles::SINK, &arguments, &environment),
+        Command::Validate(arguments) => validate::run(&arguments, &environment),
+        Command::Config(ConfigCommand::Print(argument)) => config_print::run(&argument, &environment),
+        Command::Topics(TopicsCommand::Create(argument)) => topics::create(&argument, &environment),
+        Command::Topics(TopicsCommand::Describe { config, json }) => topics::describe(&config, json, &environment),
+        Command::Tap(arguments) => tap::run(&arguments, &environment),
         Command::Version(arguments) => version::run(arguments),
         Command::Completions { shell } => completions::run(shell),
-        Command::Up(arguments) => up::run(arguments),
-        _ => Ok(()),
+    }
+}
+
+/// The log for a command that looks at it: the embedded one beside the process that writes it.
+fn open_to_read(settings: &Settings) -> Result<Arc<dyn Bus>, BusError> {
+    match &settings.bus.kind {
+        Kind::Embedded(config) => Ok(Arc::new(embedded::Embedded::open_reader(config)?)),
+        Kind::Kafka(_) => dbintel_bus::open(&Config { kind: settings.bus.kind.clone() }),
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::poll::Capability;
 
 use super::error::Failure;
-use super::pg_stat_statements::Extension;
+use super::pg_stat_statements::columns::Extension;
 use super::transaction::{Facts, Transaction};
 use super::value::Columns;
 

@@ -9,6 +9,50 @@
 //! From the outside in: [`group`] says what runs, [`worker`] is one thread with one member of the group, [`task`] is one
 //! partition number, [`inbox`] puts its inputs in order, [`processor`] is what a newcomer implements, [`state`] and
 //! [`store`] keep tables, [`changelog`] and [`restore`] move them between machines, [`books`] fill the ledger.
+//!
+//! # Adding a processor
+//!
+//! A processor is one type. It says where its state is, and gives each row a disposition; the rest is the engine's:
+//!
+//! ```
+//! use dbintel_processors::engine::{Context, Disposition, Processor, Row, StateError, StateTable, StateValue, Table};
+//!
+//! /// Lets the first of every `n` sessions of a target through.
+//! struct EveryNth {
+//!     n: u64,
+//!     seen: Table<Seen>,
+//! }
+//!
+//! #[derive(Clone)]
+//! struct Seen(u64);
+//!
+//! impl StateValue for Seen {
+//!     fn encode(&self, out: &mut Vec<u8>) {
+//!         out.extend_from_slice(&self.0.to_le_bytes());
+//!     }
+//!
+//!     fn decode(bytes: &[u8]) -> Result<Self, StateError> {
+//!         let cut = |_| StateError::Decode { table: "seen".into(), detail: "not 8 bytes".into() };
+//!         Ok(Seen(u64::from_le_bytes(bytes.try_into().map_err(cut)?)))
+//!     }
+//! }
+//!
+//! impl Processor for EveryNth {
+//!     fn tables(&mut self) -> Vec<&mut dyn StateTable> {
+//!         vec![&mut self.seen]
+//!     }
+//!
+//!     fn process<'a>(&mut self, row: &mut Row<'a>, _: &mut Context<'a, '_>) -> Result<Disposition, StateError> {
+//!         let Row::Session(session) = row else { return Ok(Disposition::Forwarded) };
+//!         let seen = self.seen.get(session.target.as_bytes())?.map_or(0, |seen| seen.0);
+//!         self.seen.insert(session.target.as_bytes(), Seen(seen + 1))?;
+//!         Ok(if seen.is_multiple_of(self.n) { Disposition::Forwarded } else { Disposition::Absorbed("not_the_first") })
+//!     }
+//! }
+//!
+//! let mut every_third = EveryNth { n: 3, seen: Table::new("seen") };
+//! assert_eq!(every_third.tables().len(), 1);
+//! ```
 
 pub mod books;
 pub mod changelog;

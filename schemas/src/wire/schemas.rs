@@ -13,7 +13,7 @@ use apache_avro::reader::datum::GenericDatumReader;
 use apache_avro::writer::datum::GenericDatumWriter;
 
 use super::shape::{Shape, ShapeError};
-use super::{WireError, WriterSchema, unframe};
+use super::{WireError, WriterSchema, canonical, unframe};
 use crate::Record;
 use crate::codec::{Cursor, DecodeError};
 use crate::records::DEFINITIONS;
@@ -49,6 +49,9 @@ pub enum InsertError {
     /// It is not an Avro schema.
     #[error("the schema is not valid")]
     Invalid(#[source] Box<apache_avro::Error>),
+    /// It has no canonical form.
+    #[error("the schema has no canonical form: {0}")]
+    NotCanonical(String),
     /// It is not a record's.
     #[error("the schema is not that of a record")]
     NotARecord,
@@ -91,12 +94,15 @@ pub enum ReadError {
 }
 
 impl Schemas {
-    /// Knows our own schemas.
+    /// Knows our own schemas, by their fingerprints as any Avro library computes them.
     #[must_use]
     pub fn new() -> Self {
-        let ours = DEFINITIONS.iter().map(|definition| {
+        let ours = DEFINITIONS.iter().flat_map(|definition| {
             let writer = Writer::parse(definition.schema).expect("the build script has parsed our schemas");
-            (WriterSchema::Fingerprint(definition.fingerprint), Arc::new(writer))
+            let elsewhere = writer.schema.fingerprint::<Rabin>().bytes;
+            let elsewhere = elsewhere.iter().rev().fold(0, |number, byte| (number << 8) | u64::from(*byte));
+            let writer = Arc::new(writer);
+            [definition.fingerprint, elsewhere].map(|fingerprint| (WriterSchema::Fingerprint(fingerprint), writer.clone()))
         });
         Self { writers: ours.collect() }
     }
@@ -196,8 +202,9 @@ impl Writer {
         let schema = Schema::parse_str(schema_json).map_err(|error| InsertError::Invalid(Box::new(error)))?;
         let Schema::Record(record) = &schema else { return Err(InsertError::NotARecord) };
         let name = record.name.fullname(None);
-        let fingerprint = schema.fingerprint::<Rabin>().bytes;
-        let fingerprint = fingerprint.iter().rev().fold(0, |number, byte| (number << 8) | u64::from(*byte));
+        let json = serde_json::from_str(schema_json).map_err(|error| InsertError::NotCanonical(error.to_string()))?;
+        let canonical_form = canonical::parsing_canonical_form(&json).map_err(InsertError::NotCanonical)?;
+        let fingerprint = canonical::crc64_avro(canonical_form.as_bytes());
         let shape = Shape::of(&schema)?;
         Ok(Self { name, fingerprint, schema, shape })
     }

@@ -1,9 +1,11 @@
-//! Bytes to rows. A schema that another release wrote is looked up in the `schemas` topic before its records are called
-//! undecodable.
+//! Bytes to rows. A schema that another release wrote is looked up in the `schemas` topic, or in the registry, before its
+//! records are called undecodable.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use dbintel_bus::registry::Registry;
 use dbintel_bus::{Bus, BusError, Isolation, Position, Reader, ReaderSpec, Start, topic_name};
 use dbintel_schemas::records::SchemaEntry;
 use dbintel_schemas::wire::{ReadError, Schemas, WriterSchema, unframe};
@@ -11,33 +13,40 @@ use dbintel_schemas::{Record, Topic};
 
 use super::sink::Row;
 
-/// Records of unknown schemas that are passed over before the `schemas` topic is read again.
-const LOOKUP_EVERY: u64 = 1000;
+/// Times that an unknown schema is looked for: its writer has announced it, but the topics are not in step.
+const LOOKUPS: u32 = 4;
+/// Wait between two of them.
+const LOOKUP_PAUSE: Duration = Duration::from_millis(500);
 /// Longest wait for the next entry of the `schemas` topic.
-const LOOKUP_TIMEOUT: Duration = Duration::from_millis(200);
+const ENTRY_TIMEOUT: Duration = Duration::from_millis(100);
 /// Entries read at once.
-const LOOKUP_ENTRIES: usize = 100;
+const ENTRIES_MAX: usize = 100;
+/// Schemas that were not found. Past it they are looked for again.
+const MISSING_MAX: usize = 1000;
 
 /// Decodes records.
 pub struct Decoder {
-    bus: Arc<dyn Bus>,
+    sources: Sources,
     entries: Option<Box<dyn Reader>>,
     schemas: Schemas,
-    /// Records with an unknown schema since the last look-up.
-    unknown: u64,
+    missing: HashSet<WriterSchema>,
     scratch: Vec<u8>,
+}
+
+/// Where schemas of others are found.
+#[derive(Clone)]
+pub struct Sources {
+    /// The log.
+    pub bus: Arc<dyn Bus>,
+    /// The registry, if there is one.
+    pub registry: Option<Arc<Registry>>,
 }
 
 impl Decoder {
     /// Knows the schemas of this release.
-    pub fn new(bus: Arc<dyn Bus>) -> Self {
-        Decoder {
-            bus,
-            entries: None,
-            schemas: Schemas::new(),
-            unknown: 0,
-            scratch: Vec::new(),
-        }
+    pub fn new(sources: Sources) -> Self {
+        let (schemas, missing) = (Schemas::new(), HashSet::new());
+        Decoder { sources, entries: None, schemas, missing, scratch: Vec::new() }
     }
 
     /// Decodes a record of a topic that sinks read.
@@ -55,40 +64,78 @@ impl Decoder {
         if let Ok((writer, _)) = unframe(bytes)
             && writer != WriterSchema::Fingerprint(R::FINGERPRINT)
             && !self.schemas.contains(writer)
+            && !self.missing.contains(&writer)
         {
-            self.look_up();
+            self.look_for(writer);
         }
         self.schemas.read(bytes, &mut self.scratch)
     }
 
-    /// Reads what is new in the `schemas` topic, at the first unknown record and then now and again.
-    fn look_up(&mut self) {
-        let due = self.unknown.is_multiple_of(LOOKUP_EVERY);
-        self.unknown += 1;
-        if due && let Err(error) = self.read_entries() {
-            tracing::warn!(%error, "could not look up the schema of a record");
+    /// Looks for a schema, again and again for a moment.
+    fn look_for(&mut self, writer: WriterSchema) {
+        for lookup in 0..LOOKUPS {
+            if lookup > 0 {
+                std::thread::sleep(LOOKUP_PAUSE);
+            }
+            match writer {
+                WriterSchema::Fingerprint(_) => self.read_topic(),
+                WriterSchema::RegistryId(id) => self.ask_registry(id),
+                WriterSchema::RegistryGuid(_) => {}
+            }
+            if self.schemas.contains(writer) {
+                return;
+            }
+        }
+        if self.missing.len() >= MISSING_MAX {
+            self.missing.clear();
+        }
+        self.missing.insert(writer);
+    }
+
+    fn ask_registry(&mut self, id: u32) {
+        let Some(registry) = &self.sources.registry else { return };
+        match registry.schema(id) {
+            Ok(schema) => {
+                if let Err(error) = self.schemas.insert_registry(id, &schema) {
+                    tracing::warn!(%error, id, "a schema of the registry cannot be used");
+                }
+            }
+            Err(error) => tracing::warn!(%error, id, "could not look up the schema of a record"),
         }
     }
 
-    fn read_entries(&mut self) -> Result<(), BusError> {
+    fn read_topic(&mut self) {
+        match self.new_entries() {
+            Ok(entries) => {
+                for (fingerprint, schema) in entries {
+                    if let Err(error) = self.schemas.insert_fingerprint(fingerprint, &schema) {
+                        tracing::warn!(%error, fingerprint, "a schema of another release cannot be used");
+                    }
+                }
+            }
+            Err(error) => tracing::warn!(%error, "could not look up the schema of a record"),
+        }
+    }
+
+    /// What came to the `schemas` topic since the last call.
+    fn new_entries(&mut self) -> Result<Vec<(u64, String)>, BusError> {
         let mut reader = match self.entries.take() {
             Some(reader) => reader,
-            None => self.bus.reader(&entries_from_the_beginning())?,
+            None => self.sources.bus.reader(&entries_from_the_beginning())?,
         };
-        let schemas = &mut self.schemas;
-        let mut learn = |record: dbintel_bus::Record<'_>| {
-            let Some((_, datum)) = record.value.and_then(|value| unframe(value).ok()) else { return };
-            let Ok(entry) = SchemaEntry::decode(datum) else { return };
+        let (mut entries, mut scratch) = (Vec::new(), Vec::new());
+        let schemas = &self.schemas;
+        let mut collect = |record: dbintel_bus::Record<'_>| {
+            let Some(value) = record.value else { return };
+            let Ok(entry) = schemas.read::<SchemaEntry<'_>>(value, &mut scratch) else { return };
             let fingerprint = entry.fingerprint.cast_unsigned();
-            if !schemas.contains(WriterSchema::Fingerprint(fingerprint))
-                && let Err(error) = schemas.insert_fingerprint(fingerprint, entry.schema)
-            {
-                tracing::warn!(%error, name = entry.name, "a schema of another release cannot be used");
+            if !schemas.contains(WriterSchema::Fingerprint(fingerprint)) {
+                entries.push((fingerprint, entry.schema.to_owned()));
             }
         };
-        while reader.read(LOOKUP_TIMEOUT, LOOKUP_ENTRIES, &mut learn)? > 0 {}
+        while reader.read(ENTRY_TIMEOUT, ENTRIES_MAX, &mut collect)? > 0 {}
         self.entries = Some(reader);
-        Ok(())
+        Ok(entries)
     }
 }
 

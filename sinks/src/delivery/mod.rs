@@ -10,7 +10,7 @@
 //! From the outside in: [`pump`] is the thread and its loop, [`inbox`] takes what a poll brings, [`settle`] knows which
 //! positions may be committed, [`sink`] is what each sink implements, [`decoder`] and [`texts`] turn bytes into rows.
 
-pub mod decoder;
+mod decoder;
 mod exports;
 mod inbox;
 mod metrics;
@@ -19,6 +19,7 @@ mod settle;
 mod sink;
 mod texts;
 
+pub use decoder::Sources;
 pub use metrics::Metrics;
 pub use pump::{Pump, Settings};
 pub use sink::{Arrival, Outcome, Report, Row, Settlement, Sink, StartAt, Taken, Ticket};

@@ -5,14 +5,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use dbintel_bus::{
-    Bus, BusError, CommitError, Committed, Framings, GroupSpec, Member, Polled, Position, Start, announce_all, topic_name,
+    BusError, CommitError, Committed, Framings, GroupSpec, Member, Polled, Position, Start, announce_all, topic_name,
 };
 use dbintel_schemas::records::Export;
 use dbintel_schemas::topics::PREFIX;
 use dbintel_schemas::{Definition, Topic};
 
 
-use super::decoder::Decoder;
+use super::decoder::{Decoder, Sources};
 use super::exports::Exports;
 use super::inbox::{Inbox, Reached};
 use super::metrics::Metrics;
@@ -62,7 +62,7 @@ pub struct Settings {
 /// A running delivery.
 pub struct Pump {
     settings: Settings,
-    bus: Arc<dyn Bus>,
+    sources: Sources,
     sink: Box<dyn Sink>,
     metrics: Metrics,
     stop: Arc<AtomicBool>,
@@ -85,17 +85,17 @@ impl Pump {
     /// Prepares a delivery; [`Pump::run`] does the work. `stop` ends it, `ready` tells that it owns partitions.
     pub fn new(
         settings: Settings,
-        bus: Arc<dyn Bus>,
+        sources: Sources,
         sink: Box<dyn Sink>,
         metrics: Metrics,
         stop: Arc<AtomicBool>,
         ready: Arc<AtomicBool>,
     ) -> Self {
         Pump {
-            decoder: Decoder::new(Arc::clone(&bus)),
+            decoder: Decoder::new(sources.clone()),
             exports: Exports::new(&settings.id, &settings.framings),
             settings,
-            bus,
+            sources,
             sink,
             metrics,
             stop,
@@ -138,7 +138,7 @@ impl Pump {
             fetch_bytes_max: FETCH_BYTES_MAX,
         };
         loop {
-            match self.announce().and_then(|()| self.bus.join(&spec)) {
+            match self.announce().and_then(|()| self.sources.bus.join(&spec)) {
                 Ok(member) => return Ok(member),
                 Err(error) if self.stopping() => return Err(error),
                 Err(error) => give_up_or_wait(error)?,
@@ -151,7 +151,7 @@ impl Pump {
         if !self.sink.exports() {
             return Ok(());
         }
-        announce_all(self.bus.as_ref(), &[Definition::of::<Export<'_>>()], clock::wall_us() / 1000, ANNOUNCE_TIMEOUT)
+        announce_all(self.sources.bus.as_ref(), &[Definition::of::<Export<'_>>()], clock::wall_us() / 1000, ANNOUNCE_TIMEOUT)
     }
 
     fn stopping(&self) -> bool {
@@ -247,7 +247,7 @@ impl Pump {
 
     /// A dictionary that will not work until a person changes something is done without.
     fn open_texts(&self, partitions: &[u32]) -> Result<Texts, BusError> {
-        match Texts::open(&self.bus, partitions) {
+        match Texts::open(&self.sources, partitions) {
             Err(error @ BusError::Fatal { .. }) => {
                 tracing::warn!(%error, sink = self.settings.id, "there are no texts of statements");
                 Ok(Texts::default())
@@ -385,3 +385,6 @@ fn give_up_or_wait(error: BusError) -> Result<(), BusError> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

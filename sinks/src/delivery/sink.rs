@@ -58,6 +58,7 @@ pub enum StartAt {
 
 /// A record of a topic that sinks read.
 #[derive(Debug, Clone, Copy)]
+#[expect(clippy::large_enum_variant, reason = "one at a time, on the stack, passed by reference")]
 pub enum Row<'a> {
     /// What a statement did in an interval.
     Query(EnrichedQuery<'a>),

@@ -2,15 +2,14 @@
 //! memory within bounds. A statement that is not in it has no text; nothing waits for one.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::Arc;
 use std::time::Duration;
 
-use dbintel_bus::{Bus, BusError, Isolation, Position, Reader, ReaderSpec, Start, topic_name};
+use dbintel_bus::{BusError, Isolation, Position, Reader, ReaderSpec, Start, topic_name};
 use dbintel_schemas::Topic;
 use dbintel_schemas::record_id::hash128;
 use dbintel_schemas::records::{EnrichedQuery, EnrichedText};
 
-use super::decoder::Decoder;
+use super::decoder::{Decoder, Sources};
 
 /// Texts that are kept, in bytes. Past it the ones that came first are forgotten.
 const TEXTS_BYTES_MAX: usize = 16 << 20;
@@ -49,7 +48,7 @@ struct Dictionary {
 
 impl Texts {
     /// Reads the texts of these partitions from the beginning: what is there now, as long as it comes without a pause.
-    pub fn open(bus: &Arc<dyn Bus>, partitions: &[u32]) -> Result<Texts, BusError> {
+    pub fn open(sources: &Sources, partitions: &[u32]) -> Result<Texts, BusError> {
         let mut texts = Texts::default();
         if partitions.is_empty() {
             return Ok(texts);
@@ -60,8 +59,8 @@ impl Texts {
             start: Start::Beginning,
         };
         let partitions = partitions.iter().map(at_start).collect();
-        let reader = bus.reader(&ReaderSpec { partitions, isolation: Isolation::Committed })?;
-        texts.source = Some(Source { reader, decoder: Decoder::new(Arc::clone(bus)) });
+        let reader = sources.bus.reader(&ReaderSpec { partitions, isolation: Isolation::Committed })?;
+        texts.source = Some(Source { reader, decoder: Decoder::new(sources.clone()) });
         while texts.read(FIRST_TIMEOUT)? > 0 {}
         Ok(texts)
     }

@@ -42,11 +42,6 @@ pub enum Signal {
     Logs,
 }
 
-impl Signal {
-    /// Both.
-    pub const ALL: [Signal; 2] = [Signal::Metrics, Signal::Logs];
-}
-
 /// One log record or one metric point, encoded.
 #[derive(Debug, Clone)]
 pub struct Item {
@@ -145,7 +140,7 @@ fn metric_with_points(metric: &Metric, points: &[&&Item], out: &mut Vec<u8>) {
 }
 
 /// Items with equal keys together, in the order in which the keys first appear.
-fn grouped<'i, T, K: std::hash::Hash + Eq>(items: &'i [T], key: impl Fn(&T) -> K) -> Vec<Vec<&'i T>> {
+fn grouped<T, K: std::hash::Hash + Eq>(items: &[T], key: impl Fn(&T) -> K) -> Vec<Vec<&T>> {
     let mut places: HashMap<K, usize> = HashMap::new();
     let mut groups: Vec<Vec<&T>> = Vec::new();
     for item in items {

@@ -150,7 +150,6 @@ fn code_name(code: Code) -> &'static str {
 
 fn status_name(status: u16) -> &'static str {
     match status {
-        300..=399 => "http_redirect",
         400 => "http_400",
         401 => "http_401",
         403 => "http_403",
@@ -162,8 +161,11 @@ fn status_name(status: u16) -> &'static str {
         502 => "http_502",
         503 => "http_503",
         504 => "http_504",
-        400..=499 => "http_4xx",
-        _ => "http_5xx",
+        other => match other / 100 {
+            3 => "http_redirect",
+            4 => "http_4xx",
+            _ => "http_5xx",
+        },
     }
 }
 

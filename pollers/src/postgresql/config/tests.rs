@@ -6,7 +6,7 @@ use super::*;
 fn read(yaml: &str) -> Result<Config, String> {
     let document = Document::from_text("c.yaml", yaml, &Environment::default()).map_err(|problems| problems.to_string())?;
     let loaded = document.read(Config::read).map_err(|problems| problems.to_string())?;
-    Ok(loaded.value)
+    Ok(loaded.config)
 }
 
 #[test]

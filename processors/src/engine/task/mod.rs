@@ -324,3 +324,6 @@ fn offset_of(position: &Position) -> Option<i64> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -85,24 +85,30 @@ impl Worker<'_> {
 
     /// Gives all partitions back, committed as far as they were processed unless they are lost already.
     pub(super) fn revoke(&mut self, lost: bool) -> Result<(), WorkerError> {
+        let partitions: Vec<u32> = self.tasks.keys().copied().collect();
         if lost {
-            self.outbox.clear();
-            self.member.abort()?;
-            self.pace.dirty_since = None;
-            self.pace.rows = 0;
-            self.shared.metrics.aborts.inc();
+            self.forget()?;
         } else {
             self.commit()?;
+            self.close_tasks()?;
         }
-        let partitions: Vec<u32> = self.tasks.keys().copied().collect();
-        self.shared.metrics.partitions.sub(partitions.len() as i64);
-        self.close_tasks()?;
         self.member.release()?;
         tracing::info!(group = self.shared.config.name, ?partitions, lost, "partitions given back");
         Ok(())
     }
 
+    /// Drops everything since the last commit, and the tasks: somebody else owns them.
+    pub(super) fn forget(&mut self) -> Result<(), WorkerError> {
+        self.shared.metrics.aborts.inc();
+        self.outbox.clear();
+        self.member.abort()?;
+        self.pace.dirty_since = None;
+        self.pace.rows = 0;
+        self.close_tasks()
+    }
+
     pub(super) fn close_tasks(&mut self) -> Result<(), WorkerError> {
+        self.shared.metrics.partitions.sub(self.tasks.len() as i64);
         for (_, running) in std::mem::take(&mut self.tasks) {
             running.task.close()?;
         }

@@ -44,7 +44,7 @@ impl Worker<'_> {
         self.pace.last_commit = Some(clock::now());
         self.pace.dirty_since = None;
         self.pace.rows = 0;
-        self.pace.rows_max = self.shared.config.commit_rows;
+        self.pace.rows_max = self.shared.config.commit_rows.min(self.pace.rows_max * 2);
         Ok(())
     }
 
@@ -85,7 +85,7 @@ impl Worker<'_> {
         tracing::warn!(%error, "a transaction was not committed");
         match error {
             CommitError::Aborted(_) => self.rollback(),
-            CommitError::Fenced(_) => self.revoke(true),
+            CommitError::Fenced(_) => self.forget(),
             CommitError::TooLarge { .. } => {
                 if self.pace.rows <= 1 {
                     self.tasks.values_mut().for_each(|running| running.task.refuse_oversize());

@@ -45,6 +45,8 @@ pub(super) struct Worker<'a> {
     pace: Pace,
     /// Full name of the group's changelog.
     changelog: String,
+    /// No task could go on when it last had its turn.
+    stalled: bool,
 }
 
 /// A task and what the worker keeps about it.
@@ -119,15 +121,14 @@ impl<'a> Worker<'a> {
             lookup: SchemaLookup::new(),
             pace: Pace { dirty_since: None, last_commit: None, rows: 0, rows_max: config.commit_rows },
             changelog,
+            stalled: false,
         })
     }
 
     fn work(mut self) -> Result<(), WorkerError> {
         let outcome = self.work_until_stopped();
-        if outcome.is_err() {
-            self.tasks.clear();
-        }
         self.shared.metrics.partitions.sub(self.tasks.len() as i64);
+        self.tasks.clear();
         let left = self.member.close();
         outcome?;
         Ok(left?)
@@ -150,6 +151,9 @@ impl<'a> Worker<'a> {
         self.shared.metrics.waiting_bytes.set(waiting as i64);
         let config = &self.shared.config;
         if waiting > config.buffer_bytes / config.workers.max(1) {
+            if self.stalled {
+                self.shared.wait(Duration::from_millis(1));
+            }
             return Ok(());
         }
         let timeout = self.poll_timeout();
@@ -165,7 +169,7 @@ impl<'a> Worker<'a> {
             }
             Err(BusError::Fenced { message, .. }) => {
                 tracing::warn!(message, "dropped from the group; joining again");
-                self.revoke(true)
+                self.forget()
             }
             Err(error) => Err(error.into()),
         }
@@ -183,6 +187,7 @@ impl<'a> Worker<'a> {
 
     fn process(&mut self) -> Result<(), WorkerError> {
         let partitions: Vec<u32> = self.tasks.keys().copied().collect();
+        self.stalled = true;
         for partition in partitions {
             match self.process_task(partition) {
                 Ok(()) => {}
@@ -210,6 +215,7 @@ impl<'a> Worker<'a> {
                     break;
                 }
                 Progress::Rows(rows) => {
+                    self.stalled = false;
                     turn += rows;
                     self.pace.rows += rows;
                     self.pace.dirty_since.get_or_insert(now);

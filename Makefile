@@ -1,0 +1,71 @@
+# Thin: each target is one job for people and for CI. `make help` lists them.
+
+# One environment for every target, so that the C and C++ parts (RocksDB, librdkafka) are compiled once:
+# a build folder outside the checkout, and a compiler cache that serves every profile.
+CACHE = $(or $(DBINTEL_CACHE),$(HOME)/.cache/dbintel)
+export CARGO_TARGET_DIR ?= $(CACHE)/target
+export CCACHE_DIR ?= $(CACHE)/ccache
+export CC = ccache clang
+export CXX = ccache clang++
+
+# `cargo deny`, built once per version; without its defaults, which need more C.
+CARGO_DENY_VERSION = 0.20.2
+CARGO_DENY_ROOT = $(CACHE)/tools/cargo-deny-$(CARGO_DENY_VERSION)
+CARGO_DENY = $(CARGO_DENY_ROOT)/bin/cargo-deny
+
+# Arguments for `make run`, such as ARGS="--quiet", and for `make test`, such as TESTS=compose.
+ARGS ?=
+TESTS ?=
+
+.DEFAULT_GOAL = help
+.PHONY: help run test build lint format-check clippy deny compose-check bench fmt advisories packages servers
+
+help: ## Show the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+
+run: packages ## Install what is missing, build, watch a throw-away PostgreSQL with a workload
+	@tests/servers/install.sh postgres
+	cargo build --locked --workspace --bins
+	@exec "$(CARGO_TARGET_DIR)/debug/dbintel" up --demo $(ARGS)
+
+test: packages servers lint build ## Install the real servers, check everything, run every test
+	cargo test --locked --workspace --no-fail-fast -- $(TESTS)
+
+lint: packages format-check deny compose-check clippy ## Check format, licences, container files and clippy's rules
+
+bench: packages ## Measure codec and embedded log on this machine
+	cargo run --locked --release -p dbintel-schemas --example codec_speed
+	@scratch=$$(mktemp -d) && trap 'rm -rf "$$scratch"' EXIT && \
+	  cargo run --locked --release -p dbintel-bus --example embedded_speed -- 4000000 5000 "$$scratch/log"
+
+fmt: ## Format all Rust code
+	cargo fmt --all
+
+advisories: packages $(CARGO_DENY) ## Look for known vulnerabilities in dependencies; needs a network
+	$(CARGO_DENY) --locked --workspace check advisories
+
+build: packages
+	cargo build --locked --workspace --bins
+
+packages:
+	@tests/servers/system-packages.sh
+
+servers: packages
+	@tests/servers/install.sh
+
+format-check:
+	cargo fmt --all --check
+
+clippy: packages
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+
+deny: packages $(CARGO_DENY)
+	$(CARGO_DENY) --locked --workspace check licenses bans sources
+
+compose-check: packages
+	@tests/compose/check.sh
+
+# Without optimization: it is built faster than it could ever save.
+$(CARGO_DENY): | packages
+	env -u CARGO_TARGET_DIR CARGO_PROFILE_DEV_DEBUG=0 cargo install --quiet --locked --debug \
+	  --no-default-features --root "$(CARGO_DENY_ROOT)" cargo-deny@=$(CARGO_DENY_VERSION)

@@ -1,0 +1,244 @@
+//! The one writer: all commits and producers that wait share one batch and one fsync.
+
+mod queue;
+mod round;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use super::groups::{Groups, Ownership};
+use super::keys::PartitionId;
+use super::log::Log;
+use super::outbox::{Call, Outbox};
+use super::staging::Append;
+use super::sync::locked;
+use super::{Config, clock};
+use crate::{BusError, CommitError};
+use queue::{Queue, Work};
+use round::Round;
+
+/// Pause after a failed write, before producers are tried again.
+const RETRY_PAUSE: Duration = Duration::from_millis(250);
+
+/// A transaction to commit.
+pub(super) struct CommitRequest {
+    /// Who commits.
+    pub ownership: Ownership,
+    /// The records.
+    pub appends: Vec<Append>,
+    /// The positions: partition, next offset, metadata.
+    pub positions: Vec<(PartitionId, i64, String)>,
+}
+
+/// Where the records of a commit ended: for each partition the offset after the last of them.
+pub(super) type Ends = Vec<(PartitionId, i64)>;
+
+/// What the writer has done so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Statistics {
+    /// Transactions committed.
+    pub commits: u64,
+    /// Batches written, each with one fsync.
+    pub batches: u64,
+    /// Records appended.
+    pub records: u64,
+}
+
+#[derive(Debug, Default)]
+struct Counters {
+    commits: AtomicU64,
+    batches: AtomicU64,
+    records: AtomicU64,
+}
+
+/// Handle of the writer's thread. Dropping it writes what is waiting and stops the thread.
+pub(super) struct Writer {
+    queue: Arc<Queue>,
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+struct Shared {
+    log: Arc<Log>,
+    groups: Arc<Mutex<Groups>>,
+    sync: bool,
+    counters: Counters,
+    failure: Mutex<Option<String>>,
+}
+
+impl Writer {
+    /// Starts the thread.
+    pub fn start(log: Arc<Log>, groups: Arc<Mutex<Groups>>, config: &Config) -> Result<Writer, BusError> {
+        let shared =
+            Shared { log, groups, sync: config.sync, counters: Counters::default(), failure: Mutex::default() };
+        let (queue, shared) = (Arc::new(Queue::new(config.linger)), Arc::new(shared));
+        let run = (Arc::clone(&queue), Arc::clone(&shared));
+        let thread = std::thread::Builder::new()
+            .name("bus-writer".to_owned())
+            .spawn(move || run.1.run(&run.0))
+            .map_err(|error| BusError::Fatal { operation: "start a thread".to_owned(), message: error.to_string() })?;
+        Ok(Writer { queue, shared, thread: Some(thread) })
+    }
+
+    /// Commits a transaction and waits until it is durable.
+    pub fn commit(&self, request: CommitRequest) -> Result<Ends, CommitError> {
+        let stopped = || BusError::Fatal {
+            operation: "commit".to_owned(),
+            message: "the writer of the embedded log has stopped; restart the process".to_owned(),
+        };
+        let reply = self.queue.submit(request).ok_or_else(stopped)?;
+        reply.recv().map_err(|_| stopped())?
+    }
+
+    /// Takes records from an outbox from now on, until it is finished.
+    pub fn serve(&self, outbox: Arc<Outbox>) {
+        self.queue.serve(outbox);
+    }
+
+    /// Calls the writer to the outboxes.
+    pub fn call(&self, call: Call, now: impl Fn() -> Instant) {
+        if call != Call::Not {
+            self.queue.call(call, now());
+        }
+    }
+
+    /// Whether the log can be written right now.
+    pub fn health(&self) -> Result<(), BusError> {
+        let operation = "write the embedded log".to_owned();
+        if self.thread.as_ref().is_none_or(JoinHandle::is_finished) {
+            return Err(BusError::Fatal {
+                operation,
+                message: "its writer has stopped; restart the process".to_owned(),
+            });
+        }
+        self.shared.log.space.admit(0)?;
+        match locked(&self.shared.failure).clone() {
+            Some(message) => Err(BusError::Unavailable { operation, message }),
+            None => Ok(()),
+        }
+    }
+
+    /// What was done so far.
+    pub fn statistics(&self) -> Statistics {
+        let counters = &self.shared.counters;
+        Statistics {
+            commits: counters.commits.load(Ordering::Relaxed),
+            batches: counters.batches.load(Ordering::Relaxed),
+            records: counters.records.load(Ordering::Relaxed),
+        }
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.queue.close();
+        if let Some(thread) = self.thread.take() {
+            // A panic of the thread was reported where it happened.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Shared {
+    fn run(&self, queue: &Queue) {
+        while let Some(work) = queue.take(clock::monotonic) {
+            let failed = self.round(work);
+            if failed && !queue.retry_at(clock::monotonic() + RETRY_PAUSE) {
+                break;
+            }
+        }
+    }
+
+    /// Writes all that waits in one batch. Returns whether producers have to be tried again.
+    fn round(&self, work: Work) -> bool {
+        let mut round = Round::new(&self.log.storage);
+        let mut admitted = Vec::new();
+        for waiting in work.commits {
+            if locked(&self.groups).begin_commit(&waiting.request.ownership) {
+                let ends = round.commit(&waiting.request);
+                admitted.push((waiting, ends));
+            } else {
+                waiting.answer(Err(fenced(&waiting.request.ownership)));
+            }
+        }
+        let taken: Vec<_> = work.outboxes.into_iter().map(|outbox| (outbox.take(), outbox)).collect();
+        taken.iter().flat_map(|(taken, _)| &taken.appends).for_each(|append| {
+            round.append(append);
+        });
+        let result = self.write(round, admitted.len());
+        for (waiting, ends) in admitted {
+            locked(&self.groups).end_commit(&waiting.request.ownership);
+            waiting.answer(result.as_ref().map(|()| ends).map_err(|error| CommitError::Bus(again(error))));
+        }
+        self.log.changed.raise();
+        for (taken, outbox) in taken {
+            match &result {
+                Ok(()) => outbox.written(&taken),
+                Err(error) => outbox.returned(taken, &error.to_string()),
+            }
+        }
+        result.is_err()
+    }
+
+    fn write(&self, round: Round<'_>, commits: usize) -> Result<(), BusError> {
+        if round.is_empty() {
+            return Ok(());
+        }
+        let written = self.log.space.admit(round.bytes()).and_then(|()| round.write(self.sync));
+        let records = match written {
+            Ok(records) => records,
+            Err(error) => {
+                *locked(&self.failure) = Some(error.to_string());
+                return Err(error);
+            }
+        };
+        *locked(&self.failure) = None;
+        self.counters.commits.fetch_add(commits as u64, Ordering::Relaxed);
+        self.counters.batches.fetch_add(1, Ordering::Relaxed);
+        self.counters.records.fetch_add(records, Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+fn fenced(ownership: &Ownership) -> CommitError {
+    CommitError::Fenced(format!(
+        "generation {} of group {} is over, its partitions were handed out again",
+        ownership.generation, ownership.group
+    ))
+}
+
+/// The same error for another waiter.
+fn again(error: &BusError) -> BusError {
+    match error {
+        BusError::Unavailable { operation, message } => {
+            BusError::Unavailable { operation: operation.clone(), message: message.clone() }
+        }
+        BusError::Fenced { operation, message } => {
+            BusError::Fenced { operation: operation.clone(), message: message.clone() }
+        }
+        BusError::Fatal { operation, message } => {
+            BusError::Fatal { operation: operation.clone(), message: message.clone() }
+        }
+    }
+}
+
+/// A commit in the queue.
+struct Waiting {
+    request: CommitRequest,
+    reply: std::sync::mpsc::SyncSender<Result<Ends, CommitError>>,
+}
+
+impl Waiting {
+    fn new(request: CommitRequest) -> (Waiting, Receiver<Result<Ends, CommitError>>) {
+        let (reply, receiver) = sync_channel(1);
+        (Waiting { request, reply }, receiver)
+    }
+
+    fn answer(&self, result: Result<Ends, CommitError>) {
+        // Whoever asked may have gone in a panic; the commit stands as it is.
+        let _ = self.reply.send(result);
+    }
+}

@@ -1,0 +1,298 @@
+//! A member of a consumer group: a consumer and a transactional producer on one thread.
+//!
+//! Rebalances come as events and wait for an answer: the group stands still until the member calls
+//! [`start`](Member::start) or [`release`](Member::release). The assignor is range and the protocol eager: every partition
+//! number is on one member over all topics, and all partitions are given back before the group's generation moves on, so
+//! that no member is fenced by accident.
+//!
+//! INVARIANT: the membership that commits are fenced by is the one of the assignment, taken when it came. An old one is
+//! refused by the broker; a newer one could commit for partitions that belong to somebody else.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rdkafka::Offset;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+
+use super::client::{self, Context};
+use super::failure::{bus_error, timed_out};
+use super::fetch::{Change, Fetcher};
+use super::ffi::{Membership, Pump};
+use super::partitions::{Place, list, number, place_list, resolve};
+use super::settings::Settings;
+use super::transaction::{Stopped, Transactions};
+use super::{groups, outcome};
+use crate::{
+    BusError, CommitError, Committed, GroupSpec, Member, Outgoing, Polled, Position, Receipt, Receive, SendError,
+};
+
+/// Brokers end the transactions of dead producers this much after their time-out; positions are pending until then.
+const CLEANUP_SLACK: Duration = Duration::from_secs(15);
+/// How long leaving the group may take; after that the group finds out by itself.
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A member.
+pub struct KafkaMember {
+    settings: Arc<Settings>,
+    spec: GroupSpec,
+    fetcher: Fetcher,
+    transactions: Transactions,
+    state: State,
+    membership: Option<Arc<Membership>>,
+    paused: BTreeSet<u32>,
+    left: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum State {
+    /// Owns nothing.
+    Waiting,
+    /// Owns these partitions and has not started to fetch.
+    Assigned(Vec<u32>),
+    /// Fetches these partitions.
+    Fetching(Vec<u32>),
+    /// Has to give everything back.
+    Revoked { lost: bool },
+}
+
+impl KafkaMember {
+    /// Joins the group in the background. Takes over the transactional id first, so that what its last holder left open is
+    /// aborted before anything is read.
+    pub fn join(settings: &Arc<Settings>, spec: &GroupSpec) -> Result<KafkaMember, BusError> {
+        let purpose = format!("member {} of {}", spec.slot, spec.group);
+        let consumer: Pump<BaseConsumer<Context>> = client::create(&purpose, settings, &settings.member(spec))?;
+        groups::check_partitions(consumer.client(), &spec.topics, settings.config().request_timeout)?;
+        let id = format!("{}.{}", spec.group, spec.slot);
+        let transactions = Transactions::new(Arc::clone(settings), id, spec.changelog.clone())?;
+        let topics: Vec<&str> = spec.topics.iter().map(String::as_str).collect();
+        let subscribed = consumer.client().subscribe(&topics);
+        subscribed.map_err(|error| bus_error(format!("join the group {}", spec.group), error))?;
+        Ok(KafkaMember {
+            settings: Arc::clone(settings),
+            fetcher: Fetcher::new(consumer, spec.topics.clone()),
+            spec: spec.clone(),
+            transactions,
+            state: State::Waiting,
+            membership: None,
+            paused: BTreeSet::new(),
+            left: false,
+        })
+    }
+
+    fn assigned(&mut self, partitions: Vec<(String, i32)>) -> Result<Polled, BusError> {
+        let partitions = co_partitioned(&self.spec, &partitions)?;
+        self.membership = self.fetcher.pump().membership().map(Arc::new);
+        self.state = State::Assigned(partitions.clone());
+        Ok(Polled::Assigned(partitions))
+    }
+
+    fn revoked(&mut self) -> Polled {
+        self.fetcher.forget();
+        // librdkafka does not always call lost what is lost (its issue 5604): a member without a place lost it.
+        let lost = self.fetcher.consumer().assignment_lost() || self.fetcher.pump().membership().is_none();
+        if lost {
+            self.membership = None;
+        }
+        self.state = State::Revoked { lost };
+        Polled::Revoked { lost }
+    }
+
+    /// A transaction without positions is not fenced by the broker: ask librdkafka whether the member is still in.
+    fn still_in(&self, membership: &Membership) -> bool {
+        let now = self.fetcher.pump().membership();
+        now.is_some_and(|now| now.generation() == membership.generation())
+    }
+
+    /// The answer to a commit was lost: finds out what became of it.
+    fn settle(&mut self, stopped: Stopped, positions: &[Committed]) -> Result<Receipt, CommitError> {
+        let (reason, taken_over, witness, receipt) = match stopped {
+            Stopped::Refused(error) => return Err(error),
+            Stopped::Unknown { reason, taken_over, witness, receipt } => (reason, taken_over, witness, receipt),
+        };
+        tracing::warn!(group = self.spec.group, slot = self.spec.slot, reason, "the answer to a commit was lost");
+        if !taken_over {
+            self.transactions.rebuild()?;
+        }
+        let committed = match witness {
+            Some(witness) => outcome::visible(&self.settings, &witness)?,
+            None => outcome::committed(positions, &self.committed_of(positions)?),
+        };
+        match (committed, taken_over) {
+            (true, _) => Ok(receipt),
+            (false, true) => Err(CommitError::Fenced(reason)),
+            (false, false) => Err(CommitError::Aborted(reason)),
+        }
+    }
+
+    fn committed_of(&self, positions: &[Committed]) -> Result<Vec<Committed>, BusError> {
+        let places = positions.iter().map(|position| (position.topic.as_str(), position.partition, Offset::Invalid));
+        groups::committed(self.fetcher.pump(), list(places)?, self.pending_max())
+    }
+
+    /// How long positions may be pending.
+    fn pending_max(&self) -> Duration {
+        self.settings.config().transaction_timeout + CLEANUP_SLACK
+    }
+
+    fn leave(&mut self) -> Result<(), BusError> {
+        if std::mem::replace(&mut self.left, true) {
+            return Ok(());
+        }
+        self.transactions.abort();
+        if self.fetcher.close(LEAVE_TIMEOUT) {
+            return Ok(());
+        }
+        Err(timed_out(format!("leave the group {}", self.spec.group), "the brokers"))
+    }
+}
+
+impl Member for KafkaMember {
+    fn poll(&mut self, timeout: Duration, limit: usize, receive: &mut dyn Receive) -> Result<Polled, BusError> {
+        self.transactions.serve();
+        if let State::Revoked { lost } = self.state {
+            return Ok(Polled::Revoked { lost });
+        }
+        let round = self.fetcher.round(timeout, limit, receive)?;
+        match round.change {
+            None => Ok(Polled::Records(round.records)),
+            Some(Change::Assigned(partitions)) => self.assigned(partitions),
+            Some(Change::Revoked) => Ok(self.revoked()),
+        }
+    }
+
+    fn committed(&mut self, partitions: &[u32]) -> Result<Vec<Committed>, BusError> {
+        self.transactions.serve();
+        let places =
+            self.spec.topics.iter().flat_map(|topic| {
+                partitions.iter().map(move |&partition| (topic.as_str(), partition, Offset::Invalid))
+            });
+        groups::committed(self.fetcher.pump(), list(places)?, self.pending_max())
+    }
+
+    fn start(&mut self, positions: &[Position]) -> Result<(), BusError> {
+        let State::Assigned(partitions) = &self.state else {
+            return Err(misuse("start to fetch", "nothing has been assigned"));
+        };
+        let partitions = partitions.clone();
+        let complete = self.spec.topics.iter().all(|topic| {
+            let has = |partition: &u32| positions.iter().any(|at| at.topic == *topic && at.partition == *partition);
+            partitions.iter().all(has)
+        });
+        if !complete || positions.len() != partitions.len() * self.spec.topics.len() {
+            return Err(misuse("start to fetch", "there has to be one position for each topic and assigned partition"));
+        }
+        let places = resolve(self.fetcher.consumer(), positions, self.settings.config().request_timeout)?;
+        self.fetcher.assign(&places)?;
+        self.paused.clear();
+        self.state = State::Fetching(partitions);
+        Ok(())
+    }
+
+    fn release(&mut self) -> Result<(), BusError> {
+        self.transactions.abort();
+        let paused: Vec<u32> = std::mem::take(&mut self.paused).into_iter().collect();
+        // A partition that is paused when it is given back stays paused for ever when it comes again (librdkafka 5591).
+        self.set_paused(&paused, false)?;
+        self.fetcher.unassign()?;
+        self.membership = None;
+        self.state = State::Waiting;
+        Ok(())
+    }
+
+    fn send(&mut self, record: Outgoing<'_>) -> Result<(), SendError> {
+        self.transactions.send(record)
+    }
+
+    fn commit(&mut self, positions: &[Committed]) -> Result<Receipt, CommitError> {
+        let fenced = |reason: &str| CommitError::Fenced(format!("member of {}: {reason}", self.spec.group));
+        let Some(membership) = self.membership.clone() else {
+            let error = fenced("no partitions are assigned");
+            self.transactions.abort();
+            return Err(error);
+        };
+        if positions.is_empty() && self.transactions.open() && !self.still_in(&membership) {
+            let error = fenced("the group has moved on");
+            self.transactions.abort();
+            return Err(error);
+        }
+        match self.transactions.commit(positions, &membership) {
+            Ok(receipt) => Ok(receipt),
+            Err(stopped) => self.settle(stopped, positions),
+        }
+    }
+
+    fn abort(&mut self) -> Result<(), BusError> {
+        self.transactions.abort();
+        Ok(())
+    }
+
+    fn seek(&mut self, positions: &[Position]) -> Result<(), BusError> {
+        if !matches!(self.state, State::Fetching(_)) {
+            return Err(misuse("go to other positions", "nothing is fetched"));
+        }
+        let places = resolve(self.fetcher.consumer(), positions, self.settings.config().request_timeout)?;
+        self.fetcher.seek(&places)
+    }
+
+    fn pause(&mut self, partitions: &[u32]) -> Result<(), BusError> {
+        self.set_paused(partitions, true)?;
+        self.paused.extend(partitions);
+        Ok(())
+    }
+
+    fn resume(&mut self, partitions: &[u32]) -> Result<(), BusError> {
+        let paused: Vec<u32> = partitions.iter().copied().filter(|partition| self.paused.remove(partition)).collect();
+        self.set_paused(&paused, false)?;
+        // What librdkafka takes for the position after a pause is not always the right one (its issue 2190).
+        let places = self.fetcher.places(&paused);
+        self.fetcher.seek(&places)
+    }
+
+    fn close(mut self: Box<Self>) -> Result<(), BusError> {
+        self.leave()
+    }
+}
+
+impl KafkaMember {
+    fn set_paused(&self, partitions: &[u32], paused: bool) -> Result<(), BusError> {
+        let places: Vec<Place> = self.fetcher.places(partitions);
+        if places.is_empty() {
+            return Ok(());
+        }
+        let list = place_list(&places)?;
+        let consumer = self.fetcher.consumer();
+        let set = if paused { consumer.pause(&list) } else { consumer.resume(&list) };
+        set.map_err(|error| bus_error("pause or resume partitions", error))
+    }
+}
+
+impl Drop for KafkaMember {
+    fn drop(&mut self) {
+        if let Err(error) = self.leave() {
+            tracing::debug!(%error, "leaving while dropped");
+        }
+    }
+}
+
+/// The partition numbers, if every topic has each of them.
+fn co_partitioned(spec: &GroupSpec, partitions: &[(String, i32)]) -> Result<Vec<u32>, BusError> {
+    let numbers: BTreeSet<u32> = partitions.iter().filter_map(|(_, partition)| number(*partition)).collect();
+    let together = spec.topics.iter().all(|topic| {
+        numbers.iter().all(|&wanted| partitions.iter().any(|(name, at)| name == topic && number(*at) == Some(wanted)))
+    });
+    if together {
+        return Ok(numbers.into_iter().collect());
+    }
+    let message = format!(
+        "the topics {} are not co-partitioned: each partition number has to be on one member over all topics; give them \
+         the same number of partitions, and the same subscription to all members of {}",
+        spec.topics.join(", "),
+        spec.group
+    );
+    Err(BusError::Fatal { operation: "take the assigned partitions".to_owned(), message })
+}
+
+fn misuse(operation: &str, message: &str) -> BusError {
+    BusError::Fatal { operation: operation.to_owned(), message: message.to_owned() }
+}

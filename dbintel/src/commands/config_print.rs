@@ -1,0 +1,15 @@
+//! `dbintel config print`: every setting in effect, as YAML that loads again.
+
+use dbintel_config::Environment;
+
+use crate::cli::ConfigArgument;
+use crate::failure::Failure;
+use crate::output;
+use crate::settings::{self, BuiltIn};
+
+/// Prints the configuration.
+pub fn run(argument: &ConfigArgument, environment: &Environment) -> Result<(), Failure> {
+    let loaded = settings::load(argument, BuiltIn::Embedded, environment)?;
+    output::line(loaded.effective.to_yaml().trim_end());
+    Ok(())
+}

@@ -1,0 +1,115 @@
+//! What has to be there before a role can start: a slot, the log with its topics, and the framing of records.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use dbintel_bus::registry::{Registry as SchemaRegistry, RegistryError};
+use dbintel_bus::{Bus, BusError, Framings, NewTopic, planned_topics, topic_name};
+use dbintel_schemas::records::DEFINITIONS;
+use dbintel_schemas::topics::PREFIX;
+use dbintel_schemas::wire::Framing;
+use prometheus::Registry;
+
+use crate::failure::Failure;
+use crate::health::Health;
+use crate::roles::{Ground, processor};
+use crate::settings::{PROCESSOR_GROUP, Settings};
+use crate::slot::Slot;
+
+/// Pause before something that is away is asked again.
+const RETRY_PAUSE: Duration = Duration::from_secs(2);
+
+/// Prepares everything. What is away is waited for, for ever; what a person has to mend is an error.
+pub async fn prepare(settings: &Settings, registry: &Registry, health: &Health) -> Result<(Ground, Slot), Failure> {
+    let slot = Slot::take(&settings.service.state_directory).map_err(Failure::runtime)?;
+    let config = dbintel_bus::Config { kind: settings.bus.kind.clone() };
+    let bus = blocking(move || dbintel_bus::open(&config)).await?.map_err(Failure::runtime)?;
+    let asked = Arc::clone(&bus);
+    health.watch("bus", move || asked.health().map_err(|error| error.to_string()));
+    let planned = planned_topics(settings.bus.partitions, &[PROCESSOR_GROUP]);
+    if settings.bus.is_embedded() {
+        patiently("create the topics", &bus, move |bus| bus.create_topics(&planned)).await?;
+    } else {
+        check_topics(&bus, &planned).await?;
+    }
+    patiently("announce the schemas", &bus, processor::announce).await?;
+    let ground = Ground {
+        bus,
+        partitions: settings.bus.partitions,
+        framings: framings(settings).await?,
+        slot: slot.name().to_owned(),
+        directory: settings.service.state_directory.join(format!("slot-{}", slot.number())),
+        registry: registry.clone(),
+        memory_bytes: settings.service.memory_bytes,
+    };
+    Ok((ground, slot))
+}
+
+/// The topics of a cluster are made by whoever runs it; we say how.
+async fn check_topics(bus: &Arc<dyn Bus>, planned: &[NewTopic]) -> Result<(), Failure> {
+    let described = patiently("look at the topics", bus, |bus| bus.describe_topics(PREFIX)).await?;
+    let partitions = |name: &str| described.iter().find(|topic| topic.name == name).map(|topic| topic.partitions);
+    let missing: Vec<&str> =
+        planned.iter().map(|topic| topic.name.as_str()).filter(|name| partitions(name).is_none()).collect();
+    if !missing.is_empty() {
+        let missing = missing.join(", ");
+        return Err(Failure::Runtime(format!("topics are missing: {missing}; make them with `dbintel topics create`")));
+    }
+    let different = planned.iter().find(|topic| partitions(&topic.name) != Some(topic.partitions));
+    if let Some(topic) = different {
+        let (name, wanted, found) = (&topic.name, topic.partitions, partitions(&topic.name).unwrap_or_default());
+        return Err(Failure::Runtime(format!(
+            "{name} has {found} partitions and the configuration says {wanted}: set `bus: kafka: partitions` to {found}; \
+             `dbintel topics describe` shows all differences"
+        )));
+    }
+    Ok(())
+}
+
+/// The frame of each topic's records: that of the registry, if there is one.
+async fn framings(settings: &Settings) -> Result<Framings, Failure> {
+    let Some(config) = settings.bus.registry.clone() else { return Ok(Framings::single_object()) };
+    let registry = Arc::new(SchemaRegistry::new(&config).map_err(Failure::runtime)?);
+    let mut framings = BTreeMap::new();
+    for definition in DEFINITIONS {
+        let schema_id = loop {
+            let registry = Arc::clone(&registry);
+            let register = move || registry.register(&topic_name(definition.topic), definition.schema);
+            match blocking(register).await? {
+                Ok(schema_id) => break schema_id,
+                Err(error @ RegistryError::Unavailable(_)) => {
+                    tracing::warn!(%error, "waiting for the schema registry");
+                    tokio::time::sleep(RETRY_PAUSE).await;
+                }
+                Err(error) => return Err(Failure::runtime(error)),
+            }
+        };
+        framings.insert(definition.topic, Framing::Confluent { schema_id });
+    }
+    Ok(Framings::registered(framings))
+}
+
+/// Asks the log until it answers.
+async fn patiently<T: Send + 'static>(
+    what: &'static str,
+    bus: &Arc<dyn Bus>,
+    ask: impl Fn(&dyn Bus) -> Result<T, BusError> + Clone + Send + 'static,
+) -> Result<T, Failure> {
+    loop {
+        let (bus, ask) = (Arc::clone(bus), ask.clone());
+        match blocking(move || ask(&*bus)).await? {
+            Ok(answer) => return Ok(answer),
+            Err(error @ BusError::Fatal { .. }) => return Err(Failure::runtime(error)),
+            Err(error) => {
+                tracing::warn!(%error, to = what, "waiting for the log");
+                tokio::time::sleep(RETRY_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Runs what blocks where it may.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Failure> {
+    tokio::task::spawn_blocking(work).await.map_err(Failure::runtime)
+}

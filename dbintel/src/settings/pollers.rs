@@ -1,0 +1,52 @@
+//! The section `pollers`, one match per kind.
+
+use std::collections::BTreeMap;
+
+use dbintel_config::{Component, ComponentId, Pipeline};
+use dbintel_pollers::postgresql;
+
+/// Kinds that exist.
+const KNOWN: [&str; 1] = ["postgresql"];
+/// Kinds that users look for and that a later version brings.
+const LATER: [&str; 2] = ["mysql", "sqlquery"];
+
+/// A poller that some pipeline names.
+#[derive(Debug, Clone)]
+pub struct Poller {
+    /// Its id.
+    pub id: ComponentId,
+    /// Its settings.
+    pub config: postgresql::Config,
+}
+
+impl Poller {
+    /// Name of the server that it polls.
+    pub fn target(&self) -> String {
+        self.config.target_name(&self.id)
+    }
+}
+
+/// Reads all pollers; gives those that pipelines name.
+pub fn read(components: Vec<Component>, pipelines: &[Pipeline]) -> Vec<Poller> {
+    let mut pollers = Vec::new();
+    let mut targets: BTreeMap<String, ComponentId> = BTreeMap::new();
+    for mut component in components {
+        match component.id.kind.as_str() {
+            "postgresql" => {
+                let config = postgresql::Config::read(&mut component.section);
+                let poller = Poller { id: component.id.clone(), config };
+                if let Some(first) = targets.insert(poller.target(), component.id.clone()) {
+                    let target = poller.target();
+                    component.section.problem_here(format!(
+                        "`{first}` polls the target `{target}` already; give one of them another `target:`"
+                    ));
+                }
+                pollers.push(poller);
+            }
+            kind if LATER.contains(&kind) => super::not_yet(component),
+            _ => component.refuse_kind(&KNOWN),
+        }
+    }
+    pollers.retain(|poller| pipelines.iter().any(|pipeline| pipeline.pollers.contains(&poller.id)));
+    pollers
+}

@@ -1,0 +1,106 @@
+//! What every bus has to do, whatever it is made of: one case per guarantee of the contract, written against its traits.
+//!
+//! Cases use topics and groups of their own, so that they can run at the same time on one bus. Nothing sleeps: a case
+//! polls until it has seen what it waits for, and fails when that does not come within [`LIMIT`].
+
+mod client;
+mod groups;
+mod ownership;
+mod reading;
+mod records;
+mod topics;
+mod transactions;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use dbintel_bus::{Bus, NewTopic, Retention};
+
+/// How long a case waits for what has to come.
+pub const LIMIT: Duration = Duration::from_secs(60);
+
+/// A bus and what the suite has to know of it.
+pub trait BusUnderTest: Sync {
+    /// The bus. Its groups have to give a silent member up within some seconds, so that the suite need not wait long.
+    fn bus(&self) -> &dyn Bus;
+
+    /// Whether the log is a genuine Kafka: other writers may be at work, and a transaction leaves a marker in the log.
+    fn kafka(&self) -> bool;
+}
+
+type Case = fn(&dyn BusUnderTest, &Names);
+
+const CASES: &[(&str, Case)] = &[
+    ("a partition is ordered and an offset always names the same record", records::order),
+    ("key, value, timestamp and nothing come back as they were", records::content),
+    ("records with headers are read like others", records::headers),
+    ("a value of a mebibyte passes", records::large_values),
+    ("a record that is too large is refused and leaves nothing behind", records::too_large),
+    ("a transaction over many topics and its positions are visible together", transactions::all_or_nothing),
+    ("aborted records are never seen", transactions::aborted),
+    ("readers stop at the last committed record", transactions::read_committed_end),
+    ("positions can be committed without records", transactions::positions_only),
+    ("a receipt names the ends of the changelog", transactions::receipt),
+    ("positions and metadata survive leaving and joining again", groups::positions_survive),
+    ("two groups know nothing of each other", groups::independent),
+    ("members share the partitions and each record is processed exactly once", groups::rebalance),
+    ("a member that closes hands its partitions over at once", groups::close_hands_over),
+    ("an owner that was replaced can commit nothing", ownership::replaced_owner),
+    ("a newer member on the same slot fences the older one", ownership::same_slot),
+    ("a member that owns nothing can commit nothing", ownership::no_owner),
+    ("a waiting member wakes up for records and for changes of its group", ownership::wakes_up),
+    ("reading starts where it is told to", reading::starts),
+    ("the end of a partition is told once each time it is reached", reading::at_end),
+    ("paused partitions are not delivered until they are resumed", reading::pause_and_resume),
+    ("seek goes back and forth", reading::seek),
+    ("trimmed records are gone and offsets stay", topics::trim),
+    ("topics are created once and described", topics::create_and_describe),
+];
+
+/// Runs all cases at the same time.
+///
+/// # Panics
+/// If a case fails, with the names of all that failed.
+pub fn suite(bus: &dyn BusUnderTest) {
+    let failed: Vec<&str> = thread::scope(|scope| {
+        let running: Vec<_> = CASES
+            .iter()
+            .map(|(name, case)| {
+                let run = move || catch_unwind(AssertUnwindSafe(|| case(bus, &Names::new()))).is_err();
+                let thread = thread::Builder::new().name((*name).to_owned()).spawn_scoped(scope, run);
+                (*name, thread.expect("a thread for a case can be started"))
+            })
+            .collect();
+        running.into_iter().filter_map(|(name, thread)| thread.join().unwrap_or(true).then_some(name)).collect()
+    });
+    assert!(failed.is_empty(), "{} of {} cases failed: {failed:#?}", failed.len(), CASES.len());
+}
+
+/// Names that nobody else uses.
+pub(crate) struct Names {
+    case: String,
+}
+
+impl Names {
+    fn new() -> Names {
+        static CASES_EVER: AtomicU64 = AtomicU64::new(0);
+        let number = CASES_EVER.fetch_add(1, Ordering::Relaxed);
+        Names { case: format!("conformance-{}-{number}", std::process::id()) }
+    }
+
+    /// A name for a topic or a group.
+    fn name(&self, name: &str) -> String {
+        format!("{}.{name}", self.case)
+    }
+
+    /// Creates a topic that keeps everything and returns its name.
+    fn topic(&self, bus: &dyn BusUnderTest, name: &str, partitions: u32) -> String {
+        let name = self.name(name);
+        let topic =
+            NewTopic { name: name.clone(), partitions, retention: Retention::Unlimited, message_bytes_max: 2 << 20 };
+        bus.bus().create_topics(&[topic]).expect("a topic is created");
+        name
+    }
+}

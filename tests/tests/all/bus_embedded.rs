@@ -1,0 +1,162 @@
+//! The embedded log: the contract, and what only it has.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod beside;
+mod crash;
+mod disk;
+mod scene;
+
+use std::sync::Barrier;
+use std::thread;
+use std::time::Duration;
+
+use dbintel_bus::embedded::{Config, Embedded};
+use dbintel_bus::{Bus, BusError, Committed, NewTopic, Polled, Record, Retention, SendError, Start};
+use dbintel_tests::conformance::{self, BusUnderTest};
+use dbintel_tests::wait;
+use scene::{LIMIT, create, group, numbered, position, publish, read};
+
+struct UnderTest(Embedded);
+
+impl BusUnderTest for UnderTest {
+    fn bus(&self) -> &dyn Bus {
+        &self.0
+    }
+
+    fn kafka(&self) -> bool {
+        false
+    }
+}
+
+#[test]
+fn conforms() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = Config { rebalance_timeout: Duration::from_secs(2), ..scene::config(&directory) };
+    conformance::suite(&UnderTest(Embedded::open(&config).unwrap()));
+}
+
+#[test]
+fn everything_is_there_after_closing_and_opening() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = scene::config(&directory);
+    let kept = {
+        let bus = Embedded::open(&config).unwrap();
+        create(&bus, "input", Retention::Unlimited);
+        create(&bus, "other", Retention::Compacted);
+        publish(&bus, "input", 0..10);
+        bus.trim("input", 0, 4).unwrap();
+        let mut member = group(&bus, "group", "input");
+        member.commit(&[Committed { metadata: "seven".to_owned(), ..position("input", 7) }]).unwrap();
+        // Nobody waits for these: closing does.
+        let producer = bus.producer().unwrap();
+        (10..20).for_each(|number| producer.send(numbered("input", &number.to_string())).unwrap());
+        bus.describe_topics("").unwrap()
+    };
+    let bus = Embedded::open(&config).unwrap();
+    let described = bus.describe_topics("").unwrap();
+    assert_eq!(described[1], kept[1]);
+    assert_eq!((&described[0].name, described[0].retention), (&kept[0].name, kept[0].retention));
+    assert_eq!(read(&bus, "input", Start::Beginning), (4..20).collect::<Vec<_>>());
+    let committed = bus.committed("group", &["input".to_owned()]).unwrap();
+    assert_eq!(committed, [Committed { metadata: "seven".to_owned(), ..position("input", 7) }]);
+    publish(&bus, "input", 20..21);
+    assert_eq!(read(&bus, "input", Start::Offset(20)), [20], "offsets go on where they were");
+}
+
+#[test]
+fn commits_that_wait_share_a_batch() {
+    const THREADS: usize = 8;
+    const COMMITS_EACH: usize = 50;
+    let directory = tempfile::tempdir().unwrap();
+    let bus = Embedded::open(&scene::config(&directory)).unwrap();
+    create(&bus, "input", Retention::Unlimited);
+    create(&bus, "output", Retention::Unlimited);
+    let mut members: Vec<_> = (0..THREADS).map(|number| group(&bus, &number.to_string(), "input")).collect();
+    let before = bus.statistics();
+    let together = Barrier::new(THREADS);
+    thread::scope(|scope| {
+        for member in &mut members {
+            scope.spawn(|| {
+                together.wait();
+                for _ in 0..COMMITS_EACH {
+                    member.send(numbered("output", "1")).unwrap();
+                    member.commit(&[position("input", 0)]).unwrap();
+                }
+            });
+        }
+    });
+    let after = bus.statistics();
+    assert_eq!(after.commits - before.commits, (THREADS * COMMITS_EACH) as u64);
+    let batches = after.batches - before.batches;
+    assert!(batches < after.commits - before.commits, "{batches} batches, each with an fsync of its own");
+    assert_eq!(read(&bus, "output", Start::Beginning).len(), THREADS * COMMITS_EACH);
+}
+
+#[test]
+fn old_records_are_deleted_and_a_timestamp_from_the_future_protects_nothing_behind_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let retention_check_interval = Duration::from_millis(10);
+    let bus = Embedded::open(&Config { retention_check_interval, ..scene::config(&directory) }).unwrap();
+    create(&bus, "long", Retention::Time(Duration::from_secs(1_000_000_000_000)));
+    create(&bus, "hour", Retention::Time(Duration::from_secs(3_600)));
+    create(&bus, "instant", Retention::Time(Duration::ZERO));
+    for topic in ["long", "hour", "instant"] {
+        publish(&bus, topic, 0..5);
+    }
+    let producer = bus.producer().unwrap();
+    for topic in ["hour", "instant"] {
+        producer.send(dbintel_bus::Outgoing { timestamp: i64::MAX, ..numbered(topic, "5") }).unwrap();
+        producer.flush(LIMIT).unwrap();
+    }
+    let starts = || ["long", "hour", "instant"].map(|topic| bus.offsets(topic, 0).unwrap().start);
+    wait::blocking(LIMIT, "deletion of what is old", || (starts() == [0, 5, 6]).then_some(()));
+    assert_eq!(read(&bus, "hour", Start::Beginning), [5]);
+    assert_eq!(read(&bus, "long", Start::Beginning), [0, 1, 2, 3, 4]);
+}
+
+#[test]
+fn compacted_topics_are_compacted_by_themselves() {
+    let directory = tempfile::tempdir().unwrap();
+    let retention_check_interval = Duration::from_millis(10);
+    let config = Config { retention_check_interval, sync: false, ..scene::config(&directory) };
+    let bus = Embedded::open(&config).unwrap();
+    create(&bus, "compacted", Retention::Compacted);
+    for number in 0..300 {
+        publish(&bus, "compacted", number..number + 1);
+    }
+    let compacted = || Some(read(&bus, "compacted", Start::Beginning)).filter(|read| read.len() < 200);
+    let read = wait::blocking(LIMIT, "compaction", compacted);
+    assert_eq!(read.last(), Some(&299), "the last record of the key stays");
+    let refused = bus.producer().unwrap().send(dbintel_bus::Outgoing { key: None, ..numbered("compacted", "1") });
+    assert!(matches!(refused, Err(SendError::Bus(BusError::Fatal { .. }))), "{refused:?}");
+}
+
+#[test]
+fn the_number_of_partitions_is_fixed() {
+    let directory = tempfile::tempdir().unwrap();
+    let bus = Embedded::open(&scene::config(&directory)).unwrap();
+    create(&bus, "topic", Retention::Unlimited);
+    let other = NewTopic {
+        name: "topic".to_owned(),
+        partitions: 3,
+        retention: Retention::Unlimited,
+        message_bytes_max: 1 << 20,
+    };
+    let refused = bus.create_topics(&[other]).unwrap_err().to_string();
+    assert!(refused.contains("exists with 1 partitions instead of 3"), "{refused}");
+}
+
+#[test]
+fn a_member_replaced_on_its_slot_is_told_so() {
+    let directory = tempfile::tempdir().unwrap();
+    let bus = Embedded::open(&scene::config(&directory)).unwrap();
+    create(&bus, "input", Retention::Unlimited);
+    let mut old = group(&bus, "group", "input");
+    let mut new = group(&bus, "group", "input");
+    let mut poll = || old.poll(Duration::ZERO, 1, &mut |_: Record<'_>| {});
+    assert_eq!(poll().unwrap(), Polled::Revoked { lost: true });
+    old.release().unwrap();
+    let told = old.poll(Duration::ZERO, 1, &mut |_: Record<'_>| {}).unwrap_err().to_string();
+    assert!(told.contains("a newer member has taken slot"), "{told}");
+    new.commit(&[position("input", 1)]).unwrap();
+}

@@ -1,0 +1,205 @@
+//! A full disk: nothing is half written, the log says so, and goes on when there is space.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use dbintel_bus::embedded::{Config, Embedded};
+use dbintel_bus::{Bus, BusError, CommitError, Member, Outgoing, Retention, SendError};
+use dbintel_tests::wait;
+use tempfile::TempDir;
+
+use super::scene::{LIMIT, create, group, position, read_keys};
+
+const MEBIBYTE: usize = 1 << 20;
+
+/// A small file system, with a file in it that can be taken away.
+struct SmallDisk {
+    directory: TempDir,
+}
+
+impl SmallDisk {
+    fn mount(bytes: usize, ballast_bytes: usize) -> SmallDisk {
+        let directory = tempfile::tempdir().unwrap();
+        let size = format!("size={bytes}");
+        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(directory.path()).output();
+        let mounted = mounted.expect("mount(8) is installed");
+        let error = String::from_utf8_lossy(&mounted.stderr);
+        assert!(mounted.status.success(), "a small file system cannot be mounted, run the tests as root: {error}");
+        fs::write(directory.path().join("ballast"), vec![0; ballast_bytes]).unwrap();
+        SmallDisk { directory }
+    }
+
+    fn log(&self) -> PathBuf {
+        self.directory.path().join("log")
+    }
+
+    fn free_space(&self) {
+        fs::remove_file(self.directory.path().join("ballast")).unwrap();
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        // A lazy unmount: a failing test may still have the log open.
+        let _ = Command::new("umount").arg("-l").arg(self.directory.path()).status();
+    }
+}
+
+/// Half a mebibyte of noise for each transaction.
+struct Filler {
+    noise: Vec<u8>,
+    next: i64,
+}
+
+impl Filler {
+    fn new() -> Filler {
+        let mut state = 1_u32;
+        let noise = (0..MEBIBYTE / 2).map(|_| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            state.to_be_bytes()[0]
+        });
+        Filler { noise: noise.collect(), next: 0 }
+    }
+
+    fn send<E>(&self, send: impl FnOnce(Outgoing<'_>) -> Result<(), E>) -> Result<(), E> {
+        let key = self.next.to_string();
+        send(Outgoing {
+            topic: "output",
+            partition: 0,
+            timestamp: 0,
+            key: Some(key.as_bytes()),
+            value: Some(&self.noise),
+            headers: &[],
+        })
+    }
+
+    fn commit(&mut self, member: &mut dyn Member) -> Result<(), CommitError> {
+        self.send(|record| member.send(record)).unwrap();
+        member.commit(&[position("input", self.next + 1)])?;
+        self.next += 1;
+        Ok(())
+    }
+
+    /// Commits until the disk is full; returns the error.
+    fn fill(&mut self, member: &mut dyn Member) -> String {
+        for _ in 0..100 {
+            match self.commit(member) {
+                Ok(()) => {}
+                Err(CommitError::Bus(BusError::Unavailable { message, .. })) => return message,
+                Err(other) => panic!("another error: {other}"),
+            }
+        }
+        panic!("100 commits of half a mebibyte fit on the small disk");
+    }
+
+    /// What was committed is there, and nothing else.
+    fn check(&self, bus: &dyn Bus) {
+        assert_eq!(read_keys(bus, "output"), (0..self.next).collect::<Vec<_>>());
+        assert_eq!(bus.committed("group", &["input".to_owned()]).unwrap(), [position("input", self.next)]);
+    }
+}
+
+fn open(directory: &Path, disk_free_bytes_min: u64) -> Embedded {
+    let config = Config { directory: directory.to_owned(), disk_free_bytes_min, ..Config::default() };
+    let bus = Embedded::open(&config).unwrap();
+    create(&bus, "input", Retention::Unlimited);
+    create(&bus, "output", Retention::Unlimited);
+    bus
+}
+
+#[test]
+fn writing_pauses_before_the_disk_is_full() {
+    let disk = SmallDisk::mount(64 * MEBIBYTE, 20 * MEBIBYTE);
+    let bus = open(&disk.log(), 24 << 20);
+    let mut member = group(&bus, "group", "input");
+    let mut filler = Filler::new();
+    let message = filler.fill(member.as_mut());
+    assert!(message.starts_with("disk full: ") && message.contains("are needed"), "{message}");
+    assert!(matches!(bus.health(), Err(BusError::Unavailable { .. })));
+    assert!(filler.next > 0, "some commits fitted");
+    filler.check(&bus);
+    let producer = bus.producer().unwrap();
+    filler.send(|record| producer.send(record)).unwrap();
+    assert!(matches!(producer.flush(Duration::from_millis(1)), Err(BusError::Unavailable { .. })));
+    bus.trim("input", 0, 0).expect("deleting is still possible");
+
+    disk.free_space();
+    producer.flush(LIMIT).expect("what was accepted is written when there is space");
+    filler.next += 1;
+    filler.commit(member.as_mut()).expect("commits go on");
+    filler.check(&bus);
+    bus.health().unwrap();
+}
+
+#[test]
+fn a_full_disk_breaks_nothing() {
+    let disk = SmallDisk::mount(16 * MEBIBYTE, 9 * MEBIBYTE);
+    let bus = open(&disk.log(), 0);
+    let mut member = group(&bus, "group", "input");
+    let mut filler = Filler::new();
+    let message = filler.fill(member.as_mut());
+    assert!(message.starts_with("disk full: "), "{message}");
+    assert!(filler.next > 0, "some commits fitted");
+    filler.check(&bus);
+    assert!(matches!(bus.health(), Err(BusError::Unavailable { .. })));
+
+    disk.free_space();
+    wait::blocking(LIMIT, "a commit after space was freed", || filler.commit(member.as_mut()).ok());
+    filler.check(&bus);
+    drop((member, bus));
+    let bus = open(&disk.log(), 0);
+    filler.check(&bus);
+}
+
+#[test]
+fn a_producer_that_cannot_write_says_when_it_is_full() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = Config {
+        directory: directory.path().to_owned(),
+        producer_bytes_max: 4 * MEBIBYTE,
+        disk_free_bytes_min: u64::MAX,
+        ..Config::default()
+    };
+    let bus = Embedded::open(&config).unwrap();
+    create(&bus, "output", Retention::Unlimited);
+    let producer = bus.producer().unwrap();
+    let filler = Filler::new();
+    let accepted = (0..100).take_while(|_| match filler.send(|record| producer.send(record)) {
+        Ok(()) => true,
+        Err(SendError::Full) => false,
+        Err(other) => panic!("another error: {other}"),
+    });
+    let accepted = accepted.count();
+    assert_eq!(accepted, 7, "half a mebibyte each, in 4 MiB");
+    assert_eq!(producer.outstanding(), accepted);
+    let message = producer.flush(Duration::from_millis(300)).unwrap_err().to_string();
+    assert!(message.contains("7 records are not yet written"), "{message}");
+}
+
+#[test]
+fn deleted_records_give_their_space_back() {
+    const COMMITS: usize = 160;
+    let directory = tempfile::tempdir().unwrap();
+    let retention_check_interval = Duration::from_millis(50);
+    let config =
+        Config { directory: directory.path().to_owned(), retention_check_interval, sync: false, ..Config::default() };
+    let bus = Embedded::open(&config).unwrap();
+    create(&bus, "input", Retention::Unlimited);
+    create(&bus, "output", Retention::Unlimited);
+    let mut member = group(&bus, "group", "input");
+    let mut filler = Filler::new();
+    (0..COMMITS).for_each(|_| filler.commit(member.as_mut()).unwrap());
+    assert!(bytes_in(directory.path()) > COMMITS * MEBIBYTE / 2);
+    bus.trim("output", 0, filler.next - 4).unwrap();
+    let small = || (bytes_in(directory.path()) < COMMITS * MEBIBYTE / 4).then_some(());
+    wait::blocking(LIMIT, "the return of the space", small);
+    assert_eq!(read_keys(&bus, "output"), (filler.next - 4..filler.next).collect::<Vec<_>>());
+}
+
+fn bytes_in(directory: &Path) -> usize {
+    let files = fs::read_dir(directory).unwrap().map(|file| file.unwrap().metadata());
+    // A file may be deleted between listing and looking.
+    files.filter_map(Result::ok).map(|file| usize::try_from(file.len()).unwrap()).sum()
+}
