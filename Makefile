@@ -8,7 +8,7 @@ export CCACHE_DIR ?= $(CACHE)/ccache
 export CC = ccache clang
 export CXX = ccache clang++
 
-# `cargo deny`, built once per version; without its defaults, which need more C.
+# `cargo deny`, built once per version.
 CARGO_DENY_VERSION = 0.20.2
 CARGO_DENY_ROOT = $(CACHE)/tools/cargo-deny-$(CARGO_DENY_VERSION)
 CARGO_DENY = $(CARGO_DENY_ROOT)/bin/cargo-deny
@@ -24,9 +24,9 @@ help: ## Show the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
 run: packages ## Install what is missing, build, watch a throw-away PostgreSQL with a workload
-	@tests/servers/install.sh postgres
+	@tests/servers/install.sh postgres-18
 	cargo build --locked --workspace --bins
-	@exec "$(CARGO_TARGET_DIR)/debug/dbintel" up --demo $(ARGS)
+	@"$(CARGO_TARGET_DIR)/debug/dbintel" up --demo --postgres-bin "$(CACHE)/servers/postgres-18/bin" $(ARGS)
 
 test: packages servers lint build ## Install the real servers, check everything, run every test
 	cargo test --locked --workspace --no-fail-fast -- $(TESTS)
@@ -42,7 +42,7 @@ fmt: ## Format all Rust code
 	cargo fmt --all
 
 advisories: packages $(CARGO_DENY) ## Look for known vulnerabilities in dependencies; needs a network
-	$(CARGO_DENY) --locked --workspace check advisories
+	$(CARGO_DENY) --locked --workspace check --hide-inclusion-graph advisories
 
 build: packages
 	cargo build --locked --workspace --bins
@@ -60,12 +60,12 @@ clippy: packages
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 
 deny: packages $(CARGO_DENY)
-	$(CARGO_DENY) --locked --workspace check licenses bans sources
+	$(CARGO_DENY) --locked --workspace check --hide-inclusion-graph licenses bans sources
 
 compose-check: packages
 	@tests/compose/check.sh
 
-# Without optimization: it is built faster than it could ever save.
+# With little optimization: that would take longer than it could ever save.
 $(CARGO_DENY): | packages
-	env -u CARGO_TARGET_DIR CARGO_PROFILE_DEV_DEBUG=0 cargo install --quiet --locked --debug \
-	  --no-default-features --root "$(CARGO_DENY_ROOT)" cargo-deny@=$(CARGO_DENY_VERSION)
+	env -u CARGO_TARGET_DIR CARGO_PROFILE_DEV_DEBUG=0 CARGO_PROFILE_DEV_OPT_LEVEL=1 \
+	  cargo install --quiet --locked --debug --root "$(CARGO_DENY_ROOT)" cargo-deny@=$(CARGO_DENY_VERSION)

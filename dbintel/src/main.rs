@@ -15,6 +15,7 @@ mod output;
 mod probe;
 mod roles;
 mod runtime;
+mod sampler_metrics;
 mod settings;
 mod signals;
 mod slot;

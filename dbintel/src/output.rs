@@ -14,7 +14,8 @@ pub enum Reader {
 /// Writes text and the end of a line to standard output.
 pub fn line(text: &str) -> Reader {
     let mut stdout = io::stdout().lock();
-    let written = stdout.write_all(text.as_bytes()).and_then(|()| stdout.write_all(b"\n")).and_then(|()| stdout.flush());
+    let written =
+        stdout.write_all(text.as_bytes()).and_then(|()| stdout.write_all(b"\n")).and_then(|()| stdout.flush());
     match written {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Reader::Gone,
         _ => Reader::Present,

@@ -46,7 +46,9 @@ fn emit_struct(record: &Record, out: &mut String) {
     });
     let fields: String = lines.collect();
     let (doc, name, lifetime) = (&record.doc, &record.name, lifetime(record, "'a"));
-    out.push_str(&format!("/// {doc}\n#[derive(Debug, Clone, Copy, PartialEq)]\npub struct {name}{lifetime} {{\n{fields}}}\n\n"));
+    out.push_str(&format!(
+        "/// {doc}\n#[derive(Debug, Clone, Copy, PartialEq)]\npub struct {name}{lifetime} {{\n{fields}}}\n\n"
+    ));
 }
 
 fn emit_default(record: &Record, out: &mut String) {

@@ -50,7 +50,10 @@ pub enum Type {
     List(Box<Type>),
     TextMap,
     /// By its name; `borrows` tells whether it holds text or bytes of the datum.
-    Record { name: String, borrows: bool },
+    Record {
+        name: String,
+        borrows: bool,
+    },
 }
 
 struct FixedType {

@@ -209,10 +209,15 @@ mod tests {
 
     #[test]
     fn lists_in_lists_are_the_same_before_and_after_the_wire() {
-        let disposition = |reason| LedgerDisposition { disposition: "absorbed", reason, records: 2, offsets: b"\x01\0\x01" };
+        let disposition =
+            |reason| LedgerDisposition { disposition: "absorbed", reason, records: 2, offsets: b"\x01\0\x01" };
         let dispositions = [disposition("baseline"), disposition("late")];
         let inputs = [
-            LedgerInput { topic: "raw.queries", dispositions: List::from_slice(&dispositions), ..LedgerInput::default() },
+            LedgerInput {
+                topic: "raw.queries",
+                dispositions: List::from_slice(&dispositions),
+                ..LedgerInput::default()
+            },
             LedgerInput { topic: "raw.texts", ..LedgerInput::default() },
         ];
         let entry = LedgerEntry { group: "enrich", inputs: List::from_slice(&inputs), ..LedgerEntry::default() };

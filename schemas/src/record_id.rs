@@ -115,10 +115,7 @@ mod tests {
             (b"", [0, 0]),
             (b"hello", [0xcbd8_a7b3_41bd_9b02, 0x5b1e_906a_48ae_1d19]),
             (b"hello, world", [0x342f_ac62_3a5e_bc8e, 0x4cdc_bc07_9642_414d]),
-            (
-                b"The quick brown fox jumps over the lazy dog.",
-                [0xcd99_481f_9ee9_02c9, 0x695d_a1a3_8987_b6e7],
-            ),
+            (b"The quick brown fox jumps over the lazy dog.", [0xcd99_481f_9ee9_02c9, 0x695d_a1a3_8987_b6e7]),
         ];
         for (bytes, [first, second]) in cases {
             let expected = [first.to_le_bytes(), second.to_le_bytes()].concat();
@@ -131,9 +128,7 @@ mod tests {
         let bytes: Vec<u8> = (0..100).collect();
         for size in 1..40 {
             let mut hasher = Hasher::default();
-            bytes
-                .chunks(size)
-                .for_each(|piece| hasher.update(piece));
+            bytes.chunks(size).for_each(|piece| hasher.update(piece));
             assert_eq!(hasher.finish(), murmur3(&bytes), "{size}");
         }
     }

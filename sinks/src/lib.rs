@@ -137,3 +137,6 @@ pub fn start(id: &str, config: SinkConfig, pipelines: Vec<String>, context: Cont
         .map_err(|source| StartError::Thread { id: id.to_owned(), source })?;
     Ok(Handle { id: id.to_owned(), stop, ready, thread: Some(thread), router, screen, metrics })
 }
+
+#[cfg(test)]
+mod tests;

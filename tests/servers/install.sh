@@ -21,7 +21,7 @@ declare -A version=(
     [rotel]="0.0.1a15"
     [pgbouncer]="debian"
     [prometheus]="debian"
-    [python]="confluent-kafka 2.16.1 fastavro 1.13.1"
+    [python]="confluent-kafka==2.16.1 fastavro==1.13.1"
     [collector]="0.159.0"
 )
 

@@ -4,13 +4,14 @@
 maven_dependency=org.apache.maven.plugins:maven-dependency-plugin:2.10
 
 need_java() {
-    need java openjdk-17-jre-headless
+    need java default-jre-headless
     need mvn maven
 }
 
 install_kafka() {
     need_java
-    mvn -B -q -Dstyle.color=never -f "$here/kafka.pom.xml" "$maven_dependency:copy-dependencies" -DoutputDirectory="$PWD/lib"
+    mvn -B -q -Dstyle.color=never -Dkafka.version="$1" -f "$here/kafka.pom.xml" \
+        "$maven_dependency:copy-dependencies" -DoutputDirectory="$PWD/lib"
     verify kafka lib/*.jar
 }
 
@@ -45,7 +46,7 @@ need_pip() {
 
 install_rotel() {
     need_pip
-    ldconfig -p | grep -q libpython3.11.so.1.0 || install_packages libpython3.11
+    [[ $(/sbin/ldconfig -p) == *libpython3.11.so.1.0* ]] || install_packages libpython3.11
     python3 -m pip download -q --pre --no-deps --only-binary=:all: --python-version 3.11 \
         --platform manylinux_2_34_x86_64 -d . "rotel==$1"
     verify rotel ./*.whl
@@ -54,11 +55,14 @@ install_rotel() {
     chmod +x rotel/rotel-agent
 }
 
+# Foreign clients, each given as name==version.
 install_python() {
     need_pip
-    python3 -m pip download -q --only-binary=:all: -r "$here/python.txt" -d wheels
+    # shellcheck disable=SC2086 # one word per package
+    python3 -m pip download -q --only-binary=:all: -d wheels $1
     verify python wheels/*.whl
-    python3 -m pip install -q --no-index --find-links wheels --target site -r "$here/python.txt"
+    # shellcheck disable=SC2086
+    python3 -m pip install -q --no-index --find-links wheels --target site $1
     rm -r wheels
 }
 
@@ -100,8 +104,9 @@ install_collector() {
     export GOTOOLCHAIN=local
     GOBIN="$PWD" go install "go.opentelemetry.io/collector/cmd/builder@v$1"
     # Writes and compiles the folder "sources", as the manifest says.
-    ./builder --config "$here/collector.yaml"
+    sed "s/@VERSION@/$1/" "$here/collector.yaml" >manifest.yaml
+    ./builder --config manifest.yaml
     verify collector sources/go.sum
     mv sources/collector .
-    rm -r sources builder
+    rm -r sources builder manifest.yaml
 }

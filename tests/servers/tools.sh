@@ -4,13 +4,13 @@ as_root() {
     if [[ $(id -u) == 0 ]]; then "$@"; else sudo "$@"; fi
 }
 
+packages_updated="${TMPDIR:-/tmp}/dbintel-packages-updated.$$"
+trap 'rm -f "$packages_updated"' EXIT
+
 # The package index is brought up to date once per run, and only if a package is needed.
 update_packages() {
-    local marker="${TMPDIR:-/tmp}/dbintel-apt-updated.$$"
-    [[ -e $marker ]] && return
-    as_root apt-get update -qq
-    touch "$marker"
-    trap 'rm -f "${TMPDIR:-/tmp}/dbintel-apt-updated.$$"' EXIT
+    [[ -e $packages_updated ]] || as_root apt-get update -qq
+    touch "$packages_updated"
 }
 
 install_packages() {

@@ -32,7 +32,7 @@ const TOPICS_MAX: usize = 200;
 /// While an answer is awaited, what the client wants is served this often.
 const STEP: Duration = Duration::from_millis(5);
 /// A new topic may be unknown to some broker for this long.
-const UNKNOWN_GRACE: Duration = Duration::from_secs(2);
+const UNKNOWN_GRACE: Duration = Duration::from_secs(3);
 /// Between two questions about a partition that has no leader yet.
 const PAUSE: Duration = Duration::from_millis(20);
 
@@ -55,7 +55,8 @@ impl Brokers {
 
     /// Creates the topics that are missing; returns their names.
     pub fn create_topics(&self, wanted: &[NewTopic]) -> Result<Vec<String>, BusError> {
-        let known = self.known_topics()?;
+        let inquirer = self.inquirer(Isolation::Committed)?;
+        let known = names(&inquirer, self.timeout())?;
         let missing: Vec<&NewTopic> = wanted.iter().filter(|topic| !known.contains(&topic.name)).collect();
         let admin = self.admin()?;
         let options = self.options().operation_timeout(Some(self.timeout()));
@@ -82,7 +83,7 @@ impl Brokers {
         const OPERATION: &str = "describe topics";
         let inquirer = self.inquirer(Isolation::Committed)?;
         let metadata = inquirer.client().fetch_metadata(None, self.timeout());
-        let metadata = metadata.map_err(|error| bus_error(OPERATION, error))?;
+        let metadata = metadata.map_err(|error| inquirer.explain(OPERATION, error))?;
         let mut partitions: BTreeMap<String, u32> = BTreeMap::new();
         for topic in metadata.topics().iter().filter(|topic| topic.name().starts_with(prefix)) {
             partitions.insert(topic.name().to_owned(), u32::try_from(topic.partitions().len()).unwrap_or(u32::MAX));
@@ -117,7 +118,7 @@ impl Brokers {
         let inquirer: &Pump<BaseConsumer<Context>> = &inquirer;
         let mut places = Vec::new();
         for topic in topics {
-            let count = groups::partition_count(inquirer.client(), topic, self.timeout())?.unwrap_or(0);
+            let count = groups::partition_count(inquirer, topic, self.timeout())?.unwrap_or(0);
             places.extend(each(topic, u32::try_from(count).unwrap_or(u32::MAX)));
         }
         let asked = list(places.into_iter().map(|(topic, partition)| (topic, partition, Offset::Invalid)))?;
@@ -140,14 +141,8 @@ impl Brokers {
     /// Whether a broker answers.
     pub fn health(&self) -> Result<(), BusError> {
         let inquirer = self.inquirer(Isolation::Committed)?;
-        match inquirer.client().fetch_metadata(None, HEALTH_TIMEOUT) {
-            Ok(_) => Ok(()),
-            Err(error) => {
-                inquirer.serve();
-                let message = format!("{error}: {}", inquirer.context().last_failure());
-                Err(BusError::Unavailable { operation: "reach the kafka brokers".to_owned(), message })
-            }
-        }
+        let metadata = inquirer.client().fetch_metadata(None, HEALTH_TIMEOUT);
+        metadata.map(|_| ()).map_err(|error| inquirer.explain("reach the kafka brokers", error))
     }
 
     /// A new topic can be used once its partitions have leaders.
@@ -155,13 +150,6 @@ impl Brokers {
         let new = wanted.iter().filter(|topic| created.contains(&topic.name));
         let places: Vec<(&str, u32)> = new.flat_map(|topic| each(&topic.name, topic.partitions)).collect();
         self.offsets_of(&places).map(|_| ())
-    }
-
-    fn known_topics(&self) -> Result<HashSet<String>, BusError> {
-        let inquirer = self.inquirer(Isolation::Committed)?;
-        let metadata = inquirer.client().fetch_metadata(None, self.timeout());
-        let metadata = metadata.map_err(|error| bus_error("list topics", error))?;
-        Ok(metadata.topics().iter().map(|topic| topic.name().to_owned()).collect())
     }
 
     fn native_topic<'a>(&self, topic: &'a NewTopic, settings: &'a topics::Settings) -> NativeTopic<'a> {
@@ -210,7 +198,11 @@ impl Brokers {
             match edges(inquirer.client(), places, edge, deadline.left()) {
                 Ok(offsets) => return Ok(offsets),
                 Err((_, code)) if passes(code) && !deadline.passed() => inquirer.serve_for(PAUSE),
-                Err((_, Code::UnknownTopicOrPartition)) if !grace.passed() => inquirer.serve_for(PAUSE),
+                Err((_, Code::UnknownTopicOrPartition | Code::UnknownPartition)) if !grace.passed() => {
+                    inquirer.serve_for(PAUSE);
+                    // librdkafka remembers that a topic was unknown, until it is told all that are.
+                    names(&inquirer, self.timeout())?;
+                }
                 Err((place, code)) => return Err(code_error(format!("look up offsets{place}"), code)),
             }
         }
@@ -253,7 +245,7 @@ impl Brokers {
         let mut context = task::Context::from_waker(Waker::noop());
         loop {
             if let Poll::Ready(answer) = answer.as_mut().poll(&mut context) {
-                return answer.map_err(|error| bus_error(operation, error));
+                return answer.map_err(|error| admin.explain(operation, error));
             }
             if deadline.passed() {
                 return Err(timed_out(operation, "the brokers"));
@@ -261,6 +253,13 @@ impl Brokers {
             admin.serve_for(STEP);
         }
     }
+}
+
+/// The names of all topics.
+fn names(inquirer: &Inquirer, timeout: Duration) -> Result<HashSet<String>, BusError> {
+    let metadata = inquirer.client().fetch_metadata(None, timeout);
+    let metadata = metadata.map_err(|error| inquirer.explain("list topics", error))?;
+    Ok(metadata.topics().iter().map(|topic| topic.name().to_owned()).collect())
 }
 
 /// In a look-up by time, the logical offsets stand for the first and the last record.

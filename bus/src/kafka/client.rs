@@ -3,7 +3,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::ClientContext;
 use rdkafka::TopicPartitionList;
@@ -16,8 +16,8 @@ use rdkafka::message::DeliveryResult;
 use rdkafka::producer::{BaseProducer, Producer, ProducerContext};
 use rdkafka::types::{RDKafkaErrorCode as Code, RDKafkaRespErr};
 
-use super::clock::Deadline;
-use super::failure::{bus_error, code_error};
+use super::clock::{self, Deadline};
+use super::failure::{self, Failure, bus_error, code_error, way_out};
 use super::ffi::{Event, Handle, Pump};
 use super::log::Log;
 use super::oauth;
@@ -26,6 +26,8 @@ use crate::BusError;
 
 /// How long a new client may take to ask for its bearer token.
 const FIRST_TOKEN_TIMEOUT: Duration = Duration::from_secs(1);
+/// What went wrong longer ago explains nothing.
+const RECENT: Duration = Duration::from_secs(30);
 /// Events of a client that is not otherwise waited for are served up to this number at once.
 const SERVED_MAX: usize = 10_000;
 
@@ -35,7 +37,13 @@ pub struct Context {
     tokens: Option<oauth::Source>,
     token_asked: AtomicBool,
     coordinator_troubled: AtomicBool,
-    last_failure: Mutex<String>,
+    last_failure: Mutex<Option<LastFailure>>,
+}
+
+struct LastFailure {
+    at: Instant,
+    code: Code,
+    text: String,
 }
 
 impl Context {
@@ -46,7 +54,7 @@ impl Context {
             tokens: settings.tokens(),
             token_asked: AtomicBool::new(false),
             coordinator_troubled: AtomicBool::new(false),
-            last_failure: Mutex::new(String::new()),
+            last_failure: Mutex::default(),
         }
     }
 
@@ -57,8 +65,10 @@ impl Context {
     }
 
     /// The last thing that went wrong with a connection, for errors that only say that something timed out.
-    pub fn last_failure(&self) -> String {
-        self.last_failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    pub fn last_failure(&self) -> Option<(Code, String)> {
+        let last = self.last_failure.lock().unwrap_or_else(PoisonError::into_inner);
+        let recent = last.as_ref().filter(|last| clock::now().duration_since(last.at) < RECENT);
+        recent.map(|last| (last.code, last.text.clone()))
     }
 
     fn line(&self, level: i32, facility: &str, text: &str) {
@@ -66,9 +76,13 @@ impl Context {
         self.log.line(level, facility, text);
     }
 
-    fn failed(&self, text: &str) {
+    fn failed(&self, code: Code, text: &str) {
         self.watch(text);
-        text.clone_into(&mut self.last_failure.lock().unwrap_or_else(PoisonError::into_inner));
+        // That all brokers are away says less than what was said before.
+        if code != Code::AllBrokersDown {
+            *self.last_failure.lock().unwrap_or_else(PoisonError::into_inner) =
+                Some(LastFailure { at: clock::now(), code, text: text.to_owned() });
+        }
     }
 
     fn watch(&self, text: &str) {
@@ -102,8 +116,8 @@ impl ClientContext for Context {
 
     fn stats_raw(&self, _statistics: &[u8]) {}
 
-    fn error(&self, _error: KafkaError, reason: &str) {
-        self.failed(reason);
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.failed(error.rdkafka_error_code().unwrap_or(Code::Fail), reason);
     }
 
     fn generate_oauth_token(&self, _config: Option<&str>) -> Result<OAuthToken, Box<dyn std::error::Error>> {
@@ -159,10 +173,36 @@ pub fn create<T: Handle + FromClientConfigAndContext<Context>>(
     Ok(pump)
 }
 
+/// Whether the brokers were not reached: why not is known elsewhere.
+fn cannot_connect(code: Code) -> bool {
+    matches!(
+        code,
+        Code::BrokerTransportFailure
+            | Code::AllBrokersDown
+            | Code::OperationTimedOut
+            | Code::RequestTimedOut
+            | Code::MessageTimedOut
+            | Code::WaitingForCoordinator
+    )
+}
+
 impl<T: Handle> Pump<T> {
     /// What librdkafka calls back.
     pub fn context(&self) -> &Arc<Context> {
         self.client().client().context()
+    }
+
+    /// The error of a call, with what went wrong below it.
+    pub fn explain(&self, operation: impl Into<String>, error: KafkaError) -> BusError {
+        self.serve();
+        let operation = operation.into();
+        let Failure { code, message, .. } = Failure::from(error);
+        match self.context().last_failure() {
+            Some((cause, text)) if cannot_connect(code) => {
+                failure::by_code(if way_out(cause).is_some() { cause } else { code }, operation, text)
+            }
+            _ => failure::by_code(code, operation, message),
+        }
     }
 
     /// Calls that block do not serve events: what they need to connect has to be there before.
@@ -183,7 +223,7 @@ impl<T: Handle> Pump<T> {
                 }
             }
             Event::Failed { code, fatal, place, reason } => {
-                self.context().failed(&reason);
+                self.context().failed(code, &reason);
                 return Some(Event::Failed { code, fatal, place, reason });
             }
             Event::Other => {}

@@ -40,7 +40,7 @@ impl From<KafkaError> for Failure {
                 abortable: error.txn_requires_abort(),
             },
             error => {
-                let code = error.rdkafka_error_code().unwrap_or(Code::Fail);
+                let code = code_of(&error);
                 Failure { message: text(&error), ..Failure::of_code(code) }
             }
         }
@@ -54,7 +54,7 @@ pub fn bus_error(operation: impl Into<String>, error: KafkaError) -> BusError {
         KafkaError::ClientConfig(..) | KafkaError::ClientCreation(_) | KafkaError::Nul(_) => {
             BusError::Fatal { operation, message: text(&error) }
         }
-        _ => by_code(error.rdkafka_error_code().unwrap_or(Code::Fail), operation, text(&error)),
+        _ => by_code(code_of(&error), operation, text(&error)),
     }
 }
 
@@ -68,7 +68,8 @@ pub fn timed_out(operation: impl Into<String>, waited_for: &str) -> BusError {
     BusError::Unavailable { operation: operation.into(), message: format!("timed out waiting for {waited_for}") }
 }
 
-fn by_code(code: Code, operation: String, message: String) -> BusError {
+/// As a bus error, with a text of its own.
+pub fn by_code(code: Code, operation: String, message: String) -> BusError {
     if fenced(code) {
         BusError::Fenced { operation, message }
     } else if let Some(way_out) = way_out(code) {
@@ -83,7 +84,15 @@ fn text(error: &KafkaError) -> String {
     match error {
         KafkaError::ClientConfig(_, description, key, _) => format!("property {key}: {description}"),
         KafkaError::ClientCreation(message) => message.clone(),
+        KafkaError::AdminOp(code) => code.to_string(),
         error => error.rdkafka_error_code().map_or_else(|| error.to_string(), |code| code.to_string()),
+    }
+}
+
+fn code_of(error: &KafkaError) -> Code {
+    match error {
+        KafkaError::AdminOp(code) => *code,
+        error => error.rdkafka_error_code().unwrap_or(Code::Fail),
     }
 }
 
@@ -111,6 +120,7 @@ pub fn way_out(code: Code) -> Option<&'static str> {
         Code::TransactionalIdAuthorizationFailed => "give this user the right to the transactional id",
         Code::ClusterAuthorizationFailed => "give this user the right to the cluster",
         Code::SaslAuthenticationFailed | Code::Authentication => "check the user name, password or token of the bus",
+        Code::SSL => "check the files and the protocol of the bus",
         Code::UnsupportedSASLMechanism => "choose a SASL mechanism that the broker offers",
         Code::UnknownTopic | Code::UnknownTopicOrPartition => "create the topics first",
         Code::UnknownPartition => "the topic has fewer partitions than its companions",

@@ -216,15 +216,17 @@ fn worth_telling(code: Code, fatal: bool, place: Option<(String, i32)>, reason: 
     };
     match code {
         _ if fatal => Some(BusError::Fatal { operation, message: reason }),
-        Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::UnknownPartition => {
-            Some(BusError::Unavailable { operation, message: reason })
-        }
-        Code::BadMessage | Code::BadCompression | Code::UnknownProtocol | Code::NotImplemented => {
-            Some(BusError::Unavailable { operation, message: reason })
-        }
+        // These may pass while a cluster is being changed: a member that has been in keeps its place.
+        Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::UnknownPartition => unavailable(operation, reason),
+        Code::Authentication | Code::SaslAuthenticationFailed | Code::SSL => unavailable(operation, reason),
+        Code::BadMessage | Code::BadCompression | Code::NotImplemented => unavailable(operation, reason),
         code if way_out(code).is_some() => Some(code_error(operation, code)),
         _ => None,
     }
+}
+
+fn unavailable(operation: String, message: String) -> Option<BusError> {
+    Some(BusError::Unavailable { operation, message })
 }
 
 impl Expected {

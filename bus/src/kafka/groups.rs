@@ -9,7 +9,7 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use super::client::Context;
 use super::clock::Deadline;
-use super::failure::{Failure, bus_error, code_error, timed_out, way_out};
+use super::failure::{Failure, code_error, timed_out, way_out};
 use super::ffi::Pump;
 use super::partitions::number;
 use crate::{BusError, Committed};
@@ -75,14 +75,14 @@ fn settled(found: &TopicPartitionList) -> Vec<Committed> {
 
 /// Checks that the topics exist and have the same number of partitions.
 pub fn check_partitions(
-    consumer: &BaseConsumer<Context>,
+    pump: &Pump<BaseConsumer<Context>>,
     topics: &[String],
     timeout: Duration,
 ) -> Result<(), BusError> {
     const OPERATION: &str = "join a group";
     let mut first: Option<(&str, usize)> = None;
     for topic in topics {
-        let Some(count) = patient_count(consumer, topic, timeout)? else {
+        let Some(count) = patient_count(pump, topic, timeout)? else {
             let message = format!("the topic {topic} does not exist: create the topics first");
             return Err(BusError::Fatal { operation: OPERATION.to_owned(), message });
         };
@@ -99,10 +99,14 @@ pub fn check_partitions(
 }
 
 /// A new topic may be unknown to some broker for a moment.
-fn patient_count(consumer: &BaseConsumer<Context>, topic: &str, timeout: Duration) -> Result<Option<usize>, BusError> {
+fn patient_count(
+    pump: &Pump<BaseConsumer<Context>>,
+    topic: &str,
+    timeout: Duration,
+) -> Result<Option<usize>, BusError> {
     let grace = Deadline::after(UNKNOWN_GRACE);
     loop {
-        let count = partition_count(consumer, topic, timeout)?;
+        let count = partition_count(pump, topic, timeout)?;
         if count.is_some() || grace.passed() {
             return Ok(count);
         }
@@ -112,13 +116,13 @@ fn patient_count(consumer: &BaseConsumer<Context>, topic: &str, timeout: Duratio
 
 /// Number of partitions; none if there is no such topic.
 pub fn partition_count(
-    consumer: &BaseConsumer<Context>,
+    pump: &Pump<BaseConsumer<Context>>,
     topic: &str,
     timeout: Duration,
 ) -> Result<Option<usize>, BusError> {
     let operation = format!("describe the topic {topic}");
-    let metadata = consumer.fetch_metadata(Some(topic), timeout);
-    let metadata = metadata.map_err(|error| bus_error(operation.as_str(), error))?;
+    let metadata = pump.client().fetch_metadata(Some(topic), timeout);
+    let metadata = metadata.map_err(|error| pump.explain(operation.as_str(), error))?;
     let Some(found) = metadata.topics().iter().find(|found| found.name() == topic) else {
         return Ok(None);
     };

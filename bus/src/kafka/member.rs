@@ -62,7 +62,7 @@ impl KafkaMember {
     pub fn join(settings: &Arc<Settings>, spec: &GroupSpec) -> Result<KafkaMember, BusError> {
         let purpose = format!("member {} of {}", spec.slot, spec.group);
         let consumer: Pump<BaseConsumer<Context>> = client::create(&purpose, settings, &settings.member(spec))?;
-        groups::check_partitions(consumer.client(), &spec.topics, settings.config().request_timeout)?;
+        groups::check_partitions(&consumer, &spec.topics, settings.config().request_timeout)?;
         let id = format!("{}.{}", spec.group, spec.slot);
         let transactions = Transactions::new(Arc::clone(settings), id, spec.changelog.clone())?;
         let topics: Vec<&str> = spec.topics.iter().map(String::as_str).collect();

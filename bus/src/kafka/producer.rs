@@ -28,6 +28,8 @@ use crate::{BusError, Outgoing, Producer, SendError};
 const IDLE: Duration = Duration::from_millis(100);
 /// One step of a flush.
 const FLUSH_STEP: Duration = Duration::from_millis(5);
+/// How long a producer that is dropped waits for what is outstanding.
+const LAST_FLUSH: Duration = Duration::from_secs(2);
 /// How long refused records rest before they are sent again.
 const REST: Duration = Duration::from_secs(1);
 
@@ -105,7 +107,11 @@ impl Producer for KafkaProducer {
 }
 
 impl Drop for KafkaProducer {
+    /// Waits a moment for what is outstanding; who has to be sure flushes.
     fn drop(&mut self) {
+        if let Err(error) = self.sender.flush(LAST_FLUSH) {
+            tracing::warn!(%error, "a kafka producer is dropped");
+        }
         self.sender.stop.store(true, Ordering::Relaxed);
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
@@ -170,7 +176,8 @@ impl Sender {
             if deadline.passed() {
                 let outstanding = self.outstanding.load(Ordering::Acquire);
                 let reason = self.refused().reason.clone();
-                let reason = if reason.is_empty() { self.client().context().last_failure() } else { reason };
+                let failure = self.client().context().last_failure().map(|(_, text)| text);
+                let reason = if reason.is_empty() { failure.unwrap_or_default() } else { reason };
                 let message = format!("{outstanding} records are not acknowledged yet: {reason}");
                 return Err(BusError::Unavailable { operation: OPERATION.to_owned(), message });
             }

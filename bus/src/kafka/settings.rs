@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::KafkaError;
+use rdkafka::types::RDKafkaConfRes;
 
 use super::config::{Config, Mechanism};
 use super::oauth;
@@ -56,6 +57,9 @@ impl Settings {
         set(&mut properties, "fetch.max.bytes", spec.fetch_bytes_max.clamp(1 << 20, FETCH_BYTES_MAX));
         self.finish(&mut properties);
         set(&mut properties, "group.id", &spec.group);
+        // Brokers make the member's id of it, and the assignor sorts by that: whoever holds a slot gets the same partitions
+        // again, and finds its state.
+        set(&mut properties, "client.id", format!("{}.{}", self.config.client_id, spec.slot));
         set(&mut properties, "session.timeout.ms", self.config.session_timeout.as_millis());
         set(&mut properties, "heartbeat.interval.ms", (self.config.session_timeout / 4).min(HEARTBEAT_MAX).as_millis());
         set(&mut properties, "max.poll.interval.ms", self.config.poll_interval_max.as_millis());
@@ -246,14 +250,19 @@ fn set_all(properties: &mut ClientConfig, values: &[(&str, &str)]) {
     }
 }
 
-/// Names the property; its value may be a password.
+/// Names the property and not its value, which may be a password.
 fn unusable(error: &KafkaError) -> BusError {
     let message = match error {
-        KafkaError::ClientConfig(_, description, name, _) => {
-            let description = description.replace('"', "");
-            format!("librdkafka property {name} cannot be used: {description}")
+        KafkaError::ClientConfig(RDKafkaConfRes::RD_KAFKA_CONF_UNKNOWN, _, name, _) => {
+            format!("librdkafka knows no property {name}: correct or remove it")
+        }
+        KafkaError::ClientConfig(_, _, name, _) => {
+            format!("the value of {name} is not one that librdkafka takes: correct it")
         }
         error => error.to_string(),
     };
     BusError::Fatal { operation: "set up the kafka bus".to_owned(), message }
 }
+
+#[cfg(test)]
+mod tests;

@@ -148,14 +148,15 @@ impl Transactions {
             return Err(SendError::TooLarge { bytes });
         }
         self.begin()?;
-        let client = self.client()?;
         let mut outgoing = base_record(&record);
-        let deadline = Deadline::after(self.settings.message_timeout());
+        let mut deadline = None;
         while self.tally.refused.is_none() {
+            let client = self.client()?;
             let (error, again) = match client.client().send(outgoing) {
                 Ok(()) => break,
                 Err(refused) => refused,
             };
+            let deadline = deadline.get_or_insert_with(|| Deadline::after(self.settings.message_timeout()));
             match error {
                 KafkaError::MessageProduction(Code::QueueFull) if deadline.passed() => return Err(SendError::Full),
                 KafkaError::MessageProduction(Code::QueueFull) => self.serve_for(&client, STEP),
@@ -205,7 +206,10 @@ impl Transactions {
                 break;
             }
         }
-        self.tally = Tally::default();
+        if std::mem::take(&mut self.tally).refused.is_some() {
+            // librdkafka counts a refused record as sent: the next transaction would have a gap in its sequence.
+            self.discard();
+        }
     }
 
     /// Replaces the producer by a new one, which completes or aborts the last transaction.
@@ -324,10 +328,9 @@ impl Transactions {
         let deadline = Deadline::after(INIT_TIMEOUT);
         while let Err(error) = producer.client().init_transactions(deadline.left()) {
             producer.serve();
-            let failure = Failure::from(error);
-            if !failure.retriable || deadline.passed() {
-                let message = format!("{} ({})", failure.message, producer.context().last_failure());
-                return Err(Failure { message, ..failure }.into_bus(format!("take over transactions of {}", self.id)));
+            let retriable = Failure::from(error.clone()).retriable;
+            if !retriable || deadline.passed() {
+                return Err(producer.explain(format!("take over the transactions of {}", self.id), error));
             }
         }
         Ok(Arc::new(Retiring::new(producer)))

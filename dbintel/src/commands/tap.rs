@@ -31,7 +31,8 @@ pub fn run(arguments: &TapArguments, environment: &Environment) -> Result<(), Fa
     let bus = super::open_to_read(&settings).map_err(Failure::runtime)?;
     let topic = full_name(&arguments.topic);
     let partitions = positions(&*bus, &topic, arguments.partition, start)?;
-    let mut reader = bus.reader(&ReaderSpec { partitions, isolation: Isolation::Committed }).map_err(Failure::runtime)?;
+    let mut reader =
+        bus.reader(&ReaderSpec { partitions, isolation: Isolation::Committed }).map_err(Failure::runtime)?;
     let lines = Lines::new(&topic, filters.map_err(Failure::Usage)?, arguments.reveal);
     let deadline = timeout.map(|timeout| clock::now() + timeout);
     let mut tap = Tap { bus: &*bus, lines, writers: Writers::ours(), left: arguments.count.unwrap_or(u64::MAX) };
@@ -117,5 +118,8 @@ fn unknown_topic(bus: &dyn Bus, topic: &str) -> Result<BusError, Failure> {
     let described = bus.describe_topics(PREFIX).map_err(Failure::runtime)?;
     let known: Vec<&str> = described.iter().map(|topic| topic.name.trim_start_matches(PREFIX)).collect();
     let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-    Ok(BusError::Fatal { operation: format!("read {topic}"), message: format!("there is no such topic; there are: {known}") })
+    Ok(BusError::Fatal {
+        operation: format!("read {topic}"),
+        message: format!("there is no such topic; there are: {known}"),
+    })
 }

@@ -21,8 +21,8 @@ use super::installation::Installation;
 const NOBODY: u32 = 65534;
 /// Time that the server has to answer its first connection.
 const START_TIMEOUT: Duration = Duration::from_secs(10);
-/// Time that the guard has to stop the server and to remove the directory.
-const STOP_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long we wait for the guard to stop the server and to remove the directory. It goes on if we end before.
+const STOP_TIMEOUT: Duration = Duration::from_millis(1500);
 /// Pause between two tries to connect.
 const CONNECT_PAUSE: Duration = Duration::from_millis(30);
 /// Last bytes of the server's log that are shown when it does not start.

@@ -7,6 +7,7 @@ pub mod sink;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use dbintel_bus::registry::Registry as SchemaRegistry;
 use dbintel_bus::{Bus, Framings};
 use prometheus::Registry;
 
@@ -47,12 +48,14 @@ pub struct Ground {
     pub partitions: u32,
     /// How records are framed.
     pub framings: Framings,
+    /// The registry of schemas, if there is one.
+    pub schema_registry: Option<Arc<SchemaRegistry>>,
     /// Name of the process in its groups.
     pub slot: String,
     /// Where this process alone keeps state.
     pub directory: PathBuf,
     /// Where metrics are registered.
-    pub registry: Registry,
+    pub metrics: Registry,
     /// Bytes that may wait in memory.
     pub memory_bytes: usize,
 }

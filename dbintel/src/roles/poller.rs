@@ -26,7 +26,8 @@ impl Pollers {
         let publisher = Publisher::new(producer, ground.framings.clone(), ground.partitions);
         let (stop, stopped) = watch::channel(false);
         let components = pollers.iter().map(|poller| (poller.id.clone(), poller.config.clone())).collect();
-        let handle = dbintel_pollers::start(components, publisher, &ground.registry, stopped).map_err(Failure::runtime)?;
+        let handle =
+            dbintel_pollers::start(components, publisher, &ground.metrics, stopped).map_err(Failure::runtime)?;
         Ok(Pollers { handle, stop })
     }
 

@@ -13,12 +13,15 @@ use dbintel_schemas::records::DEFINITIONS;
 use super::Ground;
 use crate::clock;
 use crate::failure::Failure;
+use crate::sampler_metrics::SamplerMetrics;
 use crate::settings::PROCESSOR_GROUP;
 
 /// Longest wait until the schemas of what is written are on the log.
 const ANNOUNCE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Part of the memory that waits between the log and the processors; the others are for stores and sinks.
 const BUFFER_SHARE: usize = 4;
+/// Kind of the processors that are counted.
+const SAMPLER: &str = "adaptive_sampler";
 
 /// The group of processors, as far as this process carries it.
 pub struct Processors {
@@ -28,12 +31,15 @@ pub struct Processors {
 impl Processors {
     /// Starts the workers. They join the group by themselves.
     pub fn start(pipelines: &[Pipeline], ground: &Ground) -> Result<Processors, Failure> {
-        let metrics = Metrics::register(&ground.registry, PROCESSOR_GROUP).map_err(Failure::runtime)?;
-        let mut config = GroupConfig::new(PROCESSOR_GROUP, pipelines.to_vec(), ground.directory.join("processors"));
+        let metrics = Metrics::register(&ground.metrics, PROCESSOR_GROUP).map_err(Failure::runtime)?;
+        let samplers = SamplerMetrics::register(&ground.metrics).map_err(Failure::runtime)?;
+        let pipelines = pipelines.iter().map(|pipeline| counted(pipeline, &samplers)).collect();
+        let mut config = GroupConfig::new(PROCESSOR_GROUP, pipelines, ground.directory.join("processors"));
         let cores = available_parallelism().map_or(1, std::num::NonZero::get);
         config.workers = cores.min(ground.partitions as usize);
         config.slot.clone_from(&ground.slot);
         config.framings = ground.framings.clone();
+        config.schema_registry.clone_from(&ground.schema_registry);
         config.buffer_bytes = ground.memory_bytes / BUFFER_SHARE;
         let stores = StoreMemory::new(ground.memory_bytes / BUFFER_SHARE);
         let group = Group::start(config, Arc::clone(&ground.bus), metrics, stores).map_err(Failure::runtime)?;
@@ -49,6 +55,18 @@ impl Processors {
     pub fn stop(self) {
         self.group.stop();
     }
+}
+
+/// The pipeline with samplers that count.
+fn counted(pipeline: &Pipeline, samplers: &SamplerMetrics) -> Pipeline {
+    let mut pipeline = pipeline.clone();
+    for (name, factory) in &mut pipeline.processors {
+        if name.split('/').next() == Some(SAMPLER) {
+            let (samplers, uncounted) = (samplers.clone(), Arc::clone(factory));
+            *factory = Arc::new(move || samplers.around(uncounted()));
+        }
+    }
+    pipeline
 }
 
 /// Leaves the schemas of everything that processors write on the log, before the first record.

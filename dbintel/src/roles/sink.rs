@@ -94,7 +94,8 @@ impl Sinks {
         let ended = handles.iter().position(Handle::ended)?;
         let handle = handles.swap_remove(ended);
         let id = handle.id().to_owned();
-        let fault = || BusError::Fatal { operation: format!("run the sink {id}"), message: "it ended by itself".to_owned() };
+        let fault =
+            || BusError::Fatal { operation: format!("run the sink {id}"), message: "it ended by itself".to_owned() };
         Some(handle.join().err().unwrap_or_else(fault))
     }
 
@@ -130,8 +131,9 @@ fn start(id: &str, config: SinkConfig, pipelines: Vec<String>, ground: &Ground) 
         bus: Arc::clone(&ground.bus),
         partitions: ground.partitions,
         framings: ground.framings.clone(),
+        schema_registry: ground.schema_registry.clone(),
         slot: ground.slot.clone(),
-        registry: ground.registry.clone(),
+        metrics: ground.metrics.clone(),
         runtime: tokio::runtime::Handle::current(),
         output: Box::new(io::stdout()),
     };

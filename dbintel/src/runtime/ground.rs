@@ -21,7 +21,7 @@ use crate::slot::Slot;
 const RETRY_PAUSE: Duration = Duration::from_secs(2);
 
 /// Prepares everything. What is away is waited for, for ever; what a person has to mend is an error.
-pub async fn prepare(settings: &Settings, registry: &Registry, health: &Health) -> Result<(Ground, Slot), Failure> {
+pub async fn prepare(settings: &Settings, metrics: &Registry, health: &Health) -> Result<(Ground, Slot), Failure> {
     let slot = Slot::take(&settings.service.state_directory).map_err(Failure::runtime)?;
     let config = dbintel_bus::Config { kind: settings.bus.kind.clone() };
     let bus = blocking(move || dbintel_bus::open(&config)).await?.map_err(Failure::runtime)?;
@@ -34,13 +34,20 @@ pub async fn prepare(settings: &Settings, registry: &Registry, health: &Health) 
         check_topics(&bus, &planned).await?;
     }
     patiently("announce the schemas", &bus, processor::announce).await?;
+    let schema_registry =
+        settings.bus.registry.as_ref().map(SchemaRegistry::new).transpose().map_err(Failure::runtime)?;
+    let schema_registry = schema_registry.map(Arc::new);
     let ground = Ground {
         bus,
         partitions: settings.bus.partitions,
-        framings: framings(settings).await?,
+        framings: match &schema_registry {
+            Some(schema_registry) => registered(schema_registry).await?,
+            None => Framings::single_object(),
+        },
+        schema_registry,
         slot: slot.name().to_owned(),
         directory: settings.service.state_directory.join(format!("slot-{}", slot.number())),
-        registry: registry.clone(),
+        metrics: metrics.clone(),
         memory_bytes: settings.service.memory_bytes,
     };
     Ok((ground, slot))
@@ -67,14 +74,12 @@ async fn check_topics(bus: &Arc<dyn Bus>, planned: &[NewTopic]) -> Result<(), Fa
     Ok(())
 }
 
-/// The frame of each topic's records: that of the registry, if there is one.
-async fn framings(settings: &Settings) -> Result<Framings, Failure> {
-    let Some(config) = settings.bus.registry.clone() else { return Ok(Framings::single_object()) };
-    let registry = Arc::new(SchemaRegistry::new(&config).map_err(Failure::runtime)?);
+/// The frames of a registry that has the schemas of all our topics. It is waited for.
+async fn registered(registry: &Arc<SchemaRegistry>) -> Result<Framings, Failure> {
     let mut framings = BTreeMap::new();
     for definition in DEFINITIONS {
         let schema_id = loop {
-            let registry = Arc::clone(&registry);
+            let registry = Arc::clone(registry);
             let register = move || registry.register(&topic_name(definition.topic), definition.schema);
             match blocking(register).await? {
                 Ok(schema_id) => break schema_id,

@@ -73,14 +73,19 @@ impl Running {
     pub fn flow(&self) -> Flow {
         let families = self.registry.gather();
         let published = families.iter().filter(|family| family.name() == ROWS_PUBLISHED);
-        let rows = published.flat_map(|family| family.get_metric()).map(|metric| metric.get_counter().value()).sum::<f64>();
+        let rows = published
+            .flat_map(|family| family.get_metric())
+            .map(|metric| metric.get_counter().get_value())
+            .sum::<f64>();
         Flow { records_in: rows as u64, ..self.sinks.delivered() }
     }
 
     /// Why the process cannot go on, if it cannot.
     pub fn failure(&self) -> Option<Failure> {
         if self.processors.as_ref().is_some_and(Processors::failed) {
-            return Some(Failure::Runtime("a worker of the processors has ended by itself; the log says why".to_owned()));
+            return Some(Failure::Runtime(
+                "a worker of the processors has ended by itself; the log says why".to_owned(),
+            ));
         }
         self.sinks.failure().map(Failure::runtime)
     }

@@ -10,8 +10,10 @@ use crate::output::{self, Reader};
 
 /// Width where there is no terminal to ask.
 const WIDTH: usize = 120;
-/// Time between two tables where none can be drawn over.
-const PLAIN_INTERVAL: Duration = Duration::from_secs(10);
+/// Time between the first tables where none can be drawn over; each wait is twice the one before, up to the longest.
+const PLAIN_WAIT: Duration = Duration::from_secs(2);
+/// Longest time between such tables.
+const PLAIN_WAIT_MAX: Duration = Duration::from_secs(16);
 
 /// How the table is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,12 +44,14 @@ pub struct Table {
     /// Lines of the last one.
     lines: usize,
     shown_at: Option<Instant>,
+    /// Time until the next one, where none can be drawn over.
+    wait: Duration,
 }
 
 impl Table {
     /// A table that was not shown yet.
     pub fn new(screen: Screen, display: Display) -> Table {
-        Table { screen, display, lines: 0, shown_at: None }
+        Table { screen, display, lines: 0, shown_at: None, wait: PLAIN_WAIT }
     }
 
     /// Shows what there is now, once there is something.
@@ -56,7 +60,7 @@ impl Table {
         let is_due = match (self.display, self.shown_at) {
             (Display::None, _) => false,
             (_, None) => !self.screen.is_empty(now),
-            (Display::Plain, Some(shown_at)) => now.saturating_duration_since(shown_at) >= PLAIN_INTERVAL,
+            (Display::Plain, Some(shown_at)) => now.saturating_duration_since(shown_at) >= self.wait,
             (Display::InPlace, Some(_)) => true,
         };
         if !is_due {
@@ -68,7 +72,9 @@ impl Table {
             _ => "\n".to_owned(),
         };
         self.lines = table.lines().count();
-        self.shown_at = Some(now);
+        if self.shown_at.replace(now).is_some() {
+            self.wait = PLAIN_WAIT_MAX.min(self.wait * 2);
+        }
         if output::line(&format!("{up}{}", table.trim_end())) == Reader::Gone {
             self.display = Display::None;
         }

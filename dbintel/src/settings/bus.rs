@@ -93,17 +93,23 @@ fn read_kafka(section: &mut Section) -> kafka::Config {
     }
     kafka::Config {
         bootstrap_servers,
-        client_id: section.doc("Name under which the brokers know this process.").text("client_id", &defaults.client_id),
+        client_id: section
+            .doc("Name under which the brokers know this process.")
+            .text("client_id", &defaults.client_id),
         security: read_security(section),
         replication_factor: section
             .doc("Copies of each topic that `topics create` makes; the brokers' default if not set.")
             .optional_integer("replication_factor", 1..=100),
-        transaction_timeout: section
-            .doc("The broker aborts a transaction that is open for longer.")
-            .duration_within("transaction_timeout", "15s", "1s"..="15m"),
-        session_timeout: section
-            .doc("A process that is silent for longer loses its partitions.")
-            .duration_within("session_timeout", "10s", "1s"..="5m"),
+        transaction_timeout: section.doc("The broker aborts a transaction that is open for longer.").duration_within(
+            "transaction_timeout",
+            "15s",
+            "1s"..="15m",
+        ),
+        session_timeout: section.doc("A process that is silent for longer loses its partitions.").duration_within(
+            "session_timeout",
+            "10s",
+            "1s"..="5m",
+        ),
         properties: exposed(section.doc("Any further property of librdkafka.").secret_map("properties")),
         ..defaults
     }
@@ -157,7 +163,8 @@ fn read_sasl(section: &mut Section, security: &mut kafka::Security) {
     let endpoint = section.optional_section("token_endpoint");
     let bearer = security.mechanism == kafka::Mechanism::OauthBearer;
     if bearer != (token_file.is_some() || endpoint.is_some()) || (token_file.is_some() && endpoint.is_some()) {
-        section.problem("mechanism", "OAUTHBEARER needs one of `token_file` and `token_endpoint`, the others need none");
+        section
+            .problem("mechanism", "OAUTHBEARER needs one of `token_file` and `token_endpoint`, the others need none");
     }
     security.token = match (token_file, endpoint) {
         (Some(path), _) => kafka::Token::File(path.into()),

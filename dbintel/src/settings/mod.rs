@@ -40,7 +40,10 @@ impl Settings {
     pub fn read(root: &mut Section, environment: &Environment, state_directory: Option<&Path>) -> Settings {
         let topology = Topology::read(root);
         if topology.pipelines.is_empty() {
-            root.problem("pipelines", "there is nothing to do: declare a pipeline, such as `main: {pollers: [postgresql]}`");
+            root.problem(
+                "pipelines",
+                "there is nothing to do: declare a pipeline, such as `main: {pollers: [postgresql]}`",
+            );
         }
         let Topology { pollers, processors, sinks, pipelines, mut bus, mut service } = topology;
         let mut service = Service::read(&mut service, environment);
@@ -65,4 +68,3 @@ fn not_yet(component: Component) {
     ));
     component.section.skip();
 }
-

@@ -12,7 +12,14 @@ use dbintel_processors::engine::{self, ProcessorFactory};
 const KNOWN: [&str; 1] = ["adaptive_sampler"];
 /// Kinds that users know from the Collector and that a later version brings.
 const LATER: [&str; 8] = [
-    "circuit_breaker", "plan_extractor", "verification", "memory_limiter", "batch", "resource", "attributes", "transform",
+    "circuit_breaker",
+    "plan_extractor",
+    "verification",
+    "memory_limiter",
+    "batch",
+    "resource",
+    "attributes",
+    "transform",
 ];
 /// First in each pipeline: the others decide about what happened in an interval.
 const DELTA: &str = "delta";
@@ -31,7 +38,9 @@ fn factory(mut component: Component) -> Option<(ComponentId, ProcessorFactory)> 
             Some((id, Arc::new(move || Box::new(AdaptiveSampler::new(Arc::clone(&config))))))
         }
         DELTA => {
-            component.section.problem_here("`delta` is first in every pipeline by itself and has no settings: leave it out");
+            component
+                .section
+                .problem_here("`delta` is first in every pipeline by itself and has no settings: leave it out");
             component.section.skip();
             None
         }

@@ -33,10 +33,8 @@ impl Service {
             .doc("Where `/`, `/livez` and `/readyz` answer.")
             .text("address", "127.0.0.1:13133");
         let mut telemetry = section.section("telemetry");
-        let metrics_address = telemetry
-            .section("metrics")
-            .doc("Where this process's own metrics are.")
-            .text("address", "127.0.0.1:8888");
+        let metrics_address =
+            telemetry.section("metrics").doc("Where this process's own metrics are.").text("address", "127.0.0.1:8888");
         let logs = read_logs(&mut telemetry.section("logs"));
         let state_directory = section
             .doc("Where state, the embedded log and locks are kept.")
@@ -50,7 +48,9 @@ impl Service {
                 .doc("Bytes that may wait in memory between the log, the processors and the sinks.")
                 .bytes_within("memory", "64MiB", "4MiB"..="64GiB") as usize,
             shutdown_timeout: section
-                .doc("Longest time for an orderly end; what is not delivered by then is delivered after the next start.")
+                .doc(
+                    "Longest time for an orderly end; what is not delivered by then is delivered after the next start.",
+                )
                 .duration_within("shutdown_timeout", "4s", "100ms"..="10m"),
         }
     }

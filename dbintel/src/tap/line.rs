@@ -132,10 +132,14 @@ mod tests {
     #[test]
     fn the_key_of_what_is_in_quarantine_may_be_anything() {
         let mut bytes = Vec::new();
-        let quarantined = Quarantined { topic: "raw.queries", value: Some(b"anna"), reason: "decode", ..Quarantined::default() };
+        let quarantined =
+            Quarantined { topic: "raw.queries", value: Some(b"anna"), reason: "decode", ..Quarantined::default() };
         write(&quarantined, Framing::SingleObject, &mut bytes);
         let line = shown("dbintel.quarantine", b"anna", Some(&bytes), &[], false).unwrap();
-        assert_eq!((&line["key"], &line["value"]["value"]), (&json!("<redacted, 4 bytes>"), &json!("<redacted, 4 bytes>")));
+        assert_eq!(
+            (&line["key"], &line["value"]["value"]),
+            (&json!("<redacted, 4 bytes>"), &json!("<redacted, 4 bytes>"))
+        );
         assert_eq!((&line["value"]["topic"], &line["value"]["reason"]), (&json!("raw.queries"), &json!("decode")));
     }
 

@@ -9,9 +9,30 @@ use serde_json::Value;
 
 /// Fields that hold words of a fixed set, or what the operator wrote in the configuration.
 const PLAIN: [&str; 24] = [
-    "backend_type", "capabilities", "code_version", "consequence", "database", "detail", "disposition", "engine",
-    "engine_version", "error_class", "kind", "labels", "name", "outcome", "poll_class", "reason", "remedy", "role",
-    "state", "topic", "unit", "wait_event", "wait_event_type", "withheld",
+    "backend_type",
+    "capabilities",
+    "code_version",
+    "consequence",
+    "database",
+    "detail",
+    "disposition",
+    "engine",
+    "engine_version",
+    "error_class",
+    "kind",
+    "labels",
+    "name",
+    "outcome",
+    "poll_class",
+    "reason",
+    "remedy",
+    "role",
+    "state",
+    "topic",
+    "unit",
+    "wait_event",
+    "wait_event_type",
+    "withheld",
 ];
 
 /// Which texts and bytes are shown.

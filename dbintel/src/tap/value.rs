@@ -36,7 +36,11 @@ fn convert(value: &Avro, field: &str, shown: &Shown) -> Value {
         Avro::Map(entries) => {
             let mut sorted: Vec<_> = entries.iter().collect();
             sorted.sort_by_key(|(key, _)| *key);
-            sorted.into_iter().map(|(key, value)| (key.clone(), convert(value, field, shown))).collect::<Map<_, _>>().into()
+            sorted
+                .into_iter()
+                .map(|(key, value)| (key.clone(), convert(value, field, shown)))
+                .collect::<Map<_, _>>()
+                .into()
         }
         Avro::Record(fields) => {
             fields.iter().map(|(name, value)| (name.clone(), convert(value, name, shown))).collect::<Map<_, _>>().into()

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use apache_avro::Schema;
+use apache_avro::reader::datum::GenericDatumReader;
 use apache_avro::types::Value as Avro;
 use dbintel_bus::{Bus, BusError, Isolation, Position, ReaderSpec, Record, Start, topic_name};
 use dbintel_schemas::Topic;
@@ -70,7 +71,8 @@ impl Writers {
         let (writer, datum) = unframe(value)?;
         let Writer { schema, shown } = self.known.get(&writer).ok_or(ReadError::UnknownSchema(writer))?;
         let mut rest = datum;
-        match apache_avro::from_avro_datum(schema, &mut rest, None) {
+        let reader = GenericDatumReader::builder(schema).build().map_err(|_| ReadError::Datum)?;
+        match reader.read_value(&mut rest) {
             Ok(value) if rest.is_empty() => Ok((value, shown)),
             _ => Err(ReadError::Datum),
         }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
+use tracing::{info, warn};
 
 use crate::backoff::fraction;
 use crate::poll::{Class, Identity, Outcome, Poll};
@@ -78,6 +79,8 @@ pub struct Lane<R> {
     reader: R,
     /// When each job was last polled.
     polled_at: HashMap<Job, Duration>,
+    /// Jobs whose last poll failed, with the class of the error: each kind of failure is logged once.
+    failing: HashMap<Job, String>,
     /// Who the server was when it was last seen.
     identity: Arc<Identity>,
 }
@@ -86,7 +89,8 @@ impl<R: Reader> Lane<R> {
     /// A lane that has not begun.
     pub fn new(target: Arc<Target>, name: &str, reader: R) -> Lane<R> {
         let (link, identity) = (Link::new(&target.name, name), target.identity(None));
-        Lane { target, link, schedule: Schedule::default(), reader, polled_at: HashMap::new(), identity }
+        let (polled_at, failing) = (HashMap::new(), HashMap::new());
+        Lane { target, link, schedule: Schedule::default(), reader, polled_at, failing, identity }
     }
 
     /// Polls until `stop` is true.
@@ -157,6 +161,9 @@ impl<R: Reader> Lane<R> {
 
     fn follow_up(&mut self, job: &Job, took: Duration) {
         self.link.succeed();
+        if self.failing.remove(job).is_some() {
+            info!(target = self.target.name, class = job.class.name(), database = job.database.as_deref(), "polls succeed again");
+        }
         if let Some((class, at)) = self.reader.ended(&self.target, job, took) {
             self.schedule.ask(&Job { class, database: job.database.clone() }, at);
         }
@@ -164,6 +171,10 @@ impl<R: Reader> Lane<R> {
 
     async fn handle(&mut self, job: &Job, failure: &Failure, now: Duration) {
         self.reader.failed(job, failure);
+        if self.failing.insert(job.clone(), failure.class.clone()).as_ref() != Some(&failure.class) {
+            let (class, database, error_class) = (job.class.name(), job.database.as_deref(), &failure.class);
+            warn!(target = self.target.name, class, database, %error_class, error = %failure, "a poll failed");
+        }
         if failure.is_missing_capability() {
             self.link.probe_soon();
         }

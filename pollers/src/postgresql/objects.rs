@@ -42,7 +42,7 @@ impl View {
     }
 
     fn sql(&self, from: &str) -> String {
-        let mut columns: Vec<String> = self.identity.iter().map(|column| (*column).to_owned()).collect();
+        let mut columns: Vec<String> = self.identity.iter().map(|column| format!("\"{column}\"")).collect();
         columns.push("stats_reset".to_owned());
         columns.extend(self.series.iter().map(|series| {
             let kind = match series.number {
@@ -90,6 +90,7 @@ mod tests {
         let sql = "SELECT stats_reset, num_timed::int8, write_time::float8 FROM (SELECT x) AS objects";
         assert_eq!(view.sql("SELECT x"), sql);
         let view = View { identity: &["database", "table"], series: &[], ..view };
-        assert_eq!(view.sql("SELECT x"), "SELECT database, table, stats_reset FROM (SELECT x) AS objects");
+        let sql = r#"SELECT "database", "table", stats_reset FROM (SELECT x) AS objects"#;
+        assert_eq!(view.sql("SELECT x"), sql);
     }
 }

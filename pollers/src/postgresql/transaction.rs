@@ -119,7 +119,8 @@ impl<'a> Transaction<'a> {
 }
 
 /// Three statements. The first SELECT uses no operator and only qualified names: until it ran, the search path may be
-/// anybody's. `pg_temp` is named last, or it would come first.
+/// anybody's. `pg_temp` is named last, or it would come first. A database without encoding holds names of any bytes,
+/// which the server would refuse to call UTF-8: they are taken as they are.
 fn opening(limits: Limits, application_name: Option<&str>) -> String {
     let idle = limits.statement + IDLE_GRACE;
     let name = application_name.map(|name| format!(", {}", setting("application_name", name))).unwrap_or_default();
@@ -134,7 +135,9 @@ fn opening(limits: Limits, application_name: Option<&str>) -> String {
     format!(
         "BEGIN READ ONLY; SELECT {}{name}; \
          SELECT pg_backend_pid(), (extract(epoch FROM clock_timestamp()) * 1000000)::int8, \
-         (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::int8, pg_is_in_recovery()::int",
+         (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::int8, pg_is_in_recovery()::int, \
+         CASE current_setting('server_encoding') WHEN 'SQL_ASCII' \
+         THEN set_config('client_encoding', 'SQL_ASCII', true) END",
         settings.join(", ")
     )
 }
@@ -173,8 +176,8 @@ mod tests {
     fn every_setting_ends_with_the_transaction() {
         let sql = opening(Limits::within(Duration::from_secs(1)), Some("o'brien"));
         assert!(sql.starts_with("BEGIN READ ONLY; "));
-        assert_eq!(sql.matches("set_config(").count(), 7);
-        assert_eq!(sql.matches(", true)").count(), 7);
+        assert_eq!(sql.matches("set_config(").count(), 8);
+        assert_eq!(sql.matches(", true)").count(), 8);
         assert!(sql.contains("'o''brien'"));
     }
 }

@@ -64,7 +64,9 @@ impl Condition {
         let test = parser.any()?;
         match parser.peek() {
             None => Ok(Self(test)),
-            Some(token) => Err(format!("expected `&&`, `||` or the end, found `{}` at character {}", token.text, token.at + 1)),
+            Some(token) => {
+                Err(format!("expected `&&`, `||` or the end, found `{}` at character {}", token.text, token.at + 1))
+            }
         }
     }
 
@@ -224,7 +226,8 @@ impl<'a> Parser<'a> {
 
     fn comparison(&mut self) -> Result<Test, String> {
         let left = self.sum()?;
-        let Some(operator) = self.peek().and_then(|token| OPERATORS.iter().find(|(text, _)| *text == token.text)) else {
+        let Some(operator) = self.peek().and_then(|token| OPERATORS.iter().find(|(text, _)| *text == token.text))
+        else {
             return self.expected("a comparison such as `>`");
         };
         self.next += 1;

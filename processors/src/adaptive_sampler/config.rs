@@ -37,17 +37,23 @@ impl Config {
     pub fn read(section: &mut Section) -> Self {
         for key in MAPPED {
             if section.is_set(key) {
-                section.warning(key, "is accepted and has no effect yet: decisions are a function of the record and need no cache");
+                section.warning(
+                    key,
+                    "is accepted and has no effect yet: decisions are a function of the record and need no cache",
+                );
             }
             let _ = section.raw(key);
         }
-        let mut rules: Vec<Rule> = section.list_of_sections("rules").into_iter().map(|mut rule| Rule::read(&mut rule)).collect();
+        let mut rules: Vec<Rule> =
+            section.list_of_sections("rules").into_iter().map(|mut rule| Rule::read(&mut rule)).collect();
         rules.sort_by_key(|rule| rule.priority);
         Self {
             rules,
-            default_sampling_rate: section
-                .doc("Percent of the rows that no rule takes; 100 keeps everything.")
-                .number("default_sampling_rate", 100.0, 0.0..=100.0),
+            default_sampling_rate: section.doc("Percent of the rows that no rule takes; 100 keeps everything.").number(
+                "default_sampling_rate",
+                100.0,
+                0.0..=100.0,
+            ),
             salt: section.doc("Part of the hash that decides.").text("salt", "dbintel"),
         }
     }
@@ -56,7 +62,9 @@ impl Config {
 impl Rule {
     fn read(section: &mut Section) -> Self {
         let name = section.required_text("name");
-        let text = section.doc("Such as `mean_exec_time > 1000` (times in ms) or `severity == 'ERROR'`.").required_text("condition");
+        let text = section
+            .doc("Such as `mean_exec_time > 1000` (times in ms) or `severity == 'ERROR'`.")
+            .required_text("condition");
         let condition = Condition::parse(&text).unwrap_or_else(|message| {
             if !text.is_empty() {
                 section.problem("condition", message);

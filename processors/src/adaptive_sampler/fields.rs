@@ -94,7 +94,9 @@ impl Field {
         const NS_PER_MS: f64 = 1e6;
         match (self, row) {
             (Field::MeanExecTime, Row::Query(query)) => Some(query.mean_exec_time_ns? as f64 / NS_PER_MS),
-            (Field::CumulativeMeanExecTime, Row::Query(query)) => Some(query.cumulative_mean_exec_time_ns? as f64 / NS_PER_MS),
+            (Field::CumulativeMeanExecTime, Row::Query(query)) => {
+                Some(query.cumulative_mean_exec_time_ns? as f64 / NS_PER_MS)
+            }
             (Field::Counter(index), Row::Query(query)) => Some(query.delta.get(index)? as f64),
             (Field::CounterTime(index), Row::Query(query)) => Some(query.delta.get(index)? as f64 / NS_PER_MS),
             (Field::QueryDuration, Row::Session(session)) => {

@@ -53,7 +53,8 @@ impl AdaptiveSampler {
             _ => return None,
         };
         let matching = self.config.rules.iter().find(|rule| rule.condition.is_true(row));
-        let (rule, rate) = matching.map_or(("default", self.config.default_sampling_rate), |rule| (&*rule.name, rule.sampling_rate));
+        let (rule, rate) =
+            matching.map_or(("default", self.config.default_sampling_rate), |rule| (&*rule.name, rule.sampling_rate));
         let probability = rate / 100.0;
         let randomness = coin(record_id, &self.config.salt);
         let threshold = probability * (1u64 << RANDOMNESS_BITS) as f64;

@@ -32,7 +32,11 @@ fn holds(condition: &str, row: &Row<'_>) -> bool {
 #[test]
 fn conditions_of_the_guide_and_others() {
     let slow = Row::Query(query(1500));
-    let session = Row::Session(EnrichedSession { state: Some("active"), wait_event_type: Some("Lock"), ..EnrichedSession::default() });
+    let session = Row::Session(EnrichedSession {
+        state: Some("active"),
+        wait_event_type: Some("Lock"),
+        ..EnrichedSession::default()
+    });
     let cases = [
         ("mean_exec_time > 1000", &slow, true),
         ("mean_exec_time < 10", &slow, false),
@@ -80,7 +84,10 @@ fn bad_conditions_say_what_is_wrong() {
 fn a_mistake_in_a_rule_points_into_the_file() {
     let yaml = "rules:\n  - name: slow\n    condition: mean_exec_tim > 1000\n";
     let problems = Document::from_text("a.yaml", yaml, &Environment::empty()).unwrap().read(Config::read).unwrap_err();
-    assert!(problems.to_string().starts_with("a.yaml:3:16: rules[0].condition: unknown field `mean_exec_tim`"), "{problems}");
+    assert!(
+        problems.to_string().starts_with("a.yaml:3:16: rules[0].condition: unknown field `mean_exec_tim`"),
+        "{problems}"
+    );
 }
 
 #[test]
@@ -135,9 +142,11 @@ fn kept_rows_carry_their_probability_and_the_books_count_the_others() {
         ("adaptive_sampler".into(), factory(move || AdaptiveSampler::new(Arc::clone(&rules)))),
     ]);
     let ids: Vec<String> = (0..400).map(|number| number.to_string()).collect();
-    let readings = |seq: i64| ids.iter().enumerate().map(move |(index, id)| {
-        query_input((seq - 1) * 400 + index as i64, &raw_query(id, seq, seq * 10))
-    });
+    let readings = |seq: i64| {
+        ids.iter()
+            .enumerate()
+            .map(move |(index, id)| query_input((seq - 1) * 400 + index as i64, &raw_query(id, seq, seq * 10)))
+    };
     let inputs: Vec<_> = readings(1).chain(readings(2)).collect();
     bench.push(&inputs);
     assert_eq!(bench.process(1000).unwrap(), 800);

@@ -184,7 +184,9 @@ impl Input<'_> {
     fn version(&mut self) -> Result<(), StateError> {
         match self.byte()? {
             VERSION => Ok(()),
-            other => Err(StateError::Decode { table: self.table.into(), detail: format!("version {other} is not known") }),
+            other => {
+                Err(StateError::Decode { table: self.table.into(), detail: format!("version {other} is not known") })
+            }
         }
     }
 
@@ -213,7 +215,10 @@ impl Input<'_> {
     fn counters(&mut self) -> Result<QueryCounters, StateError> {
         let count = usize::from(self.byte()?);
         if count > QueryCounters::FIELDS.len() {
-            return Err(StateError::Decode { table: self.table.into(), detail: format!("{count} counters are too many") });
+            return Err(StateError::Decode {
+                table: self.table.into(),
+                detail: format!("{count} counters are too many"),
+            });
         }
         let present = self.fixed()?;
         let mut counters = QueryCounters::default();

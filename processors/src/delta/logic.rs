@@ -75,7 +75,8 @@ impl Reading {
 pub fn begin(reading: &Reading, poll: Option<&LastPoll>) -> (Baseline, Outcome) {
     let zero = QueryCounters::default();
     let began_in_sight = poll.is_some_and(|poll| {
-        poll.epoch == reading.epoch && poll.server_time.zip(reading.entry_since_at).is_some_and(|(poll, since)| since > poll)
+        poll.epoch == reading.epoch
+            && poll.server_time.zip(reading.entry_since_at).is_some_and(|(poll, since)| since > poll)
     });
     if !began_in_sight {
         return (reading.baseline(zero), Outcome::Absorbed("baseline"));

@@ -53,7 +53,13 @@ fn the_first_sight_is_a_baseline_then_come_deltas() {
 #[test]
 fn a_reading_that_was_seen_or_comes_late_changes_nothing() {
     check(
-        &[raw_query("q", 2, 100), raw_query("q", 3, 110), raw_query("q", 3, 110), raw_query("q", 1, 90), raw_query("q", 4, 115)],
+        &[
+            raw_query("q", 2, 100),
+            raw_query("q", 3, 110),
+            raw_query("q", 3, 110),
+            raw_query("q", 1, 90),
+            raw_query("q", 4, 115),
+        ],
         &[
             Got::Absorbed("baseline"),
             Got::Delta(10, None),
@@ -64,10 +70,13 @@ fn a_reading_that_was_seen_or_comes_late_changes_nothing() {
     );
 }
 
+/// A change of a reading.
+type Change = fn(&mut RawQuery<'static>);
+
 #[test]
 fn breaks_are_recognised_and_carry_no_values() {
     let other_server = InstanceEpoch { system_identifier: "8", ..raw_query("q", 1, 1).instance };
-    let cases: [(&str, fn(&mut RawQuery<'static>)); 3] = [
+    let cases: [(&str, Change); 3] = [
         ("fail_over", |raw| raw.instance.timeline = Some(2)),
         ("statistics_reset", |raw| raw.instance.statistics_reset_at = Some(5)),
         ("server_restart", |raw| raw.instance.started_at = Some(9)),
@@ -111,7 +120,11 @@ fn absence_from_a_complete_snapshot_is_an_eviction() {
     assert_eq!(step(&mut delta, &raw_query("q", 3, 150)), Got::NotComparable("eviction"));
     delta.poll(&raw_poll(3, false)).unwrap();
     delta.poll(&raw_poll(4, false)).unwrap();
-    assert_eq!(step(&mut delta, &raw_query("q", 5, 151)), Got::Delta(1, None), "only a complete snapshot proves absence");
+    assert_eq!(
+        step(&mut delta, &raw_query("q", 5, 151)),
+        Got::Delta(1, None),
+        "only a complete snapshot proves absence"
+    );
 }
 
 #[test]
@@ -140,7 +153,7 @@ fn totals_add_up_across_breaks_and_means_are_of_the_interval() {
 
 #[test]
 fn databases_users_and_levels_are_apart() {
-    let others: [fn(&mut RawQuery<'static>); 4] = [
+    let others: [Change; 4] = [
         |raw| raw.database_id = "1",
         |raw| raw.user_id = "11",
         |raw| raw.toplevel = Some(false),

@@ -4,9 +4,9 @@
 //! output topic the number and an order-independent hash of the primary outputs. Somebody who reads raw, enriched,
 //! quarantine and ledger can check them without us.
 
+use dbintel_schemas::List;
 use dbintel_schemas::offset_set::OffsetSet;
 use dbintel_schemas::record_id::hash128;
-use dbintel_schemas::List;
 use dbintel_schemas::records::{LedgerDisposition, LedgerEntry, LedgerInput, LedgerOutput};
 use dbintel_schemas::topics::Topic;
 
@@ -120,7 +120,7 @@ impl Books {
                 pipeline: pipeline.name.clone(),
                 disposition: line.disposition,
                 reason: line.reason,
-                rows: line.offsets.len() as u64,
+                rows: line.offsets.len(),
             }));
         }
         self.clear();
@@ -141,7 +141,11 @@ impl PipelineBooks {
         let sets: Vec<Vec<Vec<u8>>> = self.inputs.iter().map(InputBooks::encoded_sets).collect();
         let dispositions: Vec<Vec<LedgerDisposition<'_>>> =
             self.inputs.iter().zip(&sets).map(|(input, sets)| input.dispositions(sets)).collect();
-        let inputs: Vec<LedgerInput<'_>> = self.inputs.iter().zip(&dispositions).zip(topics)
+        let inputs: Vec<LedgerInput<'_>> = self
+            .inputs
+            .iter()
+            .zip(&dispositions)
+            .zip(topics)
             .filter_map(|((input, dispositions), topic)| {
                 Some(LedgerInput {
                     topic: topic.name(),
@@ -152,7 +156,9 @@ impl PipelineBooks {
                 })
             })
             .collect();
-        let outputs: Vec<LedgerOutput<'_>> = self.outputs.iter()
+        let outputs: Vec<LedgerOutput<'_>> = self
+            .outputs
+            .iter()
             .map(|output| LedgerOutput {
                 topic: output.topic.name(),
                 records: output.records,

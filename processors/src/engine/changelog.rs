@@ -103,10 +103,8 @@ impl ChangeWriter {
     pub fn finish(&mut self, marker: &Marker) -> Vec<Vec<u8>> {
         self.bytes = 0;
         let last = std::mem::take(&mut self.open);
-        let mut parts: Vec<Vec<u8>> = std::mem::take(&mut self.closed)
-            .iter()
-            .map(|entries| part(marker.commit_seq, None, entries))
-            .collect();
+        let mut parts: Vec<Vec<u8>> =
+            std::mem::take(&mut self.closed).iter().map(|entries| part(marker.commit_seq, None, entries)).collect();
         parts.push(part(marker.commit_seq, Some(marker), &last));
         parts
     }
@@ -269,7 +267,11 @@ mod tests {
         let part = writer.finish(&marker()).remove(0);
         let without_entries = ChangeWriter::default().finish(&marker()).remove(0).len();
         for length in (0..part.len()).filter(|length| *length != without_entries) {
-            assert_eq!(apply(&part[..length], &mut StoreBatch::default()), Err(ChangelogError::Damaged), "cut at {length}");
+            assert_eq!(
+                apply(&part[..length], &mut StoreBatch::default()),
+                Err(ChangelogError::Damaged),
+                "cut at {length}"
+            );
         }
         assert_eq!(apply(&[2, 0, 0], &mut StoreBatch::default()), Err(ChangelogError::Version(2)));
     }

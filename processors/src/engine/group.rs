@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use dbintel_bus::registry::Registry;
 use dbintel_bus::{Bus, BusError, Framings};
 use dbintel_schemas::topics::Topic;
 
@@ -57,6 +58,8 @@ pub struct GroupConfig {
     pub cached_values: usize,
     /// How records are framed.
     pub framings: Framings,
+    /// Where schemas of values are looked up that name one of a registry.
+    pub schema_registry: Option<Arc<Registry>>,
 }
 
 impl GroupConfig {
@@ -73,6 +76,7 @@ impl GroupConfig {
             buffer_bytes: 64 << 20,
             cached_values: 200_000,
             framings: Framings::single_object(),
+            schema_registry: None,
         }
     }
 
@@ -114,7 +118,12 @@ impl Shared {
 
 impl Group {
     /// Starts the workers. They join the group by themselves, and again after trouble with the bus, until they are stopped.
-    pub fn start(config: GroupConfig, bus: Arc<dyn Bus>, metrics: Metrics, stores: StoreMemory) -> Result<Self, BusError> {
+    pub fn start(
+        config: GroupConfig,
+        bus: Arc<dyn Bus>,
+        metrics: Metrics,
+        stores: StoreMemory,
+    ) -> Result<Self, BusError> {
         let stop = Arc::new(AtomicBool::new(false));
         let workers = config.workers.max(1);
         let shared = Arc::new(Shared { config, bus, metrics, stores, stop: Arc::clone(&stop) });
@@ -123,7 +132,10 @@ impl Group {
             std::thread::Builder::new()
                 .name(format!("worker-{number}"))
                 .spawn(move || Worker::run(&shared, number))
-                .map_err(|error| BusError::Fatal { operation: "start a worker thread".into(), message: error.to_string() })
+                .map_err(|error| BusError::Fatal {
+                    operation: "start a worker thread".into(),
+                    message: error.to_string(),
+                })
         };
         let workers = (0..workers).map(spawn).collect::<Result<Vec<_>, _>>()?;
         Ok(Self { stop, workers })

@@ -62,7 +62,8 @@ impl Inbox {
     pub fn push(&mut self, record: &Record<'_>) {
         let queue = &mut self.queues[record.topic];
         queue.at_end = false;
-        let open = queue.segments.back().is_some_and(|segment| segment.bytes.len() < SEGMENT_BYTES && segment.taken == 0);
+        let open =
+            queue.segments.back().is_some_and(|segment| segment.bytes.len() < SEGMENT_BYTES && segment.taken == 0);
         if !open {
             queue.segments.push_back(self.spare.pop().unwrap_or_default());
         }

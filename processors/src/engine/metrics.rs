@@ -26,7 +26,8 @@ pub struct Metrics {
 impl Metrics {
     /// Registers the metrics of a group.
     pub fn register(registry: &Registry, group: &str) -> Result<Self, prometheus::Error> {
-        let name = |name: &str, help: &str| Opts::new(format!("dbintel_processor_{name}"), help).const_label("group", group);
+        let name =
+            |name: &str, help: &str| Opts::new(format!("dbintel_processor_{name}"), help).const_label("group", group);
         let buckets = vec![0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0];
         let seconds = name("commit_seconds", "Time that a commit of a worker took.");
         let metrics = Self {
@@ -35,12 +36,21 @@ impl Metrics {
                 &["pipeline", "disposition", "reason"],
             )?,
             commits: IntCounter::with_opts(name("commits_total", "Transactions committed."))?,
-            aborts: IntCounter::with_opts(name("aborts_total", "Transactions aborted; their rows were processed again."))?,
+            aborts: IntCounter::with_opts(name(
+                "aborts_total",
+                "Transactions aborted; their rows were processed again.",
+            ))?,
             commit_seconds: Histogram::with_opts(HistogramOpts { common_opts: seconds, buckets })?,
-            rejoins: IntCounter::with_opts(name("rejoins_total", "Times that a worker joined its group again after trouble."))?,
+            rejoins: IntCounter::with_opts(name(
+                "rejoins_total",
+                "Times that a worker joined its group again after trouble.",
+            ))?,
             partitions: IntGauge::with_opts(name("partitions", "Partitions that this process owns."))?,
             waiting_bytes: IntGauge::with_opts(name("waiting_bytes", "Bytes fetched and not yet processed."))?,
-            lost_records: IntCounter::with_opts(name("lost_records_total", "Offsets that retention deleted before they were read."))?,
+            lost_records: IntCounter::with_opts(name(
+                "lost_records_total",
+                "Offsets that retention deleted before they were read.",
+            ))?,
         };
         registry.register(Box::new(metrics.rows.clone()))?;
         registry.register(Box::new(metrics.commits.clone()))?;

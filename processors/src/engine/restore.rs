@@ -52,7 +52,9 @@ pub enum RestoreError {
         source: ChangelogError,
     },
     /// The changelog could not be read to its end in time.
-    #[error("{changelog} partition {partition}: only read up to offset {reached} of {end}; an open transaction may hold the rest back")]
+    #[error(
+        "{changelog} partition {partition}: only read up to offset {reached} of {end}; an open transaction may hold the rest back"
+    )]
     Incomplete {
         /// Topic.
         changelog: String,
@@ -108,8 +110,12 @@ impl Restore<'_> {
         let mut state = self.catch_up(store)?;
         let wanted = self.committed_seq();
         if state.marker.commit_seq < wanted {
-            tracing::warn!(partition = self.partition, state = state.marker.commit_seq, wanted,
-                "the state is behind the group's positions; restoring it from the beginning of the changelog");
+            tracing::warn!(
+                partition = self.partition,
+                state = state.marker.commit_seq,
+                wanted,
+                "the state is behind the group's positions; restoring it from the beginning of the changelog"
+            );
             store.wipe()?;
             state = self.catch_up(store)?;
         }
@@ -120,7 +126,11 @@ impl Restore<'_> {
                 positions: wanted,
             });
         }
-        Ok(Restored { positions: self.positions(&state.marker), changelog_next: state.changelog_next, marker: state.marker })
+        Ok(Restored {
+            positions: self.positions(&state.marker),
+            changelog_next: state.changelog_next,
+            marker: state.marker,
+        })
     }
 
     fn committed_seq(&self) -> u64 {
@@ -142,7 +152,8 @@ impl Restore<'_> {
                 (None, None) => Start::Beginning,
             }
         };
-        self.topics.iter()
+        self.topics
+            .iter()
             .map(|topic| Position { topic: topic.clone(), partition: self.partition, start: start(topic) })
             .collect()
     }

@@ -1,10 +1,10 @@
 //! The row that travels through a pipeline: a decoded record of one kind.
 
 use bumpalo::Bump;
+use dbintel_schemas::Record;
 use dbintel_schemas::records::{
     EnrichedMetrics, EnrichedQuery, EnrichedSession, EnrichedText, RawMetrics, RawPoll, RawQuery, RawSession, RawText,
 };
-use dbintel_schemas::Record;
 use dbintel_schemas::topics::Topic;
 use dbintel_schemas::wire::{self, ReadError, Schemas, WriterSchema};
 
@@ -86,7 +86,12 @@ impl<'a> Row<'a> {
     }
 
     /// Encodes the row for the topic of its kind; none for kinds that no topic takes.
-    pub(super) fn write<'o>(&self, outbox: &'o mut Outbox, partition: u32, timestamp: i64) -> Option<(Topic, Encoded<'o>)> {
+    pub(super) fn write<'o>(
+        &self,
+        outbox: &'o mut Outbox,
+        partition: u32,
+        timestamp: i64,
+    ) -> Option<(Topic, Encoded<'o>)> {
         Some(match self {
             Row::RawQuery(_) | Row::RawPoll(_) => return None,
             Row::Query(row) => (Topic::EnrichedQueries, outbox.primary(row, row.target, partition, timestamp)),

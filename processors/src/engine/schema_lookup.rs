@@ -1,13 +1,15 @@
-//! Finds writer schemas that this process has not seen: in the `schemas` topic, where each writer leaves its own.
+//! Finds writer schemas that this process has not seen: in the `schemas` topic, where each writer leaves its own, or in the
+//! registry, when a value is framed by it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use dbintel_bus::registry::{Registry, RegistryError};
 use dbintel_bus::{Bus, BusError, Isolation, Position, ReaderSpec, Record, Start, topic_name};
 use dbintel_schemas::records::SchemaEntry;
 use dbintel_schemas::topics::Topic;
 use dbintel_schemas::wire::{Schemas, WriterSchema};
-
 
 /// How long a record waits for its schema before it is called poison.
 pub const WAIT_MAX: Duration = Duration::from_secs(10);
@@ -21,6 +23,7 @@ const LOOKED_FOR_MAX: usize = 64;
 /// Known schemas and those that are looked for.
 pub struct SchemaLookup {
     schemas: Schemas,
+    registry: Option<Arc<Registry>>,
     looked_for: BTreeMap<String, Search>,
 }
 
@@ -32,8 +35,8 @@ struct Search {
 
 impl SchemaLookup {
     /// Knows our own schemas.
-    pub fn new() -> Self {
-        Self { schemas: Schemas::new(), looked_for: BTreeMap::new() }
+    pub fn new(registry: Option<Arc<Registry>>) -> Self {
+        Self { schemas: Schemas::new(), registry, looked_for: BTreeMap::new() }
     }
 
     /// The schemas known so far.
@@ -46,24 +49,37 @@ impl SchemaLookup {
         self.looked_for.get(&name(writer)).is_some_and(|search| search.given_up)
     }
 
-    /// Looks for the schema, as long and as often as is sensible.
+    /// Looks for the schema, as long and as often as is sensible. Trouble with the bus or the registry is waited out.
     pub fn look(&mut self, writer: &WriterSchema, bus: &dyn Bus, now: Instant) {
         while self.looked_for.len() >= LOOKED_FOR_MAX {
             self.looked_for.pop_first();
         }
-        let search = self.looked_for.entry(name(writer)).or_insert(Search { since: now, last_look: None, given_up: false });
+        let search =
+            self.looked_for.entry(name(writer)).or_insert(Search { since: now, last_look: None, given_up: false });
         if search.last_look.is_some_and(|look| now - look < RETRY) {
             return;
         }
         search.last_look = Some(now);
-        let waited = now - search.since;
-        match read_schemas(bus, &mut self.schemas) {
-            Err(error) => tracing::warn!(%error, "could not read the schemas topic"),
-            Ok(()) if waited >= WAIT_MAX => {
+        let over = now - search.since >= WAIT_MAX;
+        match (self.ask(writer, bus), self.looked_for.get_mut(&name(writer))) {
+            (Err(error), _) => tracing::warn!(error, schema = name(writer), "could not look for the schema of a record"),
+            (Ok(()), Some(search)) if over => {
                 search.given_up = true;
-                tracing::warn!(schema = name(writer), "the schema of a record is not to be found; such records go to quarantine");
+                tracing::warn!(schema = name(writer), "no such schema is to be found; its records go to quarantine");
             }
-            Ok(()) => {}
+            (Ok(()), _) => {}
+        }
+    }
+
+    /// Asks where the schema should be. Not finding it is no error.
+    fn ask(&mut self, writer: &WriterSchema, bus: &dyn Bus) -> Result<(), String> {
+        let (WriterSchema::RegistryId(id), Some(registry)) = (writer, &self.registry) else {
+            return read_schemas(bus, &mut self.schemas).map_err(|error| error.to_string());
+        };
+        match registry.schema(*id) {
+            Ok(schema) => self.schemas.insert_registry(*id, &schema).map_err(|error| error.to_string()),
+            Err(RegistryError::Unknown(_)) => Ok(()),
+            Err(error) => Err(error.to_string()),
         }
     }
 }
@@ -87,8 +103,9 @@ fn read_schemas(bus: &dyn Bus, schemas: &mut Schemas) -> Result<(), BusError> {
     while next_offset < end {
         let read = reader.read(Duration::from_secs(1), 1000, &mut |record: Record<'_>| {
             next_offset = record.offset + 1;
-            let known = Schemas::new();
-            if let Some(Ok(entry)) = record.value.map(|value| known.read::<SchemaEntry<'_>>(value, &mut Vec::new()).map(owned)) {
+            let mut scratch = Vec::new();
+            let entry = record.value.map(|value| schemas.read::<SchemaEntry<'_>>(value, &mut scratch).map(owned));
+            if let Some(Ok(entry)) = entry {
                 entries.push(entry);
             }
         })?;

@@ -56,7 +56,12 @@ pub fn raw_query(query_id: &str, poll_seq: i64, calls: i64) -> RawQuery<'_> {
         target: "db1",
         engine: "postgresql",
         role: "primary",
-        instance: InstanceEpoch { system_identifier: "7", started_at: Some(1), timeline: Some(1), ..InstanceEpoch::default() },
+        instance: InstanceEpoch {
+            system_identifier: "7",
+            started_at: Some(1),
+            timeline: Some(1),
+            ..InstanceEpoch::default()
+        },
         poll_seq,
         observed_at: poll_seq * 1_000_000,
         interval_ns: Some(1_000_000_000),
@@ -75,7 +80,12 @@ pub fn raw_poll(poll_seq: i64, snapshot_complete: bool) -> RawPoll<'static> {
     RawPoll {
         poller: "postgresql",
         target: "db1",
-        instance: InstanceEpoch { system_identifier: "7", started_at: Some(1), timeline: Some(1), ..InstanceEpoch::default() },
+        instance: InstanceEpoch {
+            system_identifier: "7",
+            started_at: Some(1),
+            timeline: Some(1),
+            ..InstanceEpoch::default()
+        },
         poll_seq,
         observed_at: poll_seq * 1_000_000,
         server_time: Some(poll_seq * 1_000_000),
@@ -128,12 +138,24 @@ impl Bench {
             let start = known.map_or(dbintel_bus::Start::Beginning, |(_, next)| dbintel_bus::Start::Offset(*next));
             dbintel_bus::Position { topic, partition: 0, start }
         });
-        let restored = Restored { positions: positions.collect(), changelog_next: place.changelog_next, marker: place.marker };
+        let restored =
+            Restored { positions: positions.collect(), changelog_next: place.changelog_next, marker: place.marker };
         let task = Task::new(&config, 0, Arc::clone(&store) as Arc<dyn Store>, restored);
         let metrics = Metrics::register(&prometheus::Registry::new(), "dbintel.test").expect("new registry");
         let outbox = Outbox::new(Framings::single_object());
-        let lookup = SchemaLookup::new();
-        Self { config, store, task, outbox, lookup, metrics, uncommitted: Vec::new(), sent: Vec::new(), changelog, restore_from: 0 }
+        let lookup = SchemaLookup::new(None);
+        Self {
+            config,
+            store,
+            task,
+            outbox,
+            lookup,
+            metrics,
+            uncommitted: Vec::new(),
+            sent: Vec::new(),
+            changelog,
+            restore_from: 0,
+        }
     }
 
     /// A new task on another machine: the state comes from the changelog alone, read from where it has to be.
@@ -158,7 +180,14 @@ impl Bench {
     pub fn push(&mut self, inputs: &[Input]) {
         for input in inputs {
             let (topic, offset, timestamp) = (input.topic, input.offset, input.timestamp);
-            self.task.inbox.push(&BusRecord { topic, partition: 0, offset, timestamp, key: None, value: Some(&input.value) });
+            self.task.inbox.push(&BusRecord {
+                topic,
+                partition: 0,
+                offset,
+                timestamp,
+                key: None,
+                value: Some(&input.value),
+            });
         }
         (0..INPUTS.len()).for_each(|topic| self.task.inbox.at_end(topic));
     }

@@ -226,7 +226,7 @@ fn fault_of_number(bytes: &[u8]) -> Fault {
 }
 
 /// A number and its size, which is 0 when the bytes do not begin with a number.
-#[inline(never)]
+#[inline(always)]
 fn number_of_many_bytes(bytes: &[u8]) -> (u64, usize) {
     let Some(word) = bytes.first_chunk::<8>() else { return number_byte_by_byte(bytes) };
     let word = u64::from_le_bytes(*word);
@@ -239,6 +239,8 @@ fn number_of_many_bytes(bytes: &[u8]) -> (u64, usize) {
 }
 
 /// For the last bytes of a datum, and for numbers of nine or ten bytes.
+#[cold]
+#[inline(never)]
 fn number_byte_by_byte(bytes: &[u8]) -> (u64, usize) {
     let mut value = 0_u64;
     for (index, byte) in bytes.iter().take(NUMBER_SIZE_MAX).enumerate() {

@@ -39,7 +39,8 @@ impl<'o> Output<'o> {
             self.length += 1;
         } else {
             let (bytes, length) = number_of_many_bytes(value);
-            self.space[self.length..self.length + LONG_SIZE_BOUND].copy_from_slice(&bytes.to_le_bytes()[..LONG_SIZE_BOUND]);
+            self.space[self.length..self.length + LONG_SIZE_BOUND]
+                .copy_from_slice(&bytes.to_le_bytes()[..LONG_SIZE_BOUND]);
             self.length += length;
         }
     }

@@ -36,9 +36,18 @@ fn restricted_topics_are_short_lived_and_the_ledger_outlives_them() {
         Retention::Compacted => Duration::MAX,
     };
     for row in &TABLE {
-        assert_eq!(row.restricted, row.topic.name().starts_with("raw.") || row.topic == Topic::Quarantine, "{}", row.topic);
+        assert_eq!(
+            row.restricted,
+            row.topic.name().starts_with("raw.") || row.topic == Topic::Quarantine,
+            "{}",
+            row.topic
+        );
         assert!(!row.restricted || lifetime(row.topic) <= Duration::from_hours(7 * 24), "{}", row.topic);
-        assert!(!row.topic.name().starts_with("raw.") || lifetime(row.topic) < lifetime(Topic::Ledger), "{}", row.topic);
+        assert!(
+            !row.topic.name().starts_with("raw.") || lifetime(row.topic) < lifetime(Topic::Ledger),
+            "{}",
+            row.topic
+        );
     }
 }
 

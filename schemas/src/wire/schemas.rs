@@ -102,7 +102,8 @@ impl Schemas {
             let elsewhere = writer.schema.fingerprint::<Rabin>().bytes;
             let elsewhere = elsewhere.iter().rev().fold(0, |number, byte| (number << 8) | u64::from(*byte));
             let writer = Arc::new(writer);
-            [definition.fingerprint, elsewhere].map(|fingerprint| (WriterSchema::Fingerprint(fingerprint), writer.clone()))
+            [definition.fingerprint, elsewhere]
+                .map(|fingerprint| (WriterSchema::Fingerprint(fingerprint), writer.clone()))
         });
         Self { writers: ours.collect() }
     }
@@ -140,7 +141,11 @@ impl Schemas {
 
     /// The datum of a value in our schema of `R`: a part of `bytes`, or `scratch` when it was written with another one.
     #[inline]
-    pub fn datum<'a, 'r, R: Record<'r>>(&self, bytes: &'a [u8], scratch: &'a mut Vec<u8>) -> Result<&'a [u8], ReadError> {
+    pub fn datum<'a, 'r, R: Record<'r>>(
+        &self,
+        bytes: &'a [u8],
+        scratch: &'a mut Vec<u8>,
+    ) -> Result<&'a [u8], ReadError> {
         let (writer, datum) = unframe(bytes)?;
         if writer == WriterSchema::Fingerprint(R::FINGERPRINT) {
             return Ok(datum);
@@ -177,8 +182,7 @@ impl Schemas {
         let ours = self.writers.get(&WriterSchema::Fingerprint(R::FINGERPRINT));
         let ours = ours.ok_or(ReadError::UnknownSchema(WriterSchema::Fingerprint(R::FINGERPRINT)))?;
         scratch.clear();
-        transcode(&writer.schema, &ours.schema, datum, scratch)
-            .map_err(|error| ReadError::Resolve(error.to_string()))
+        transcode(&writer.schema, &ours.schema, datum, scratch).map_err(|error| ReadError::Resolve(error.to_string()))
     }
 }
 

@@ -204,12 +204,7 @@ impl Shaper {
         Ok(Shape::leaf(form))
     }
 
-    fn list(
-        &mut self,
-        items: &Schema,
-        namespace: Option<&str>,
-        label: &dyn fmt::Display,
-    ) -> Result<Shape, ShapeError> {
+    fn list(&mut self, items: &Schema, namespace: Option<&str>, label: &dyn fmt::Display) -> Result<Shape, ShapeError> {
         let item = self.shape(items, namespace)?;
         if item.takes_bytes() {
             Shape::around(item.depth, Form::List(Arc::new(item)))

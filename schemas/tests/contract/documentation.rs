@@ -25,7 +25,9 @@ fn check_field(record: &str, field: &Value) {
     assert!(doc.len() > 2, "{record}: {name} has no doc");
     let counts_something = unit.starts_with('{') && unit.ends_with('}') && unit.len() > 2;
     assert!(counts_something || UNITS.contains(&unit), "{record}: {name} has the unit {unit:?}");
-    for (suffix, expected) in [("_at", "us"), ("_ns", "ns"), ("_bytes", "By"), ("_length", "By"), ("_offset", "{offset}")] {
+    for (suffix, expected) in
+        [("_at", "us"), ("_ns", "ns"), ("_bytes", "By"), ("_length", "By"), ("_offset", "{offset}")]
+    {
         assert!(!name.ends_with(suffix) || unit == expected, "{record}: {name} has the unit {unit:?}");
     }
 }
@@ -39,7 +41,10 @@ fn collect_fields(schema: &Value, fields: &mut Vec<Value>) {
                 fields.push(field.clone());
                 collect_fields(&field["type"], fields);
             }
-            ["type", "items", "values"].iter().filter_map(|key| object.get(*key)).for_each(|inner| collect_fields(inner, fields));
+            ["type", "items", "values"]
+                .iter()
+                .filter_map(|key| object.get(*key))
+                .for_each(|inner| collect_fields(inner, fields));
         }
         _ => {}
     }

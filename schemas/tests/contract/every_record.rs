@@ -4,11 +4,13 @@ use dbintel_schemas::codec::DecodeError;
 use dbintel_schemas::wire::{Framing, ReadError, Schemas, write};
 use dbintel_schemas::{Definition, Record, records};
 
+/// Decodes a datum and encodes it again; also returns how Rust shows it.
+pub type Recode = fn(&[u8]) -> Result<(Vec<u8>, String), DecodeError>;
+
 /// What can be done with a record of any type.
 pub struct RecordType {
     pub definition: Definition,
-    /// Decodes a datum and encodes it again; also returns how Rust shows it.
-    pub recode: fn(&[u8]) -> Result<(Vec<u8>, String), DecodeError>,
+    pub recode: Recode,
     /// Reads a framed value of any known schema and encodes it with ours.
     pub read: fn(&Schemas, &[u8]) -> Result<Vec<u8>, ReadError>,
     /// Writes the default record with a frame.

@@ -27,7 +27,10 @@ fn canonical_forms_and_fingerprints_agree() {
 fn other_types_have_a_canonical_form() {
     let cases = [
         (r#"{"type": "int", "logicalType": "date"}"#, r#""int""#),
-        (r#"{"symbols": ["A", "B"], "doc": "…", "name": "e", "type": "enum"}"#, r#"{"name":"e","type":"enum","symbols":["A","B"]}"#),
+        (
+            r#"{"symbols": ["A", "B"], "doc": "…", "name": "e", "type": "enum"}"#,
+            r#"{"name":"e","type":"enum","symbols":["A","B"]}"#,
+        ),
         (r#"{"type": "array", "items": {"type": "null"}}"#, r#"{"type":"array","items":"null"}"#),
         (
             r#"{"type": "record", "name": "a.R", "namespace": "b", "fields": [{"name": "x", "type": {"type": "fixed", "name": "F", "size": 2}}, {"name": "y", "type": "F"}]}"#,

@@ -71,7 +71,13 @@ fn optional_fields_may_be_missing() {
 fn fields_may_come_in_another_order_and_be_more() {
     let mut fields = needed_fields();
     fields.reverse();
-    fields.insert(2, (json!({"name": "colour", "type": {"type": "array", "items": "string"}}), Avro::Array(vec![Avro::String("red".into())])));
+    fields.insert(
+        2,
+        (
+            json!({"name": "colour", "type": {"type": "array", "items": "string"}}),
+            Avro::Array(vec![Avro::String("red".into())]),
+        ),
+    );
     let (schema, framed) = foreign_target(&fields);
     read_target(&schema, &framed, |target| assert_eq!(target, Ok(expected_target())));
 }
@@ -80,7 +86,10 @@ fn fields_may_come_in_another_order_and_be_more() {
 fn an_int_is_promoted_to_a_long_also_where_null_is_allowed() {
     let mut fields = needed_fields();
     fields[4] = (json!({"name": "owner_epoch", "type": "int"}), Avro::Int(5));
-    fields.push((json!({"name": "owner", "type": ["string", "null"]}), Avro::Union(0, Box::new(Avro::String("me".into())))));
+    fields.push((
+        json!({"name": "owner", "type": ["string", "null"]}),
+        Avro::Union(0, Box::new(Avro::String("me".into()))),
+    ));
     let (schema, framed) = foreign_target(&fields);
     read_target(&schema, &framed, |target| assert_eq!(target, Ok(Target { owner: Some("me"), ..expected_target() })));
 }
@@ -99,7 +108,10 @@ fn a_needed_field_that_is_missing_is_told() {
 #[test]
 fn a_datum_that_is_cut_is_refused_at_every_length() {
     let mut fields = needed_fields();
-    fields.push((json!({"name": "owner", "type": ["null", "string"]}), Avro::Union(1, Box::new(Avro::String("me".into())))));
+    fields.push((
+        json!({"name": "owner", "type": ["null", "string"]}),
+        Avro::Union(1, Box::new(Avro::String("me".into()))),
+    ));
     let (schema, framed) = foreign_target(&fields);
     for length in 5..framed.len() {
         read_target(&schema, &framed[..length], |target| match target {
@@ -154,10 +166,13 @@ fn our_own_schema_is_known_by_its_other_fingerprint() {
 #[test]
 fn schemas_without_bounds_are_refused() {
     let deep = (0..100).fold(json!("string"), |inner, _| json!({"type": "array", "items": inner}));
-    let laughs = (1..40).fold(json!([{"name": "x0", "type": {"type": "record", "name": "L0", "fields": []}}]), |fields, level| {
-        let inner = json!({"type": "record", "name": format!("L{level}"), "fields": fields});
-        json!([{"name": "a", "type": inner}, {"name": "b", "type": format!("L{level}")}])
-    });
+    let laughs = (1..40).fold(
+        json!([{"name": "x0", "type": {"type": "record", "name": "L0", "fields": []}}]),
+        |fields, level| {
+            let inner = json!({"type": "record", "name": format!("L{level}"), "fields": fields});
+            json!([{"name": "a", "type": inner}, {"name": "b", "type": format!("L{level}")}])
+        },
+    );
     let cases = [
         json!([{"name": "next", "type": ["null", "T"]}]),
         json!([{"name": "nulls", "type": {"type": "array", "items": "null"}}, {"name": "x", "type": "long"}]),

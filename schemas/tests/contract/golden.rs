@@ -50,7 +50,8 @@ fn released_bytes_are_read_for_ever() {
     for golden in golden() {
         schemas.insert_fingerprint(golden.fingerprint, &golden.schema).unwrap();
         let record_type = record_type(&golden.topic);
-        let datum = (record_type.read)(&schemas, &golden.framed).unwrap_or_else(|error| panic!("{}: {error}", golden.topic));
+        let datum =
+            (record_type.read)(&schemas, &golden.framed).unwrap_or_else(|error| panic!("{}: {error}", golden.topic));
         let read = avro_json(record_type.definition.schema, &datum);
         for (field, expected) in golden.json.as_object().unwrap() {
             if let Some(actual) = read.get(field) {
@@ -91,11 +92,14 @@ fn released_schemas_have_their_fingerprints_and_are_compatible_both_ways() {
     }
 }
 
+/// A change of the fields of a schema.
+type Change<'c> = &'c dyn Fn(&mut Vec<Value>);
+
 #[test]
 fn incompatible_changes_are_found() {
     let released = record_type("exports").definition.schema;
     let fields = json!({"name": "added", "type": "long", "doc": "…", "unit": "1"});
-    let changes: [(&str, &dyn Fn(&mut Vec<Value>)); 5] = [
+    let changes: [(&str, Change<'_>); 5] = [
         ("another type", &|fields| fields[0]["type"] = json!("long")),
         ("a narrower type", &|fields| fields[2]["type"] = json!("int")),
         ("null where there was none", &|fields| fields[0]["type"] = json!(["null", "string"])),
@@ -110,7 +114,7 @@ fn incompatible_changes_are_found() {
 #[test]
 fn compatible_changes_are_let_through() {
     let released = record_type("exports").definition.schema;
-    let changes: [(&str, &dyn Fn(&mut Vec<Value>)); 3] = [
+    let changes: [(&str, Change<'_>); 3] = [
         ("nothing", &|_| {}),
         ("a field with a default added", &|fields| {
             fields.insert(0, json!({"name": "added", "type": ["null", "long"], "default": null}));
@@ -133,7 +137,7 @@ fn check_compatible(released: &str, current: &str) -> Result<(), String> {
     }
 }
 
-fn changed(schema: &str, change: &dyn Fn(&mut Vec<Value>)) -> String {
+fn changed(schema: &str, change: Change<'_>) -> String {
     let mut schema: Value = serde_json::from_str(schema).unwrap();
     change(schema["fields"].as_array_mut().unwrap());
     schema.to_string()

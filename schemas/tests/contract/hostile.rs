@@ -10,7 +10,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::every_record::{record_type, record_types};
+use super::every_record::{Recode, record_type, record_types};
 use super::golden::{Golden, golden};
 
 /// A number that takes ten bytes: the largest, and one beyond.
@@ -26,7 +26,7 @@ proptest! {
     #[test]
     fn random_bytes(bytes in vec(any::<u8>(), 0..400)) {
         for record_type in record_types() {
-            check(&record_type.recode, &bytes);
+            check(record_type.recode, &bytes);
         }
     }
 
@@ -34,7 +34,7 @@ proptest! {
     #[test]
     fn random_small_bytes(bytes in vec(prop_oneof![Just(0_u8), Just(2), 0_u8..8, any::<u8>()], 0..400)) {
         for record_type in record_types() {
-            check(&record_type.recode, &bytes);
+            check(record_type.recode, &bytes);
         }
     }
 
@@ -45,7 +45,7 @@ proptest! {
             let (_, datum) = unframe(&golden.framed).unwrap();
             let mut flipped = datum.to_vec();
             flipped[position.index(datum.len())] ^= 1 << bit;
-            check(&record_type.recode, &flipped);
+            check(record_type.recode, &flipped);
             let shortened = &datum[..cut.index(datum.len())];
             prop_assert!((record_type.recode)(shortened).is_err());
         }
@@ -121,7 +121,7 @@ fn collect_places(value: &Value, place: String, places: &mut Vec<String>) {
 }
 
 /// What is decoded is encoded in a form that is decoded to the same.
-fn check(recode: &fn(&[u8]) -> Result<(Vec<u8>, String), dbintel_schemas::codec::DecodeError>, bytes: &[u8]) {
+fn check(recode: Recode, bytes: &[u8]) {
     if let Ok((encoded, shown)) = recode(bytes) {
         assert_eq!(recode(&encoded), Ok((encoded.clone(), shown)));
     }
@@ -153,7 +153,8 @@ fn each_fault_is_told_with_its_place() {
 fn blocks_are_checked() {
     // A target: four strings, a map, a string or null, two longs.
     let target = |map: &[u8]| [&[0, 0, 0, 0], map, &[0, 0, 0]].concat();
-    let decoded = |map: &[u8]| Target::decode(&target(map)).map(|target| target.labels.len()).map_err(|error| error.fault);
+    let decoded =
+        |map: &[u8]| Target::decode(&target(map)).map(|target| target.labels.len()).map_err(|error| error.fault);
     let pair: [u8; 4] = [2, b'k', 2, b'v'];
     assert_eq!(decoded(&[0]), Ok(0));
     assert_eq!(decoded(&[&[2], &pair[..], &[0]].concat()), Ok(1));
@@ -177,6 +178,8 @@ fn a_list_in_a_list_is_read_block_by_block() {
     assert_eq!(entry.inputs.len(), 2);
     for input in entry.inputs {
         assert_eq!((input.topic, input.next_offset, input.dispositions.len()), ("t", 2, 3));
-        assert!(input.dispositions.iter().all(|item| item.disposition == "d" && item.reason == "r" && item.records == 1));
+        assert!(
+            input.dispositions.iter().all(|item| item.disposition == "d" && item.reason == "r" && item.records == 1)
+        );
     }
 }

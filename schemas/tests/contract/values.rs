@@ -50,8 +50,10 @@ impl Values {
 
     fn record(&mut self, record: &RecordSchema) -> BoxedStrategy<Value> {
         let names: Vec<String> = record.fields.iter().map(|field| field.name.clone()).collect();
-        let fields: Vec<BoxedStrategy<Value>> = record.fields.iter().map(|field| self.strategy(&field.schema)).collect();
-        let strategy = fields.prop_map(move |values| Value::Record(names.iter().cloned().zip(values).collect())).boxed();
+        let fields: Vec<BoxedStrategy<Value>> =
+            record.fields.iter().map(|field| self.strategy(&field.schema)).collect();
+        let strategy =
+            fields.prop_map(move |values| Value::Record(names.iter().cloned().zip(values).collect())).boxed();
         self.named.insert(record.name.clone(), strategy.clone());
         strategy
     }
@@ -89,7 +91,9 @@ fn shown(schema: &Schema, value: &Value, named: &HashMap<Name, &Schema>) -> Stri
         (_, Value::String(value)) => format!("{value:?}"),
         (_, Value::Bytes(value) | Value::Fixed(_, value)) => format!("{value:?}"),
         (_, Value::Union(0, _)) => "None".to_owned(),
-        (Schema::Union(union), Value::Union(_, value)) => format!("Some({})", shown(&union.variants()[1], value, named)),
+        (Schema::Union(union), Value::Union(_, value)) => {
+            format!("Some({})", shown(&union.variants()[1], value, named))
+        }
         (Schema::Array(array), Value::Array(items)) => {
             let items: Vec<String> = items.iter().map(|item| shown(&array.items, item, named)).collect();
             format!("[{}]", items.join(", "))

@@ -26,7 +26,11 @@ pub fn render(view: &View, flow: &Flow, width: usize) -> String {
     let width = width.max(WIDTH_MIN);
     let mut out = String::new();
     let (records_in, records_out) = (grouped(flow.records_in), grouped(flow.records_out));
-    line(&mut out, width, &format!("records in {records_in}   out {records_out}   lag {}", seconds(flow.lag.as_secs_f64())));
+    line(
+        &mut out,
+        width,
+        &format!("records in {records_in}   out {records_out}   lag {}", seconds(flow.lag.as_secs_f64())),
+    );
     line(&mut out, width, "");
     let header = format!("{:>7} {:>9} {:>9} {:>9} {:<8} statement", "load", "calls/s", "mean", "rows/s", "database");
     line(&mut out, width, &header);

@@ -38,9 +38,11 @@ impl Config {
         Config {
             verbosity: section.doc("How much to print.").variant("verbosity", &verbosities, "basic"),
             sampling_initial: section.doc("Rows printed in each second.").integer("sampling_initial", 5, 0..),
-            sampling_thereafter: section
-                .doc("Of the further ones, each how manieth is printed; 0 for none.")
-                .integer("sampling_thereafter", 0, 0..),
+            sampling_thereafter: section.doc("Of the further ones, each how manieth is printed; 0 for none.").integer(
+                "sampling_thereafter",
+                0,
+                0..,
+            ),
         }
     }
 

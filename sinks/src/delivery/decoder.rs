@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dbintel_bus::registry::Registry;
-use dbintel_bus::{Bus, BusError, Isolation, Position, Reader, ReaderSpec, Start, topic_name};
+use dbintel_bus::{Bus, BusError, Isolation, Position, Reader, ReaderSpec, Receive, Start, topic_name};
 use dbintel_schemas::records::SchemaEntry;
 use dbintel_schemas::wire::{ReadError, Schemas, WriterSchema, unframe};
 use dbintel_schemas::{Record, Topic};
@@ -21,6 +21,8 @@ const LOOKUP_PAUSE: Duration = Duration::from_millis(500);
 const ENTRY_TIMEOUT: Duration = Duration::from_millis(100);
 /// Entries read at once.
 const ENTRIES_MAX: usize = 100;
+/// Reads of one look-up.
+const READS_MAX: u32 = 100;
 /// Schemas that were not found. Past it they are looked for again.
 const MISSING_MAX: usize = 1000;
 
@@ -119,23 +121,44 @@ impl Decoder {
 
     /// What came to the `schemas` topic since the last call.
     fn new_entries(&mut self) -> Result<Vec<(u64, String)>, BusError> {
+        let was_read = self.entries.is_some();
         let mut reader = match self.entries.take() {
             Some(reader) => reader,
             None => self.sources.bus.reader(&entries_from_the_beginning())?,
         };
-        let (mut entries, mut scratch) = (Vec::new(), Vec::new());
-        let schemas = &self.schemas;
-        let mut collect = |record: dbintel_bus::Record<'_>| {
-            let Some(value) = record.value else { return };
-            let Ok(entry) = schemas.read::<SchemaEntry<'_>>(value, &mut scratch) else { return };
-            let fingerprint = entry.fingerprint.cast_unsigned();
-            if !schemas.contains(WriterSchema::Fingerprint(fingerprint)) {
-                entries.push((fingerprint, entry.schema.to_owned()));
+        let mut intake = Intake { schemas: &self.schemas, entries: Vec::new(), ended: false };
+        for _ in 0..READS_MAX {
+            let count = reader.read(ENTRY_TIMEOUT, ENTRIES_MAX, &mut intake)?;
+            // The end is told when it is reached, and not again while nothing is new.
+            if intake.ended || (count == 0 && was_read) {
+                break;
             }
-        };
-        while reader.read(ENTRY_TIMEOUT, ENTRIES_MAX, &mut collect)? > 0 {}
+        }
+        let entries = intake.entries;
         self.entries = Some(reader);
         Ok(entries)
+    }
+}
+
+/// Takes what a read of the `schemas` topic brings.
+struct Intake<'s> {
+    schemas: &'s Schemas,
+    entries: Vec<(u64, String)>,
+    ended: bool,
+}
+
+impl Receive for Intake<'_> {
+    fn record(&mut self, record: dbintel_bus::Record<'_>) {
+        let (Some(value), mut scratch) = (record.value, Vec::new()) else { return };
+        let Ok(entry) = self.schemas.read::<SchemaEntry<'_>>(value, &mut scratch) else { return };
+        let fingerprint = entry.fingerprint.cast_unsigned();
+        if !self.schemas.contains(WriterSchema::Fingerprint(fingerprint)) {
+            self.entries.push((fingerprint, entry.schema.to_owned()));
+        }
+    }
+
+    fn at_end(&mut self, _topic: usize, _partition: u32, _next_offset: i64) {
+        self.ended = true;
     }
 }
 

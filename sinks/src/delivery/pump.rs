@@ -11,7 +11,6 @@ use dbintel_schemas::records::Export;
 use dbintel_schemas::topics::PREFIX;
 use dbintel_schemas::{Definition, Topic};
 
-
 use super::decoder::{Decoder, Sources};
 use super::exports::Exports;
 use super::inbox::{Inbox, Reached};
@@ -151,7 +150,12 @@ impl Pump {
         if !self.sink.exports() {
             return Ok(());
         }
-        announce_all(self.sources.bus.as_ref(), &[Definition::of::<Export<'_>>()], clock::wall_us() / 1000, ANNOUNCE_TIMEOUT)
+        announce_all(
+            self.sources.bus.as_ref(),
+            &[Definition::of::<Export<'_>>()],
+            clock::wall_us() / 1000,
+            ANNOUNCE_TIMEOUT,
+        )
     }
 
     fn stopping(&self) -> bool {

@@ -1,15 +1,16 @@
 //! The dictionary of statement texts: read from the compacted topic `enriched.texts`, outside of the group, and kept in
 //! memory within bounds. A statement that is not in it has no text; nothing waits for one.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
-use dbintel_bus::{BusError, Isolation, Position, Reader, ReaderSpec, Start, topic_name};
+use dbintel_bus::{BusError, Isolation, Position, Reader, ReaderSpec, Receive, Record, Start, topic_name};
 use dbintel_schemas::Topic;
 use dbintel_schemas::record_id::hash128;
 use dbintel_schemas::records::{EnrichedQuery, EnrichedText};
 
 use super::decoder::{Decoder, Sources};
+use crate::clock;
 
 /// Texts that are kept, in bytes. Past it the ones that came first are forgotten.
 const TEXTS_BYTES_MAX: usize = 16 << 20;
@@ -17,8 +18,10 @@ const TEXTS_BYTES_MAX: usize = 16 << 20;
 pub const TEXT_BYTES_MAX: usize = 16 << 10;
 /// What an entry costs besides its text.
 const ENTRY_BYTES: usize = 96;
-/// Longest wait for the first record when the dictionary is opened.
-const FIRST_TIMEOUT: Duration = Duration::from_millis(500);
+/// Longest time to read the dictionary when it is opened; the rest comes with the rows.
+const OPEN_LIMIT: Duration = Duration::from_secs(5);
+/// Longest wait for a record meanwhile.
+const READ_TIMEOUT: Duration = Duration::from_millis(100);
 /// Records taken from the topic at once.
 const READ_RECORDS_MAX: usize = 1000;
 
@@ -37,6 +40,8 @@ pub struct Texts {
 struct Source {
     reader: Box<dyn Reader>,
     decoder: Decoder,
+    /// Partitions that were read to their end once.
+    ended: HashSet<u32>,
 }
 
 #[derive(Default)]
@@ -47,7 +52,7 @@ struct Dictionary {
 }
 
 impl Texts {
-    /// Reads the texts of these partitions from the beginning: what is there now, as long as it comes without a pause.
+    /// Reads the texts of these partitions from the beginning to where they end now, for a bounded time.
     pub fn open(sources: &Sources, partitions: &[u32]) -> Result<Texts, BusError> {
         let mut texts = Texts::default();
         if partitions.is_empty() {
@@ -58,10 +63,14 @@ impl Texts {
             partition: *partition,
             start: Start::Beginning,
         };
+        let count = partitions.len();
         let partitions = partitions.iter().map(at_start).collect();
         let reader = sources.bus.reader(&ReaderSpec { partitions, isolation: Isolation::Committed })?;
-        texts.source = Some(Source { reader, decoder: Decoder::new(sources.clone()) });
-        while texts.read(FIRST_TIMEOUT)? > 0 {}
+        texts.source = Some(Source { reader, decoder: Decoder::new(sources.clone()), ended: HashSet::new() });
+        let started = clock::now();
+        while texts.ended() < count && clock::now().duration_since(started) < OPEN_LIMIT {
+            texts.read(READ_TIMEOUT)?;
+        }
         Ok(texts)
     }
 
@@ -87,16 +96,36 @@ impl Texts {
         self.dictionary.insert(key, text);
     }
 
+    /// Partitions that were read to their end.
+    fn ended(&self) -> usize {
+        self.source.as_ref().map_or(0, |source| source.ended.len())
+    }
+
     fn read(&mut self, timeout: Duration) -> Result<usize, BusError> {
-        let Some(Source { reader, decoder }) = &mut self.source else { return Ok(0) };
-        let dictionary = &mut self.dictionary;
-        reader.read(timeout, READ_RECORDS_MAX, &mut |record: dbintel_bus::Record<'_>| {
-            let Some(value) = record.value else { return };
-            match decoder.decode::<EnrichedText<'_>>(value) {
-                Ok(text) => dictionary.insert(text_key(&text), text.text),
-                Err(error) => tracing::debug!(%error, offset = record.offset, "a text could not be decoded"),
-            }
-        })
+        let Some(Source { reader, decoder, ended }) = &mut self.source else { return Ok(0) };
+        let mut intake = Intake { decoder, ended, dictionary: &mut self.dictionary };
+        reader.read(timeout, READ_RECORDS_MAX, &mut intake)
+    }
+}
+
+/// Takes what a read brings.
+struct Intake<'t> {
+    decoder: &'t mut Decoder,
+    ended: &'t mut HashSet<u32>,
+    dictionary: &'t mut Dictionary,
+}
+
+impl Receive for Intake<'_> {
+    fn record(&mut self, record: Record<'_>) {
+        let Some(value) = record.value else { return };
+        match self.decoder.decode::<EnrichedText<'_>>(value) {
+            Ok(text) => self.dictionary.insert(text_key(&text), text.text),
+            Err(error) => tracing::debug!(%error, offset = record.offset, "a text could not be decoded"),
+        }
+    }
+
+    fn at_end(&mut self, _topic: usize, partition: u32, _next_offset: i64) {
+        self.ended.insert(partition);
     }
 }
 
@@ -172,7 +201,11 @@ mod tests {
         for key in &keys {
             texts.insert(*key, Some(&long));
         }
-        assert!(texts.dictionary.bytes <= TEXTS_BYTES_MAX && texts.dictionary.bytes > TEXTS_BYTES_MAX / 2, "{}", texts.dictionary.bytes);
+        assert!(
+            texts.dictionary.bytes <= TEXTS_BYTES_MAX && texts.dictionary.bytes > TEXTS_BYTES_MAX / 2,
+            "{}",
+            texts.dictionary.bytes
+        );
         assert_eq!(texts.dictionary.known.len(), texts.dictionary.order.len());
         assert!(!texts.dictionary.known.contains_key(&keys[0]));
         assert_eq!(texts.dictionary.known[&keys[1999]].as_deref().map(str::len), Some(TEXT_BYTES_MAX));

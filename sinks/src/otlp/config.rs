@@ -5,6 +5,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use dbintel_config::{Secret, Section};
+use http::HeaderName;
+
+use super::transport::Endpoint;
 
 /// Largest request, in bytes before compression; the specification's own limit for clients.
 const REQUEST_BYTES_LIMIT: &str = "64 MiB";
@@ -163,16 +166,32 @@ impl Config {
             Protocol::Grpc => (None, None),
             Protocol::Http => (section.optional_text("metrics_endpoint"), section.optional_text("logs_endpoint")),
         };
+        let tls = Tls::read(&mut section.section("tls"));
+        let endpoints = [
+            ("endpoint", Some(&endpoint)),
+            ("metrics_endpoint", metrics_endpoint.as_ref()),
+            ("logs_endpoint", logs_endpoint.as_ref()),
+        ];
+        for (key, text) in endpoints {
+            let error = text.filter(|text| !text.is_empty()).and_then(|text| Endpoint::parse(text, true, 0).err());
+            if let Some(error) = error {
+                section.problem(key, error.to_string());
+            }
+        }
+        let headers = section.doc("Sent with each request.").secret_map("headers");
+        for name in headers.keys().filter(|name| HeaderName::from_bytes(name.as_bytes()).is_err()) {
+            section.problem("headers", format!("`{name}` cannot be the name of a header"));
+        }
         let compressions = [("gzip", Compression::Gzip), ("none", Compression::None)];
         Config {
             endpoint,
             metrics_endpoint,
             logs_endpoint,
             protocol,
-            headers: section.doc("Sent with each request.").secret_map("headers"),
+            headers,
             compression: section.variant("compression", &compressions, "gzip"),
             timeout: section.doc("Longest wait for an answer.").duration_within("timeout", "30s", "1ms"..="10m"),
-            tls: Tls::read(&mut section.section("tls")),
+            tls,
             retry_on_failure: RetryOnFailure::read(&mut section.section("retry_on_failure")),
             sending_queue: SendingQueue::read(&mut section.section("sending_queue")),
             batch: Batch::read(&mut section.section("batch")),
@@ -220,11 +239,18 @@ impl SendingQueue {
     fn read(section: &mut Section) -> SendingQueue {
         let enabled = section.boolean("enabled", true);
         if !enabled {
-            section.warning("enabled", "the log is the queue: without a queue of its own the sink sends one request at a time");
+            section.warning(
+                "enabled",
+                "the log is the queue: without a queue of its own the sink sends one request at a time",
+            );
         }
         let num_consumers = section.integer("num_consumers", 10usize, 1..=1000);
         let queue_size = section.integer("queue_size", 1000usize, 1..=1_000_000);
-        if enabled { SendingQueue { num_consumers, queue_size } } else { SendingQueue { num_consumers: 1, queue_size: 1 } }
+        if enabled {
+            SendingQueue { num_consumers, queue_size }
+        } else {
+            SendingQueue { num_consumers: 1, queue_size: 1 }
+        }
     }
 }
 

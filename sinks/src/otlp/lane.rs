@@ -174,7 +174,9 @@ impl Lane {
         self.metrics.failed(self.signal, rejected);
         let message = answer.message();
         if rejected > 0 {
-            voice.say(PARTIAL, || tracing::error!(sink = self.sink, rejected, message, "the receiver rejected some items"));
+            voice.say(PARTIAL, || {
+                tracing::error!(sink = self.sink, rejected, message, "the receiver rejected some items")
+            });
         } else if !message.is_empty() {
             voice.say("warning", || tracing::warn!(sink = self.sink, message, "the receiver took the data, but says"));
         }
@@ -189,7 +191,9 @@ impl Lane {
         let rejected = items.len() as u64;
         self.metrics.failed(self.signal, rejected);
         let message = answer.message();
-        voice.say(reason, || tracing::error!(sink = self.sink, rejected, reason, message, "the receiver rejected data for good"));
+        voice.say(reason, || {
+            tracing::error!(sink = self.sink, rejected, reason, message, "the receiver rejected data for good")
+        });
         End::Settled { rejected, reason }
     }
 

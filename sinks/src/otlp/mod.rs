@@ -18,8 +18,8 @@ mod request;
 mod retry;
 mod transport;
 
-use std::sync::mpsc;
 use std::sync::Arc;
+use std::sync::mpsc;
 use std::time::Instant;
 
 use tokio::runtime::Handle;

@@ -71,7 +71,9 @@ pub fn decide(answer: &Answer, items: usize) -> Decision {
         Answer::Accepted { rejected, .. } => Decision::Settle { rejected: (*rejected).min(items as u64) },
         Answer::TimedOut | Answer::Unreachable(_) => Decision::Retry { after: None },
         Answer::Grpc { code: Code::ResourceExhausted, retry_after: None, .. } => split(items),
-        Answer::Grpc { code, retry_after, .. } if is_retryable(*code) => Decision::Retry { after: bounded(*retry_after) },
+        Answer::Grpc { code, retry_after, .. } if is_retryable(*code) => {
+            Decision::Retry { after: bounded(*retry_after) }
+        }
         Answer::Http { status: 413, .. } => split(items),
         Answer::Http { status: 429 | 502 | 503 | 504, retry_after, .. } => {
             Decision::Retry { after: bounded(*retry_after) }

@@ -38,14 +38,18 @@ impl Default for Config {
 impl Config {
     /// Reads the settings.
     pub fn read(section: &mut Section) -> Config {
-        let endpoint = section.doc("Where it is scraped.").parsed("endpoint", "127.0.0.1:8889", "an address and a port");
+        let endpoint =
+            section.doc("Where it is scraped.").parsed("endpoint", "127.0.0.1:8889", "an address and a port");
         let namespace = section.doc("In front of each name.").text("namespace", "");
         if !namespace.is_empty() && label_name(&namespace) != namespace {
             section.problem("namespace", "a namespace has letters, digits and underscores, and begins with no digit");
         }
         let const_labels = section.doc("Labels on each series.").text_map("const_labels");
         for name in const_labels.keys().filter(|name| label_name(name) != **name) {
-            section.problem("const_labels", format!("`{name}` cannot be the name of a label: use letters, digits and underscores"));
+            section.problem(
+                "const_labels",
+                format!("`{name}` cannot be the name of a label: use letters, digits and underscores"),
+            );
         }
         if section.boolean("send_timestamps", false) {
             let message = "not used: series with timestamps of their own linger after they end, and late ones are dropped by Prometheus";

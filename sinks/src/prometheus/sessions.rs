@@ -11,7 +11,8 @@ use super::text::{Exposition, Number};
 
 /// Name after the namespace.
 const NAME: &str = "active_sessions";
-const HELP: &str = "Sessions that are not idle, by state and wait, as of the last sample. Sampled rows count by their weight.";
+const HELP: &str =
+    "Sessions that are not idle, by state and wait, as of the last sample. Sampled rows count by their weight.";
 /// A sample is complete when no row of it came for this long.
 const SETTLE: Duration = Duration::from_millis(300);
 /// Without a row for this long nobody is active: a sample without sessions leaves none.

@@ -1,8 +1,20 @@
 //! All tests against real servers, in one binary so that linking is paid once.
 
 mod bus_embedded;
+mod cli_configuration;
+mod cli_demo;
+mod cli_kafka;
+mod cli_process;
+mod cli_rig;
+mod cli_topics;
+mod compose;
+mod docs;
 mod engine;
 mod harness;
 mod otlp_peer;
 mod servers;
+mod sinks_otlp;
+mod sinks_prometheus;
+mod sinks_retry;
+mod sinks_rig;
 mod tidy;

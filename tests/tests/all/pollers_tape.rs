@@ -77,7 +77,6 @@ pub fn settings(port: u16) -> Config {
 impl Tape {
     /// Polls the server of these settings as `postgresql/shop`.
     pub fn of(config: Config) -> Tape {
-        let _ = tracing_subscriber::fmt().with_max_level(tracing_subscriber::filter::LevelFilter::DEBUG).try_init();//XX
         let directory = tempfile::tempdir().unwrap();
         let settings = LogConfig { directory: directory.path().to_path_buf(), ..LogConfig::default() };
         let bus: Arc<dyn Bus> = Arc::new(Embedded::open(&settings).unwrap());

@@ -17,7 +17,8 @@ const STEP: u32 = 7919;
 pub async fn work(client: &Client) -> Result<(), Error> {
     let mut shipment = 1;
     loop {
-        let look_up = format!("SELECT id, order_id, status FROM shipments WHERE tracking_code = 'TR' || md5('{shipment}')");
+        let look_up =
+            format!("SELECT id, order_id, status FROM shipments WHERE tracking_code = 'TR' || md5('{shipment}')");
         client.simple_query(&look_up).await?;
         shipment = 1 + (shipment + STEP) % SHIPMENTS;
         tokio::time::sleep(PAUSE).await;

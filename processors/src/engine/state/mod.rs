@@ -22,7 +22,9 @@ pub enum StateError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// A stored value is not what its table writes.
-    #[error("table {table}: a stored value cannot be decoded: {detail}; `dbintel state rebuild` restores it from the changelog")]
+    #[error(
+        "table {table}: a stored value cannot be decoded: {detail}; `dbintel state rebuild` restores it from the changelog"
+    )]
     Decode {
         /// Name of the table.
         table: String,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
-use super::{Place, Store, StoreBatch, StoreError, TableId, full_key};
+use super::{Entry, Place, Store, StoreBatch, StoreError, TableId, full_key};
 
 /// Sorted map with a durable image.
 #[derive(Default)]
@@ -58,9 +58,10 @@ impl Store for MemoryStore {
         Ok(self.content().live.place.clone())
     }
 
-    fn scan(&self, cursor: &[u8], bytes_max: usize) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
+    fn scan(&self, cursor: &[u8], bytes_max: usize) -> Result<Vec<Entry>, StoreError> {
         let content = self.content();
-        let after = content.live.entries.range::<[u8], _>((std::ops::Bound::Excluded(cursor), std::ops::Bound::Unbounded));
+        let after =
+            content.live.entries.range::<[u8], _>((std::ops::Bound::Excluded(cursor), std::ops::Bound::Unbounded));
         let mut bytes = 0;
         Ok(after
             .take_while(|(key, value)| {

@@ -22,7 +22,7 @@ pub trait Store: Send + Sync {
     fn place(&self) -> Result<Option<Place>, StoreError>;
 
     /// Entries in the order of their full keys, after `cursor` (empty: from the beginning), until about `bytes_max`.
-    fn scan(&self, cursor: &[u8], bytes_max: usize) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError>;
+    fn scan(&self, cursor: &[u8], bytes_max: usize) -> Result<Vec<Entry>, StoreError>;
 
     /// Makes what was written durable.
     fn persist(&self) -> Result<(), StoreError>;
@@ -30,6 +30,9 @@ pub trait Store: Send + Sync {
     /// Removes everything.
     fn wipe(&self) -> Result<(), StoreError>;
 }
+
+/// Full key and value.
+pub type Entry = (Vec<u8>, Vec<u8>);
 
 /// How far a store has come.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -101,7 +104,9 @@ impl StoreBatch {
 
     /// Full keys with their values; none deletes.
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
-        self.entries.iter().map(|(start, middle, end)| (&self.bytes[*start..*middle], end.map(|end| &self.bytes[*middle..end])))
+        self.entries
+            .iter()
+            .map(|(start, middle, end)| (&self.bytes[*start..*middle], end.map(|end| &self.bytes[*middle..end])))
     }
 
     /// Size in bytes.

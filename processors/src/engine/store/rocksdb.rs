@@ -5,9 +5,11 @@
 
 use std::path::{Path, PathBuf};
 
-use rocksdb::{BlockBasedOptions, Cache, DB, Direction, IteratorMode, Options, WriteBatch, WriteBufferManager, WriteOptions};
+use rocksdb::{
+    BlockBasedOptions, Cache, DB, Direction, IteratorMode, Options, WriteBatch, WriteBufferManager, WriteOptions,
+};
 
-use super::{Place, Store, StoreBatch, StoreError, TableId, full_key};
+use super::{Entry, Place, Store, StoreBatch, StoreError, TableId, full_key};
 
 /// Key of the [`Place`]: table 0 is nobody's.
 const PLACE: &[u8] = &[0; 8];
@@ -109,7 +111,7 @@ impl Store for RocksStore {
         Ok(bytes.and_then(|bytes| Place::from_bytes(&bytes)))
     }
 
-    fn scan(&self, cursor: &[u8], bytes_max: usize) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
+    fn scan(&self, cursor: &[u8], bytes_max: usize) -> Result<Vec<Entry>, StoreError> {
         let from = if cursor.is_empty() { PLACE } else { cursor };
         let mut entries = Vec::new();
         let mut bytes = 0;
@@ -133,7 +135,7 @@ impl Store for RocksStore {
 
     fn wipe(&self) -> Result<(), StoreError> {
         let mut writes = WriteBatch::default();
-        writes.delete_range(&PLACE[..], &[0xff; 9][..]);
+        writes.delete_range(PLACE, &[0xff; 9][..]);
         let mut without_log = WriteOptions::default();
         without_log.disable_wal(true);
         self.db.write_opt(writes, &without_log).map_err(self.failed("wipe"))

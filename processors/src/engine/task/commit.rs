@@ -48,7 +48,10 @@ impl Task {
         } else if let Some((key, _)) = last.slice.last() {
             checkpoint.cursor.clone_from(key);
         }
-        let positions = self.names.iter().zip(&self.positions)
+        let positions = self
+            .names
+            .iter()
+            .zip(&self.positions)
             .filter_map(|(name, position)| Some((name.clone(), (*position)?)))
             .collect();
         Marker { commit_seq, positions, checkpoint }
@@ -115,7 +118,9 @@ impl Task {
         self.changes.clear();
         self.each_table(|table| table.rollback());
         self.positions.clone_from(&self.committed.positions);
-        self.names.iter().zip(&self.positions)
+        self.names
+            .iter()
+            .zip(&self.positions)
             .map(|(topic, position)| Position {
                 topic: topic.clone(),
                 partition: self.partition,

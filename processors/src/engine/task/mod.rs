@@ -20,7 +20,7 @@ use super::restore::Restored;
 use super::row::{Origin, Row};
 use super::schema_lookup::SchemaLookup;
 use super::state::{StateError, StateTable};
-use super::store::{Store, TableId};
+use super::store::{self, Store, TableId};
 use super::targets::Targets;
 
 mod batch;
@@ -75,7 +75,7 @@ struct Committing {
     changelog_next: i64,
     positions: Vec<Option<i64>>,
     /// Logged by the next commit, ahead of its changes.
-    slice: Vec<(Vec<u8>, Vec<u8>)>,
+    slice: Vec<store::Entry>,
     slice_ends_cycle: bool,
 }
 
@@ -250,7 +250,12 @@ impl Task {
                 Err((reason, detail)) => Disposition::Quarantined { reason, detail: detail.clone() },
                 Ok((origin, row, observed)) => {
                     let mut row = *row;
-                    let scope = Scope { pipeline: batch.names[number], arena: batch.arena, partition: self.partition, offset: entry.offset };
+                    let scope = Scope {
+                        pipeline: batch.names[number],
+                        arena: batch.arena,
+                        partition: self.partition,
+                        offset: entry.offset,
+                    };
                     match self.pipelines[number].run(&scope, origin, observed, &mut row, outbox)? {
                         Disposition::Forwarded => self.write_output(number, &row, entry.timestamp, outbox),
                         other => other,

@@ -18,7 +18,8 @@ fn delta() -> (String, crate::engine::ProcessorFactory) {
 /// `polls` polls of `statements` statements, each of which moves in each poll.
 fn inputs(statements: i64, polls: std::ops::RangeInclusive<i64>) -> Vec<Input> {
     let ids: Vec<String> = (0..statements).map(|id| format!("{id}")).collect();
-    let reading = |seq: i64, id: usize| query_input((seq - 1) * statements + id as i64, &raw_query(&ids[id], seq, seq * 10));
+    let reading =
+        |seq: i64, id: usize| query_input((seq - 1) * statements + id as i64, &raw_query(&ids[id], seq, seq * 10));
     polls.flat_map(|seq| (0..ids.len()).map(move |id| (seq, id))).map(|(seq, id)| reading(seq, id)).collect()
 }
 
@@ -30,7 +31,10 @@ fn dispositions(bench: &Bench) -> BTreeMap<i64, String> {
         for input in entry.inputs.iter().filter(|input| input.topic == "raw.queries") {
             for line in input.dispositions.iter() {
                 for offset in OffsetSet::decode(input.first_offset, line.offsets).unwrap().iter() {
-                    assert!(found.insert(offset, line.disposition.to_owned()).is_none(), "offset {offset} is there twice");
+                    assert!(
+                        found.insert(offset, line.disposition.to_owned()).is_none(),
+                        "offset {offset} is there twice"
+                    );
                 }
             }
         }
@@ -48,11 +52,16 @@ fn each_offset_has_one_disposition_and_each_forwarded_one_one_output() {
     }
     let dispositions = dispositions(&bench);
     assert_eq!(dispositions.keys().copied().collect::<Vec<_>>(), (0..180).collect::<Vec<_>>());
-    let forwarded: Vec<i64> = dispositions.iter().filter(|(_, name)| *name == "forwarded").map(|(offset, _)| *offset).collect();
-    let origins: Vec<i64> =
-        bench.values("enriched.queries").into_iter().map(|value| decoded::<EnrichedQuery<'_>>(value).origin_offset).collect();
+    let forwarded: Vec<i64> =
+        dispositions.iter().filter(|(_, name)| *name == "forwarded").map(|(offset, _)| *offset).collect();
+    let origins: Vec<i64> = bench
+        .values("enriched.queries")
+        .into_iter()
+        .map(|value| decoded::<EnrichedQuery<'_>>(value).origin_offset)
+        .collect();
     assert_eq!(origins, forwarded);
-    let sequence: Vec<i64> = bench.values("ledger").into_iter().map(|value| decoded::<LedgerEntry<'_>>(value).commit_seq).collect();
+    let sequence: Vec<i64> =
+        bench.values("ledger").into_iter().map(|value| decoded::<LedgerEntry<'_>>(value).commit_seq).collect();
     assert_eq!(sequence, [1, 2, 3]);
 }
 
@@ -176,7 +185,8 @@ fn ticks_come_between_the_rows_whatever_the_batches() {
         bench.push(&inputs(2, 1..=25));
         bench.process(limit).unwrap();
         bench.commit();
-        let told: Vec<&str> = bench.values("events").into_iter().map(|value| decoded::<Event<'_>>(value).message).collect();
+        let told: Vec<&str> =
+            bench.values("events").into_iter().map(|value| decoded::<Event<'_>>(value).message).collect();
         assert_eq!(told, ["18 rows at 10", "38 rows at 20"], "limit {limit}");
     }
 }
@@ -205,7 +215,8 @@ fn the_checkpoint_lets_old_changelog_go_and_the_rest_is_enough() {
     moved.process(10_000).unwrap();
     moved.commit();
     let last = moved.values("enriched.queries").split_off(199 * 500);
-    let deltas: Vec<i64> = last.into_iter().map(|value| decoded::<EnrichedQuery<'_>>(value).delta.calls.unwrap()).collect();
+    let deltas: Vec<i64> =
+        last.into_iter().map(|value| decoded::<EnrichedQuery<'_>>(value).delta.calls.unwrap()).collect();
     let expected: Vec<i64> = (0..2000).map(|id| if id < 500 { 10 } else { 2000 }).collect();
     assert_eq!(deltas, expected, "every baseline came back");
 }

@@ -36,9 +36,12 @@ impl Worker<'_> {
         let directory = config.state_directory.join(&config.name).join(partition.to_string());
         let store = Arc::new(self.open_store(&directory)?);
         let topics: Vec<String> = INPUTS.iter().map(|topic| topic_name(*topic)).collect();
-        let committed: Vec<Committed> = committed.iter().filter(|position| position.partition == partition).cloned().collect();
+        let committed: Vec<Committed> =
+            committed.iter().filter(|position| position.partition == partition).cloned().collect();
         let bus = &*self.shared.bus;
-        let mut restored = Restore { bus, changelog: &self.changelog, partition, topics: &topics, committed: &committed }.run(&*store)?;
+        let mut restored =
+            Restore { bus, changelog: &self.changelog, partition, topics: &topics, committed: &committed }
+                .run(&*store)?;
         for position in &mut restored.positions {
             self.skip_what_is_gone(position)?;
         }
@@ -53,8 +56,12 @@ impl Worker<'_> {
         if next_offset < log.start {
             let lost = log.start - next_offset;
             self.shared.metrics.lost_records.inc_by(lost as u64);
-            tracing::error!(topic = position.topic, partition = position.partition, lost,
-                "retention deleted records before they were processed; the ledger shows the gap");
+            tracing::error!(
+                topic = position.topic,
+                partition = position.partition,
+                lost,
+                "retention deleted records before they were processed; the ledger shows the gap"
+            );
             position.start = Start::Offset(log.start);
         }
         Ok(())

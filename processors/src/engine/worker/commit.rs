@@ -24,7 +24,8 @@ impl Worker<'_> {
 
     /// Commits what all tasks have processed.
     pub(super) fn commit(&mut self) -> Result<(), WorkerError> {
-        let dirty: Vec<u32> = self.tasks.iter().filter(|(_, running)| running.task.dirty()).map(|(partition, _)| *partition).collect();
+        let dirty: Vec<u32> =
+            self.tasks.iter().filter(|(_, running)| running.task.dirty()).map(|(partition, _)| *partition).collect();
         if dirty.is_empty() {
             self.pace.dirty_since = None;
             return Ok(());
@@ -54,7 +55,8 @@ impl Worker<'_> {
         let timestamp = running.task.time_ms()?;
         self.send_outbox()?;
         for part in parts {
-            let record = Outgoing { topic: &self.changelog, partition, timestamp, key: None, value: Some(&part), headers: &[] };
+            let record =
+                Outgoing { topic: &self.changelog, partition, timestamp, key: None, value: Some(&part), headers: &[] };
             while let Err(error) = self.member.send(record) {
                 match error {
                     SendError::Full => std::thread::sleep(Duration::from_millis(1)),

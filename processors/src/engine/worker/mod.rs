@@ -118,7 +118,7 @@ impl<'a> Worker<'a> {
             writer: slot,
             tasks: BTreeMap::new(),
             outbox: Outbox::new(config.framings.clone()),
-            lookup: SchemaLookup::new(),
+            lookup: SchemaLookup::new(config.schema_registry.clone()),
             pace: Pace { dirty_since: None, last_commit: None, rows: 0, rows_max: config.commit_rows },
             changelog,
             stalled: false,
@@ -180,8 +180,14 @@ impl<'a> Worker<'a> {
             return Duration::ZERO;
         }
         let now = clock::now();
-        let commit_in = self.pace.dirty_since.map(|since| self.shared.config.commit_interval.saturating_sub(now - since));
-        let unblocked_in = self.tasks.values().filter_map(|running| running.blocked_since).map(|since| MERGE_WAIT.saturating_sub(now - since)).min();
+        let commit_in =
+            self.pace.dirty_since.map(|since| self.shared.config.commit_interval.saturating_sub(now - since));
+        let unblocked_in = self
+            .tasks
+            .values()
+            .filter_map(|running| running.blocked_since)
+            .map(|since| MERGE_WAIT.saturating_sub(now - since))
+            .min();
         [commit_in, unblocked_in].into_iter().flatten().fold(IDLE_WAIT, Duration::min)
     }
 
@@ -234,14 +240,16 @@ impl<'a> Worker<'a> {
     /// Sends what waits in the outbox; a full send buffer is waited for.
     fn send_outbox(&mut self) -> Result<(), WorkerError> {
         let member = &mut self.member;
-        self.outbox.drain(|record| loop {
-            match member.send(record) {
-                Err(SendError::Full) => std::thread::sleep(Duration::from_millis(1)),
-                Ok(()) => return Ok(()),
-                Err(SendError::Bus(error)) => return Err(WorkerError::Bus(error)),
-                Err(error @ SendError::TooLarge { .. }) => {
-                    let operation = format!("send to {}", record.topic);
-                    return Err(WorkerError::Bus(BusError::Fatal { operation, message: error.to_string() }));
+        self.outbox.drain(|record| {
+            loop {
+                match member.send(record) {
+                    Err(SendError::Full) => std::thread::sleep(Duration::from_millis(1)),
+                    Ok(()) => return Ok(()),
+                    Err(SendError::Bus(error)) => return Err(WorkerError::Bus(error)),
+                    Err(error @ SendError::TooLarge { .. }) => {
+                        let operation = format!("send to {}", record.topic);
+                        return Err(WorkerError::Bus(BusError::Fatal { operation, message: error.to_string() }));
+                    }
                 }
             }
         })

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, MutexGuard};
 
 use dbintel_bus::{
-    Bus, NewTopic, Offsets, Outgoing, Producer, Reader, ReaderSpec, Receipt, Receive, Record, SendError, TopicDescription,
+    Bus, NewTopic, Offsets, Outgoing, Producer, Reader, ReaderSpec, Receipt, Receive, Record, SendError,
+    TopicDescription,
 };
 use dbintel_schemas::Record as _;
 use dbintel_schemas::records::EnrichedQuery;

@@ -98,7 +98,10 @@ fn a_report_settles_its_items_and_charges_its_attempts_once_per_partition() {
     let duration = Duration::from_millis(7);
     tracker.apply(&Report { generation: 0, settled, attempts: 4, failure: Some("unavailable"), duration });
     let tally = tracker.progress()[0].tally;
-    assert_eq!(tally, Tally { accepted: 2, attempts: 4, error_class: Some("unavailable"), duration, ..Tally::default() });
+    assert_eq!(
+        tally,
+        Tally { accepted: 2, attempts: 4, error_class: Some("unavailable"), duration, ..Tally::default() }
+    );
 }
 
 #[test]

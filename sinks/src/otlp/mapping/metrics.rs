@@ -10,8 +10,7 @@ use crate::delivery::Ticket;
 
 impl Mapper {
     pub(super) fn metrics(&mut self, row: &EnrichedMetrics<'_>, ticket: Ticket, out: &mut Mapped) {
-        let server =
-            Server { target: row.target, engine: row.engine, version: row.engine_version, labels: row.labels };
+        let server = Server { target: row.target, engine: row.engine, version: row.engine_version, labels: row.labels };
         let resource = self.resource(|out| server.write_object(row.object, out));
         for metric_point in row.points.iter() {
             let Some(value) = value(&metric_point) else { continue };

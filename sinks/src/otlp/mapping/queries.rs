@@ -79,8 +79,7 @@ const SENT_AT_ZERO: [&str; 3] = ["calls", "rows", "total_exec_time_ns"];
 
 impl Mapper {
     pub(super) fn query(&mut self, row: &EnrichedQuery<'_>, text: Option<&str>, ticket: Ticket, out: &mut Mapped) {
-        let server =
-            Server { target: row.target, engine: row.engine, version: row.engine_version, labels: row.labels };
+        let server = Server { target: row.target, engine: row.engine, version: row.engine_version, labels: row.labels };
         let resource = self.resource(|out| server.write(out));
         let record = top_query(row, text);
         out.logs.push(Item { ticket, resource: resource.clone(), metric: None, bytes: record.into() });

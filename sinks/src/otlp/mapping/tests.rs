@@ -200,12 +200,8 @@ fn running_totals_become_counters_without_the_text() {
 
 #[test]
 fn how_a_row_was_sampled_is_told() {
-    let row = EnrichedQuery {
-        sampling_rule: Some("slow"),
-        sampling_probability: 0.25,
-        sampling_weight: 4.0,
-        ..query()
-    };
+    let row =
+        EnrichedQuery { sampling_rule: Some("slow"), sampling_probability: 0.25, sampling_weight: 4.0, ..query() };
     let (_, record) = logs(&map(Row::Query(row), &mut Texts::default()));
     let found = shown(&record.attributes);
     let of = |name: &str| found.get(name).map(String::as_str);

@@ -103,11 +103,8 @@ fn attributes_are_what_opentelemetry_proto_reads() {
         let mut bytes = Vec::new();
         proto::attribute(6, "name", value, &mut bytes);
         let record = LogRecord::decode(bytes.as_slice()).unwrap();
-        let expected = KeyValue {
-            key: "name".to_owned(),
-            value: Some(AnyValue { value: Some(expected) }),
-            ..Default::default()
-        };
+        let expected =
+            KeyValue { key: "name".to_owned(), value: Some(AnyValue { value: Some(expected) }), ..Default::default() };
         assert_eq!(record.attributes, [expected]);
     }
 }

@@ -13,7 +13,8 @@ use super::config::{Config, Protocol, Tls};
 use super::request::Signal;
 use super::retry::Answer;
 use connect::Connector;
-use endpoint::{Endpoint, EndpointError};
+pub use endpoint::Endpoint;
+use endpoint::EndpointError;
 use tls::TlsError;
 
 /// A receiver cannot be spoken to with these settings.
@@ -74,7 +75,6 @@ fn connector(endpoint: &Endpoint, tls: &Tls, protocol: &[u8]) -> Result<Connecto
         return Ok(Connector::new(endpoint, None));
     }
     let name = tls.server_name_override.as_ref().unwrap_or(&endpoint.host);
-    let server_name =
-        ServerName::try_from(name.clone()).map_err(|_| TransportError::ServerName(name.clone()))?;
+    let server_name = ServerName::try_from(name.clone()).map_err(|_| TransportError::ServerName(name.clone()))?;
     Ok(Connector::new(endpoint, Some((tls::client_config(tls, protocol)?, server_name))))
 }

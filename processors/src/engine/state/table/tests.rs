@@ -15,10 +15,10 @@ impl StateValue for Number {
     }
 
     fn decode(bytes: &[u8]) -> Result<Self, StateError> {
-        bytes.try_into().map(|bytes| Self(u64::from_le_bytes(bytes))).map_err(|_| StateError::Decode {
-            table: "numbers".into(),
-            detail: format!("{} bytes", bytes.len()),
-        })
+        bytes
+            .try_into()
+            .map(|bytes| Self(u64::from_le_bytes(bytes)))
+            .map_err(|_| StateError::Decode { table: "numbers".into(), detail: format!("{} bytes", bytes.len()) })
     }
 }
 

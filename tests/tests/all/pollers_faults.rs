@@ -1,0 +1,228 @@
+//! Servers that stop, lock, refuse and freeze: no poller gets stuck, and each fault stands in `raw.polls`.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use dbintel_config::Secret;
+use dbintel_pollers::limits::{Circuit, Limits};
+use dbintel_pollers::postgresql::{Config, probe};
+use dbintel_schemas::Topic;
+use dbintel_schemas::records::{RawPoll, RawQuery};
+use dbintel_tests::scratch::Scratch;
+use dbintel_tests::servers::postgres::{Major, Postgres};
+use dbintel_tests::wait::eventually;
+
+use crate::pollers_statements::{open_shop, watcher};
+use crate::pollers_tape::{LIMIT, Seen, Tape, decode, settings};
+
+#[tokio::test]
+async fn a_restart_begins_a_new_epoch_with_a_complete_snapshot() {
+    for major in [Major::V13, Major::V18] {
+        let mut postgres = Postgres::start(major);
+        open_shop(&postgres).await;
+        let mut tape = Tape::of(watcher(&postgres));
+        let before = tape.whole_poll("statements").await;
+        postgres.process.stop();
+        let refused = tape.poll_with("a refused poll", |poll| poll.outcome == "refused").await;
+        assert_eq!((refused.error_class.as_deref(), refused.server_started_at), (Some("io"), before.server_started_at));
+        postgres.start_again();
+        let after = tape.poll_with("polls after the start", |poll| poll.class == "statements" && poll.outcome == "ok").await;
+        assert!(after.server_started_at > before.server_started_at, "{after:?}");
+        assert!(after.snapshot_complete);
+        for class in ["sessions", "metrics", "tables", "sizes"] {
+            tape.whole_poll(class).await;
+        }
+        tape.stop().await;
+        assert_one_identity(&tape);
+    }
+}
+
+/// The data is the same, so the identifier and the timeline are; numbers of polls rise.
+fn assert_one_identity(tape: &Tape) {
+    let mut identities = BTreeSet::new();
+    let mut last = 0;
+    for value in tape.values(Topic::RawPolls) {
+        let poll: RawPoll<'_> = decode(&value);
+        identities.insert((poll.instance.system_identifier.to_owned(), poll.instance.timeline, poll.engine_version.to_owned()));
+        if poll.poll_class == "sessions" {
+            assert!(poll.poll_seq > last);
+            last = poll.poll_seq;
+        }
+    }
+    assert_eq!(identities.len(), 1, "{identities:?}");
+    let record_ids: Vec<_> = tape.values(Topic::RawQueries).iter().map(|value| decode::<RawQuery<'_>>(value).record_id).collect();
+    assert_eq!(record_ids.iter().collect::<BTreeSet<_>>().len(), record_ids.len());
+}
+
+#[tokio::test]
+async fn an_exclusive_lock_on_a_table_stops_nothing() {
+    for major in [Major::V13, Major::V18] {
+        let postgres = Postgres::start(major);
+        let admin = open_shop(&postgres).await;
+        admin.batch_execute("CREATE TABLE free AS SELECT 1 AS id; CREATE INDEX ON goods (id)").await.unwrap();
+        let locker = postgres.client("postgres").await;
+        locker.batch_execute("BEGIN; LOCK TABLE goods IN ACCESS EXCLUSIVE MODE").await.unwrap();
+        // Somebody who waits for such a lock is as much in the way as somebody who has it.
+        admin.batch_execute("CREATE TABLE awaited ()").await.unwrap();
+        let reader = postgres.client("postgres").await;
+        reader.batch_execute("BEGIN; LOCK TABLE awaited IN ACCESS SHARE MODE").await.unwrap();
+        let waiter = postgres.client("postgres").await;
+        let waiting = tokio::spawn(async move { waiter.batch_execute("DROP TABLE awaited").await });
+        eventually(LIMIT, "the waiting DROP", async || {
+            let sql = "SELECT count(*) FROM pg_locks WHERE NOT granted";
+            (admin.query_one(sql, &[]).await.unwrap().get::<_, i64>(0) == 1).then_some(())
+        })
+        .await;
+
+        let mut tape = Tape::of(watcher(&postgres));
+        for class in ["sessions", "statements", "metrics", "tables"] {
+            tape.next_polls(class, 3).await;
+        }
+        let sizes = tape.next_polls("sizes", 3).await;
+        assert!(sizes.iter().all(|poll| names(poll).contains("pg_relation_size") && poll.outcome == "ok"), "{sizes:?}");
+        let size = |table: &str| {
+            let identity = format!("database=postgres,schema=public,table={table}");
+            tape.metrics().get(&("postgresql.table.size".to_owned(), identity)).copied()
+        };
+        assert_eq!((size("goods"), size("awaited"), size("free")), (None, None, Some(8192.0)));
+        assert!(tape.polls().iter().all(|poll| poll.outcome == "ok" && poll.duration_ns < 1_000_000_000));
+
+        locker.batch_execute("COMMIT").await.unwrap();
+        reader.batch_execute("COMMIT").await.unwrap();
+        waiting.await.unwrap().unwrap();
+        let whole = tape.whole_poll("sizes").await;
+        assert_eq!((names(&whole), size("goods")), (BTreeSet::new(), Some(0.0)));
+        tape.stop().await;
+    }
+}
+
+fn names(poll: &Seen) -> BTreeSet<&str> {
+    poll.capabilities.iter().map(|(name, ..)| name.as_str()).collect()
+}
+
+#[tokio::test]
+async fn a_lock_on_the_catalogue_is_a_time_out() {
+    let postgres = Postgres::start(Major::V18);
+    open_shop(&postgres).await;
+    let mut tape = Tape::of(watcher(&postgres));
+    tape.whole_poll("metrics").await;
+    let locker = postgres.client("postgres").await;
+    locker.batch_execute("BEGIN; LOCK TABLE pg_catalog.pg_database IN ACCESS EXCLUSIVE MODE").await.unwrap();
+    let blocked = tape.poll_with("a poll that waited for a lock", |poll| poll.outcome == "timeout").await;
+    assert_eq!(blocked.error_class.as_deref(), Some("55P03"), "{blocked:?}");
+    assert!(blocked.error.is_some_and(|error| error.contains("exclusive lock")));
+    assert!((400_000_000..900_000_000).contains(&blocked.duration_ns), "{}", blocked.duration_ns);
+    locker.batch_execute("ROLLBACK").await.unwrap();
+    for class in ["sessions", "statements", "metrics"] {
+        tape.poll_with("polls after the lock", |poll| poll.class == class && poll.outcome == "ok").await;
+    }
+    tape.stop().await;
+}
+
+#[tokio::test]
+async fn a_frozen_server_is_given_up_and_found_again() {
+    let mut postgres = Postgres::start(Major::V18);
+    open_shop(&postgres).await;
+    let mut config = Config { connect_timeout: Duration::from_millis(500), ..watcher(&postgres) };
+    config.sessions.timeout = Duration::from_millis(200);
+    let mut tape = Tape::of(config);
+    tape.whole_poll("sessions").await;
+    postgres.process.sigstop();
+    let given_up = tape.poll_with("a poll that was given up", |poll| poll.outcome == "timeout").await;
+    assert_eq!(given_up.error_class.as_deref(), Some("timeout"));
+    let refused = tape.poll_with("a refused poll", |poll| poll.outcome == "refused").await;
+    assert_eq!(refused.error_class.as_deref(), Some("timeout"), "{refused:?}");
+    postgres.process.sigcont();
+    let again = tape.poll_with("a poll that went well", |poll| poll.outcome == "ok").await;
+    assert_eq!(again.server_started_at, given_up.server_started_at);
+    tape.whole_poll("statements").await;
+    tape.stop().await;
+}
+
+/// A server that asks for passwords.
+fn guarded(scratch: &Scratch) -> Postgres {
+    let rules = "host all postgres 127.0.0.1/32 trust\nhost all all 127.0.0.1/32 scram-sha-256\n";
+    let rules = scratch.write("hba.conf", rules);
+    Postgres::start_with(Major::V18, &[("hba_file", rules.to_str().unwrap()), ("password_encryption", "scram-sha-256")])
+}
+
+#[tokio::test]
+async fn a_wrong_password_is_refused_rarely_and_never_shown() {
+    let scratch = Scratch::new("hba");
+    let postgres = guarded(&scratch);
+    let admin = open_shop(&postgres).await;
+    admin.batch_execute("ALTER ROLE watcher PASSWORD 'the-right-password'").await.unwrap();
+    let config = Config { password: Some(Secret::new("the-wrong-password")), ..watcher(&postgres) };
+    let mut tape = Tape::of(config.clone());
+    let polls = eventually(LIMIT, "three refused polls", async || Some(tape.polls()).filter(|polls| polls.len() >= 3)).await;
+    assert!(polls.iter().all(|poll| poll.outcome == "refused" && poll.error_class.as_deref() == Some("28P01")), "{polls:?}");
+    assert!(polls[0].error.as_deref().is_some_and(|error| error.contains("check `username` and `password`")));
+    // The first waits are at least 0.5 and 1 s, and the second connection for databases does not even try.
+    assert!(polls[2].started_at - polls[0].started_at >= 1_500_000);
+    assert!(polls.iter().all(|poll| poll.role == "unknown" && poll.database.is_none()));
+    assert!(polls[1].skipped_polls > 0 || polls[2].skipped_polls > 0, "{polls:?}");
+    let refusal = probe(&config).await.unwrap_err();
+    assert!(!refusal.to_string().contains("the-wrong-password") && !format!("{refusal:?}").contains("the-wrong-password"));
+
+    admin.batch_execute("ALTER ROLE watcher PASSWORD 'the-wrong-password'").await.unwrap();
+    tape.poll_with("a poll after the password was mended", |poll| poll.outcome == "ok").await;
+    tape.stop().await;
+    for topic in [Topic::RawPolls, Topic::RawTexts, Topic::RawSessions, Topic::RawQueries] {
+        for value in tape.values(topic) {
+            assert!(!value.windows(9).any(|window| window == b"-password"), "{}", String::from_utf8_lossy(&value));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_probe_says_what_it_found() {
+    let postgres = Postgres::start(Major::V18);
+    let found = probe(&settings(postgres.port)).await.unwrap();
+    assert_eq!((found.version.as_str(), found.role), ("18.4", "primary"));
+    assert_eq!(found.missing.iter().map(|missing| missing.name.as_str()).collect::<Vec<_>>(), ["pg_stat_statements"]);
+    open_shop(&postgres).await;
+    assert_eq!(probe(&watcher(&postgres)).await.unwrap().missing, []);
+    let nowhere = Config { connect_database: "nowhere".to_owned(), ..settings(postgres.port) };
+    assert!(probe(&nowhere).await.unwrap_err().to_string().contains("check `connect_database`"));
+}
+
+#[tokio::test]
+async fn an_open_circuit_leaves_the_heartbeat() {
+    let postgres = Postgres::start(Major::V18);
+    open_shop(&postgres).await;
+    let mut tape = Tape::of(watcher(&postgres));
+    for class in ["sessions", "statements", "metrics", "tables", "sizes"] {
+        tape.whole_poll(class).await;
+    }
+    let open = Limits { server: Circuit::Open, ..Limits::default() };
+    assert!(tape.handle.as_ref().unwrap().steer("shop", open));
+    for class in ["statements", "metrics", "tables", "sizes"] {
+        let is_it = |poll: &Seen| poll.class == class && poll.outcome == "skipped";
+        let skipped = tape.poll_with(&format!("skipped {class}"), is_it).await;
+        assert_eq!((skipped.statements_sent, skipped.rows.len()), (0, 0));
+    }
+    let before = tape.polls().len();
+    tape.next_polls("statements", 5).await;
+    let heartbeats = tape.polls().into_iter().skip(before).filter(|poll| poll.class == "sessions");
+    assert!(heartbeats.count() <= 1);
+    assert!(tape.handle.as_ref().unwrap().steer("shop", Limits::default()));
+    for class in ["statements", "metrics", "tables", "sizes"] {
+        tape.poll_with("polls with the circuit closed", |poll| poll.class == class && poll.outcome == "ok").await;
+    }
+    assert!(!tape.handle.as_ref().unwrap().steer("nowhere", Limits::default()));
+    tape.stop().await;
+}
+
+#[tokio::test]
+async fn nothing_more_is_published_after_a_stop() {
+    let postgres = Postgres::start(Major::V18);
+    open_shop(&postgres).await;
+    let mut tape = Tape::of(watcher(&postgres));
+    tape.whole_poll("sessions").await;
+    tokio::time::timeout(Duration::from_secs(2), tape.stop()).await.expect("pollers stop within two seconds");
+    let polls = tape.polls();
+    let rows: i64 = polls.iter().flat_map(|poll| poll.rows.get("raw.sessions")).sum();
+    assert_eq!(tape.values(Topic::RawSessions).len() as i64, rows);
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(tape.polls().len(), polls.len());
+}
