@@ -17,7 +17,7 @@ pub enum Kind {
     /// One RocksDB directory on this machine.
     Embedded(embedded::Config),
     /// Apache Kafka.
-    Kafka(kafka::Config),
+    Kafka(Box<kafka::Config>),
 }
 
 /// Opens the log. Kafka is connected to in the background; the embedded log takes its directory's lock.

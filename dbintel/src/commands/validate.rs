@@ -1,6 +1,6 @@
 //! `dbintel validate`: every mistake of a configuration, and with `--probe` also what cannot be reached.
 
-use dbintel_config::{Environment, Problems};
+use dbintel_config::{EXIT_CONFIG, Environment, Problems};
 use serde_json::{Value, json};
 
 use crate::cli::ValidateArguments;
@@ -15,7 +15,7 @@ pub fn run(arguments: &ValidateArguments, environment: &Environment) -> Result<(
         Ok(loaded) => loaded,
         Err(Failure::Configuration(problems)) if arguments.json.json => {
             output::line(&to_json(&problems, false, &[]).to_string());
-            return Err(Failure::Configuration(Problems::default()));
+            return Err(Failure::Said(EXIT_CONFIG as u8));
         }
         Err(failure) => return Err(failure),
     };

@@ -39,7 +39,7 @@ impl Bus {
                 let partitions = kafka
                     .doc("Partitions of each topic, fixed when `topics create` makes it; the most processors at work.")
                     .integer("partitions", KAFKA_PARTITIONS, 1..=PARTITIONS_MAX);
-                Bus { kind: Kind::Kafka(read_kafka(&mut kafka)), partitions, registry }
+                Bus { kind: Kind::Kafka(Box::new(read_kafka(&mut kafka))), partitions, registry }
             }
             (None, Some(mut embedded)) => {
                 Bus { kind: Kind::Embedded(read_embedded(&mut embedded, state_directory)), partitions: 1, registry }

@@ -1,5 +1,7 @@
 //! All tests against real servers, in one binary so that linking is paid once.
 
+#![allow(clippy::unwrap_used, reason = "whatever is missing in a test fails it")]
+
 mod bus_embedded;
 mod cli_configuration;
 mod cli_demo;
