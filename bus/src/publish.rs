@@ -142,7 +142,12 @@ fn announce(producer: &dyn Producer, definition: &Definition, timestamp: i64) ->
 }
 
 /// Announces the schemas of what a process is going to write in transactions, and waits until they are there.
-pub fn announce_all(bus: &dyn Bus, definitions: &[Definition], timestamp: i64, timeout: Duration) -> Result<(), BusError> {
+pub fn announce_all(
+    bus: &dyn Bus,
+    definitions: &[Definition],
+    timestamp: i64,
+    timeout: Duration,
+) -> Result<(), BusError> {
     let producer = bus.producer()?;
     for definition in definitions {
         announce(&*producer, definition, timestamp).map_err(|error| BusError::Unavailable {

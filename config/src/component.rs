@@ -19,9 +19,7 @@ pub struct ComponentId {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ComponentIdError {
     /// The part before the slash is empty or has other characters than letters, digits and `_`.
-    #[error(
-        "`{0}` is not a component id: the type has letters, digits and `_`, as in `postgresql/production`"
-    )]
+    #[error("`{0}` is not a component id: the type has letters, digits and `_`, as in `postgresql/production`")]
     Kind(String),
     /// The part after the slash is empty or has other characters.
     #[error(
@@ -50,10 +48,7 @@ impl FromStr for ComponentId {
         if name.is_some_and(|name| !is_word(name, "_-.:")) {
             return Err(ComponentIdError::Name(text.to_owned()));
         }
-        Ok(ComponentId {
-            kind: kind.to_owned(),
-            name: name.map(str::to_owned),
-        })
+        Ok(ComponentId { kind: kind.to_owned(), name: name.map(str::to_owned) })
     }
 }
 
@@ -77,20 +72,12 @@ mod tests {
 
     #[test]
     fn ids_are_a_type_and_an_optional_name() {
-        for text in [
-            "postgresql",
-            "postgresql/production",
-            "sqlquery/ash",
-            "mysql/eu-1.shop:3306",
-        ] {
+        for text in ["postgresql", "postgresql/production", "sqlquery/ash", "mysql/eu-1.shop:3306"] {
             let id: ComponentId = text.parse().unwrap();
             assert_eq!(id.to_string(), text);
         }
         let id: ComponentId = "postgresql/production".parse().unwrap();
-        assert_eq!(
-            (id.kind.as_str(), id.name.as_deref()),
-            ("postgresql", Some("production"))
-        );
+        assert_eq!((id.kind.as_str(), id.name.as_deref()), ("postgresql", Some("production")));
     }
 
     #[test]
@@ -108,9 +95,6 @@ mod tests {
         for (text, expected) in cases {
             assert_eq!(text.parse::<ComponentId>(), Err(expected));
         }
-        assert!(matches!(
-            "x".repeat(129).parse::<ComponentId>(),
-            Err(ComponentIdError::Long(_))
-        ));
+        assert!(matches!("x".repeat(129).parse::<ComponentId>(), Err(ComponentIdError::Long(_))));
     }
 }

@@ -79,20 +79,12 @@ pub(crate) enum Origin {
 impl Scalar {
     /// A scalar as the file has it. `quoted` also covers block scalars (`|`, `>`).
     pub(crate) fn literal(text: String, quoted: bool) -> Scalar {
-        Scalar {
-            text,
-            quoted,
-            origin: Origin::Literal,
-        }
+        Scalar { text, quoted, origin: Origin::Literal }
     }
 
     /// The same scalar with another text, and where that came from.
     pub(crate) fn with(self, text: String, origin: Origin) -> Scalar {
-        Scalar {
-            text,
-            origin,
-            ..self
-        }
+        Scalar { text, origin, ..self }
     }
 
     /// The text. It may be secret: see [`Scalar::shown`] for what can be printed.
@@ -143,10 +135,7 @@ impl fmt::Debug for Scalar {
 impl Node {
     /// A mapping without entries.
     pub(crate) fn empty_mapping(position: Position) -> Node {
-        Node {
-            value: Value::Mapping(Vec::new()),
-            position,
-        }
+        Node { value: Value::Mapping(Vec::new()), position }
     }
 
     /// What this tree counts towards [`crate::NODES_MAX`], and how deep it is (a scalar is 1).
@@ -199,9 +188,5 @@ const QUOTED_CHARACTERS_MAX: usize = 60;
 fn shortened(text: &str) -> String {
     let line = text.lines().next().unwrap_or_default();
     let short: String = line.chars().take(QUOTED_CHARACTERS_MAX).collect();
-    if short.len() == text.len() {
-        short
-    } else {
-        format!("{short}…")
-    }
+    if short.len() == text.len() { short } else { format!("{short}…") }
 }

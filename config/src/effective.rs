@@ -97,9 +97,7 @@ impl Effective {
     /// would mean something.
     pub fn to_yaml(&self) -> String {
         let mut tree = Printable::Map(Vec::new());
-        let is_missing = |setting: &&Setting| {
-            setting.kind == Kind::Section && setting.value == Printable::Nothing
-        };
+        let is_missing = |setting: &&Setting| setting.kind == Kind::Section && setting.value == Printable::Nothing;
         for setting in self.0.iter().filter(|setting| !is_missing(setting)) {
             tree.insert(setting.path.segments(), &setting.value);
         }
@@ -129,16 +127,10 @@ impl Printable {
     pub(crate) fn of_node(node: &Node) -> Printable {
         match &node.value {
             Value::Scalar(scalar) => Printable::of_scalar(scalar),
-            Value::Sequence(items) => {
-                Printable::List(items.iter().map(Printable::of_node).collect())
-            }
+            Value::Sequence(items) => Printable::List(items.iter().map(Printable::of_node).collect()),
             Value::Mapping(entries) => {
-                let printable = entries.iter().map(|entry| {
-                    (
-                        entry.key.text().to_owned(),
-                        Printable::of_node(&entry.value),
-                    )
-                });
+                let printable =
+                    entries.iter().map(|entry| (entry.key.text().to_owned(), Printable::of_node(&entry.value)));
                 Printable::Map(printable.collect())
             }
         }
@@ -160,13 +152,10 @@ impl Printable {
         match segment {
             Segment::Key(key) => {
                 let entries = self.entries();
-                let place = entries
-                    .iter()
-                    .position(|(name, _)| name == key)
-                    .unwrap_or_else(|| {
-                        entries.push((key.clone(), Printable::Nothing));
-                        entries.len() - 1
-                    });
+                let place = entries.iter().position(|(name, _)| name == key).unwrap_or_else(|| {
+                    entries.push((key.clone(), Printable::Nothing));
+                    entries.len() - 1
+                });
                 &mut entries[place].1
             }
             Segment::Index(index) => {
@@ -183,9 +172,7 @@ impl Printable {
         if !matches!(self, Printable::Map(_)) {
             *self = Printable::Map(Vec::new());
         }
-        let Printable::Map(entries) = self else {
-            unreachable!("made a map above")
-        };
+        let Printable::Map(entries) = self else { unreachable!("made a map above") };
         entries
     }
 
@@ -193,9 +180,7 @@ impl Printable {
         if !matches!(self, Printable::List(_)) {
             *self = Printable::List(Vec::new());
         }
-        let Printable::List(items) = self else {
-            unreachable!("made a list above")
-        };
+        let Printable::List(items) = self else { unreachable!("made a list above") };
         items
     }
 
@@ -217,12 +202,9 @@ impl Printable {
             Printable::List(items) if items.is_empty() => Layout::Inline("[]".to_owned()),
             Printable::Map(entries) if entries.is_empty() => Layout::Inline("{}".to_owned()),
             Printable::List(items) => Layout::Block(items.iter().flat_map(item_lines).collect()),
-            Printable::Map(entries) => Layout::Block(
-                entries
-                    .iter()
-                    .flat_map(|(key, value)| entry_lines(key, value))
-                    .collect(),
-            ),
+            Printable::Map(entries) => {
+                Layout::Block(entries.iter().flat_map(|(key, value)| entry_lines(key, value)).collect())
+            }
         }
     }
 }
@@ -232,11 +214,7 @@ fn item_lines(item: &Printable) -> Vec<String> {
         Layout::Inline(text) => vec![format!("- {text}")],
         Layout::Block(lines) => {
             let marked = |(place, line)| {
-                if place == 0 {
-                    format!("- {line}")
-                } else {
-                    format!("  {line}")
-                }
+                if place == 0 { format!("- {line}") } else { format!("  {line}") }
             };
             lines.into_iter().enumerate().map(marked).collect()
         }
@@ -256,23 +234,16 @@ fn entry_lines(key: &str, value: &Printable) -> Vec<String> {
 
 /// Doubles dollar signs where they would otherwise be taken for a reference.
 fn escaped(text: &str) -> String {
-    if text.contains("${") || text.contains("$$") {
-        text.replace('$', "$$")
-    } else {
-        text.to_owned()
-    }
+    if text.contains("${") || text.contains("$$") { text.replace('$', "$$") } else { text.to_owned() }
 }
 
 /// Text as YAML, quoted if any reader could take it for something else.
 fn yaml_text(text: &str) -> String {
     const WORDS: [&str; 9] = ["true", "false", "null", "yes", "no", "on", "off", "y", "n"];
-    let begins_well =
-        text.starts_with(|first: char| first.is_ascii_alphanumeric() || "/_$".contains(first));
-    let is_tame =
-        |character: char| character.is_ascii_alphanumeric() || "/_$-.:{}@+= ".contains(character);
+    let begins_well = text.starts_with(|first: char| first.is_ascii_alphanumeric() || "/_$".contains(first));
+    let is_tame = |character: char| character.is_ascii_alphanumeric() || "/_$-.:{}@+= ".contains(character);
     let has_marks = text.contains(": ") || text.ends_with([':', ' ']);
-    let is_other_type =
-        text.parse::<f64>().is_ok() || WORDS.contains(&text.to_lowercase().as_str());
+    let is_other_type = text.parse::<f64>().is_ok() || WORDS.contains(&text.to_lowercase().as_str());
     if begins_well && text.chars().all(is_tame) && !has_marks && !is_other_type {
         text.to_owned()
     } else {

@@ -30,9 +30,7 @@ impl Environment {
 
 impl<N: Into<String>, V: Into<String>> FromIterator<(N, V)> for Environment {
     fn from_iter<I: IntoIterator<Item = (N, V)>>(variables: I) -> Environment {
-        let owned = variables
-            .into_iter()
-            .map(|(name, value)| (name.into(), value.into()));
+        let owned = variables.into_iter().map(|(name, value)| (name.into(), value.into()));
         Environment(owned.collect())
     }
 }

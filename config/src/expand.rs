@@ -26,11 +26,7 @@ const EXPANDED_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Expands every scalar and key of a tree. What cannot be resolved is reported and marked, so that
 /// nobody complains about it again. Also refuses keys that stand twice, as expanded.
 pub(crate) fn expand(tree: Node, environment: &Environment, report: &Report) -> Node {
-    let mut expander = Expander {
-        environment,
-        report,
-        bytes_left: EXPANDED_BYTES_MAX,
-    };
+    let mut expander = Expander { environment, report, bytes_left: EXPANDED_BYTES_MAX };
     expander.node(tree, &Path::default())
 }
 
@@ -50,10 +46,7 @@ impl Expander<'_> {
                 Value::Sequence(items.into_iter().enumerate().map(expand_item).collect())
             }
             Value::Mapping(entries) => {
-                let expanded = entries
-                    .into_iter()
-                    .map(|entry| self.entry(entry, path))
-                    .collect();
+                let expanded = entries.into_iter().map(|entry| self.entry(entry, path)).collect();
                 Value::Mapping(self.without_duplicates(expanded, path))
             }
         };
@@ -61,19 +54,11 @@ impl Expander<'_> {
     }
 
     fn entry(&mut self, entry: Entry, path: &Path) -> Entry {
-        let Entry {
-            key,
-            key_position,
-            value,
-        } = entry;
+        let Entry { key, key_position, value } = entry;
         let written = path.key(key.text());
         let key = self.scalar(key, key_position, &written);
         let value = self.node(value, &path.key(key.text()));
-        Entry {
-            key,
-            key_position,
-            value,
-        }
+        Entry { key, key_position, value }
     }
 
     fn without_duplicates(&self, entries: Vec<Entry>, path: &Path) -> Vec<Entry> {
@@ -82,12 +67,8 @@ impl Expander<'_> {
         for entry in entries {
             let key = entry.key.text();
             if let Some(first) = first_places.get(key) {
-                let message = format!(
-                    "duplicate key `{}`, first written at {first}",
-                    entry.key.shown()
-                );
-                self.report
-                    .error(entry.key_position, path.key(key), message);
+                let message = format!("duplicate key `{}`, first written at {first}", entry.key.shown());
+                self.report.error(entry.key_position, path.key(key), message);
                 continue;
             }
             first_places.insert(key.to_owned(), entry.key_position);
@@ -105,11 +86,7 @@ impl Expander<'_> {
         let text = expansion.expand(&written, REFERENCE_DEPTH_MAX);
         self.bytes_left = expansion.bytes_left;
         if expansion.mistakes.is_empty() {
-            let origin = if expansion.referred {
-                Origin::Expanded { written }
-            } else {
-                Origin::Literal
-            };
+            let origin = if expansion.referred { Origin::Expanded { written } } else { Origin::Literal };
             return scalar.with(text, origin);
         }
         for mistake in expansion.mistakes {
@@ -130,12 +107,7 @@ struct Expansion<'a> {
 
 impl Expansion<'_> {
     fn new(environment: &Environment, bytes_left: usize) -> Expansion<'_> {
-        Expansion {
-            environment,
-            referred: false,
-            bytes_left,
-            mistakes: Vec::new(),
-        }
+        Expansion { environment, referred: false, bytes_left, mistakes: Vec::new() }
     }
 
     fn expand(&mut self, text: &str, depth: usize) -> String {
@@ -149,8 +121,7 @@ impl Expansion<'_> {
                 rest = after;
             } else if let Some(inside) = rest.strip_prefix("${") {
                 let Some(length) = closing_brace(inside) else {
-                    self.mistakes
-                        .push("`${` without a `}`; write `$$` for a dollar sign".to_owned());
+                    self.mistakes.push("`${` without a `}`; write `$$` for a dollar sign".to_owned());
                     return expanded;
                 };
                 expanded.push_str(&self.resolve(&inside[..length], depth));
@@ -167,9 +138,7 @@ impl Expansion<'_> {
     fn resolve(&mut self, reference: &str, depth: usize) -> String {
         self.referred = true;
         let resolved = match reference.split_once(':') {
-            _ if depth == 0 => Err(format!(
-                "references nested more than {REFERENCE_DEPTH_MAX} deep"
-            )),
+            _ if depth == 0 => Err(format!("references nested more than {REFERENCE_DEPTH_MAX} deep")),
             Some(("env", variable)) => self.variable(variable, depth - 1),
             Some(("file", path)) => read_secret_file(path),
             _ => Err(unknown_source(reference)),
@@ -183,10 +152,7 @@ impl Expansion<'_> {
 
     fn take_from_budget(&mut self, text: String) -> Result<String, String> {
         let too_much = || format!("references give more than {EXPANDED_BYTES_MAX} bytes in all");
-        self.bytes_left = self
-            .bytes_left
-            .checked_sub(text.len())
-            .ok_or_else(too_much)?;
+        self.bytes_left = self.bytes_left.checked_sub(text.len()).ok_or_else(too_much)?;
         Ok(text)
     }
 
@@ -197,16 +163,14 @@ impl Expansion<'_> {
         };
         let is_name = |character: char| character.is_ascii_alphanumeric() || character == '_';
         if name.is_empty() || !name.chars().all(is_name) {
-            return Err(format!(
-                "`{name}` is not the name of an environment variable; write `${{env:VAR}}`"
-            ));
+            return Err(format!("`{name}` is not the name of an environment variable; write `${{env:VAR}}`"));
         }
         match (self.environment.get(name), default) {
             (Some(""), Some(default)) | (None, Some(default)) => Ok(self.expand(default, depth)),
             (Some(value), _) => Ok(value.to_owned()),
-            (None, None) => Err(format!(
-                "environment variable `{name}` is not set; set it, or write `${{env:{name}:-default}}`"
-            )),
+            (None, None) => {
+                Err(format!("environment variable `{name}` is not set; set it, or write `${{env:{name}:-default}}`"))
+            }
         }
     }
 }
@@ -214,32 +178,19 @@ impl Expansion<'_> {
 /// The message for a reference that is neither `env` nor `file`. It may be part of a password that
 /// holds a dollar sign, so only what looks like the name of a variable is repeated.
 fn unknown_source(reference: &str) -> String {
-    let is_name = |character: char| {
-        character.is_ascii_uppercase() || character.is_ascii_digit() || character == '_'
-    };
-    let name = if reference.chars().all(is_name) {
-        reference
-    } else {
-        "VAR"
-    };
-    format!(
-        "`${{` without a known source; write `${{env:{name}}}` or `${{file:/path}}`, or `$$` for a dollar sign"
-    )
+    let is_name = |character: char| character.is_ascii_uppercase() || character.is_ascii_digit() || character == '_';
+    let name = if reference.chars().all(is_name) { reference } else { "VAR" };
+    format!("`${{` without a known source; write `${{env:{name}}}` or `${{file:/path}}`, or `$$` for a dollar sign")
 }
 
 /// The text of a file without the line break at its end.
 fn read_secret_file(path: &str) -> Result<String, String> {
     let mut text = String::new();
     let read = File::open(path)
-        .and_then(|file| {
-            file.take(SECRET_FILE_BYTES_MAX + 1)
-                .read_to_string(&mut text)
-        })
+        .and_then(|file| file.take(SECRET_FILE_BYTES_MAX + 1).read_to_string(&mut text))
         .map_err(|error| format!("could not read the file `{path}`: {error}"))?;
     if read as u64 > SECRET_FILE_BYTES_MAX {
-        return Err(format!(
-            "the file `{path}` has more than {SECRET_FILE_BYTES_MAX} bytes"
-        ));
+        return Err(format!("the file `{path}` has more than {SECRET_FILE_BYTES_MAX} bytes"));
     }
     let text = text.strip_suffix('\n').unwrap_or(&text);
     Ok(text.strip_suffix('\r').unwrap_or(text).to_owned())
@@ -264,9 +215,7 @@ fn closing_brace(inside: &str) -> Option<usize> {
 /// Characters that mean something to YAML. Within a reference they are replaced before parsing
 /// by Unicode noncharacters, one for one, so that places stay true.
 const HIDDEN: [char; 7] = ['{', '}', '[', ']', ',', ':', '#'];
-const NONCHARACTERS: [char; 7] = [
-    '\u{fdd0}', '\u{fdd1}', '\u{fdd2}', '\u{fdd3}', '\u{fdd4}', '\u{fdd5}', '\u{fdd6}',
-];
+const NONCHARACTERS: [char; 7] = ['\u{fdd0}', '\u{fdd1}', '\u{fdd2}', '\u{fdd3}', '\u{fdd4}', '\u{fdd5}', '\u{fdd6}'];
 
 /// Hides the references of a file from the YAML parser, which takes `[${env:VAR}]` for a list with
 /// a mapping in it. A reference that does not end on its line is left alone.

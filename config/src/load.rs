@@ -42,28 +42,17 @@ pub fn load(path: &FilePath, environment: &Environment) -> Result<Document, Prob
     let file = path.display().to_string();
     match read_bounded(path) {
         Ok(bytes) => Document::from_bytes(&file, &bytes, environment),
-        Err(error) => Err(Problems::with_file(
-            &file,
-            format!("could not read the configuration: {error}"),
-        )),
+        Err(error) => Err(Problems::with_file(&file, format!("could not read the configuration: {error}"))),
     }
 }
 
 impl Document {
     /// Makes a document of YAML at hand; `file` is the name that problems show.
-    pub fn from_text(
-        file: &str,
-        text: &str,
-        environment: &Environment,
-    ) -> Result<Document, Problems> {
+    pub fn from_text(file: &str, text: &str, environment: &Environment) -> Result<Document, Problems> {
         Document::from_bytes(file, text.as_bytes(), environment)
     }
 
-    fn from_bytes(
-        file: &str,
-        bytes: &[u8],
-        environment: &Environment,
-    ) -> Result<Document, Problems> {
+    fn from_bytes(file: &str, bytes: &[u8], environment: &Environment) -> Result<Document, Problems> {
         let report = Report::new(file);
         let Some(tree) = parse(bytes, &report) else {
             return Err(report.take().0);
@@ -83,34 +72,20 @@ impl Document {
         let mut section = Section::open(root, position, Path::default(), report.clone());
         let config = read(&mut section);
         drop(section);
-        assert!(
-            !report.is_shared(),
-            "every section is read before the document is done"
-        );
+        assert!(!report.is_shared(), "every section is read before the document is done");
         let (problems, settings) = report.take();
-        if problems
-            .iter()
-            .any(|problem| problem.severity == Severity::Error)
-        {
+        if problems.iter().any(|problem| problem.severity == Severity::Error) {
             return Err(problems);
         }
-        Ok(Loaded {
-            config,
-            effective: Effective::new(settings),
-            warnings: problems,
-        })
+        Ok(Loaded { config, effective: Effective::new(settings), warnings: problems })
     }
 }
 
 fn read_bounded(path: &FilePath) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    File::open(path)?
-        .take(FILE_BYTES_MAX + 1)
-        .read_to_end(&mut bytes)?;
+    File::open(path)?.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > FILE_BYTES_MAX {
-        return Err(io::Error::other(format!(
-            "it has more than {FILE_BYTES_MAX} bytes"
-        )));
+        return Err(io::Error::other(format!("it has more than {FILE_BYTES_MAX} bytes")));
     }
     Ok(bytes)
 }

@@ -25,11 +25,7 @@ pub(crate) fn parse(bytes: &[u8], report: &Report) -> Option<Node> {
         Ok(text) => text.strip_prefix('\u{feff}').unwrap_or(text),
         Err(error) => {
             let position = end_of(&bytes[..error.valid_up_to()]);
-            report.error(
-                position,
-                Path::default(),
-                "not UTF-8 text; save the file as UTF-8",
-            );
+            report.error(position, Path::default(), "not UTF-8 text; save the file as UTF-8");
             return None;
         }
     };
@@ -38,21 +34,14 @@ pub(crate) fn parse(bytes: &[u8], report: &Report) -> Option<Node> {
     for event in Parser::new_from_str(&text) {
         let outcome = match event {
             Ok((event, span)) => builder.take(event, position_of(span.start)),
-            Err(error) => Err((
-                position_of(*error.marker()),
-                reveal_references(error.info()),
-            )),
+            Err(error) => Err((position_of(*error.marker()), reveal_references(error.info()))),
         };
         if let Err((position, message)) = outcome {
             report.error(position, Path::default(), message);
             return None;
         }
     }
-    Some(
-        builder
-            .root
-            .unwrap_or_else(|| Node::empty_mapping(Position::START)),
-    )
+    Some(builder.root.unwrap_or_else(|| Node::empty_mapping(Position::START)))
 }
 
 /// What the parser calls the anchor of a value that has none.
@@ -79,10 +68,7 @@ struct Frame {
 
 enum Content {
     Sequence(Vec<Node>),
-    Mapping {
-        entries: Vec<Entry>,
-        key: Option<Key>,
-    },
+    Mapping { entries: Vec<Entry>, key: Option<Key> },
 }
 
 /// A key whose value is still to come.
@@ -95,14 +81,7 @@ enum Key {
 impl<'a> Builder<'a> {
     fn new(report: &'a Report) -> Builder<'a> {
         let (open, anchors) = (Vec::new(), BTreeMap::new());
-        Builder {
-            report,
-            open,
-            anchors,
-            nodes: 0,
-            documents: 0,
-            root: None,
-        }
+        Builder { report, open, anchors, nodes: 0, documents: 0, root: None }
     }
 
     fn take(&mut self, event: Event<'_>, position: Position) -> Result<(), Fatal> {
@@ -113,10 +92,7 @@ impl<'a> Builder<'a> {
                 let quoted = style != ScalarStyle::Plain;
                 let scalar = Scalar::literal(reveal_references(&text), quoted);
                 self.count(scalar.nodes(), 1, position)?;
-                let node = Node {
-                    value: Value::Scalar(scalar),
-                    position,
-                };
+                let node = Node { value: Value::Scalar(scalar), position };
                 self.place(node, anchor)
             }
             Event::Alias(anchor) => self.alias(anchor, position),
@@ -126,10 +102,7 @@ impl<'a> Builder<'a> {
             }
             Event::MappingStart(anchor, tag) => {
                 self.refuse_tag(tag.as_deref(), position);
-                let content = Content::Mapping {
-                    entries: Vec::new(),
-                    key: None,
-                };
+                let content = Content::Mapping { entries: Vec::new(), key: None };
                 self.open(position, anchor, content)
             }
             Event::SequenceEnd | Event::MappingEnd => self.close(),
@@ -142,29 +115,17 @@ impl<'a> Builder<'a> {
         if self.documents == 1 {
             return Ok(());
         }
-        Err((
-            position,
-            "a second document begins here; a configuration is one document".to_owned(),
-        ))
+        Err((position, "a second document begins here; a configuration is one document".to_owned()))
     }
 
     fn open(&mut self, position: Position, anchor: usize, content: Content) -> Result<(), Fatal> {
         self.count(1, 1, position)?;
-        self.open.push(Frame {
-            position,
-            anchor,
-            content,
-        });
+        self.open.push(Frame { position, anchor, content });
         Ok(())
     }
 
     fn close(&mut self) -> Result<(), Fatal> {
-        let Some(Frame {
-            position,
-            anchor,
-            content,
-        }) = self.open.pop()
-        else {
+        let Some(Frame { position, anchor, content }) = self.open.pop() else {
             return Ok(());
         };
         let value = match content {
@@ -176,10 +137,7 @@ impl<'a> Builder<'a> {
 
     fn alias(&mut self, anchor: usize, position: Position) -> Result<(), Fatal> {
         let Some(node) = self.anchors.get(&anchor).cloned() else {
-            return Err((
-                position,
-                "an alias cannot stand inside what it refers to".to_owned(),
-            ));
+            return Err((position, "an alias cannot stand inside what it refers to".to_owned()));
         };
         let (nodes, depth) = node.measure();
         self.count(nodes, depth, position)?;
@@ -190,16 +148,10 @@ impl<'a> Builder<'a> {
     fn count(&mut self, nodes: usize, depth: usize, position: Position) -> Result<(), Fatal> {
         self.nodes += nodes;
         if self.nodes > NODES_MAX {
-            return Err((
-                position,
-                format!("more than {NODES_MAX} keys and values, aliases followed"),
-            ));
+            return Err((position, format!("more than {NODES_MAX} keys and values, aliases followed")));
         }
         if self.open.len() + depth > DEPTH_MAX {
-            return Err((
-                position,
-                format!("nested more than {DEPTH_MAX} levels deep"),
-            ));
+            return Err((position, format!("nested more than {DEPTH_MAX} levels deep")));
         }
         Ok(())
     }
@@ -218,11 +170,7 @@ impl<'a> Builder<'a> {
                 None => *key = Some(key_of(node, self.report)),
                 Some(Key::Refused) => {}
                 Some(Key::Scalar(key, key_position)) => {
-                    entries.push(Entry {
-                        key,
-                        key_position,
-                        value: node,
-                    });
+                    entries.push(Entry { key, key_position, value: node });
                 }
             },
         }
@@ -231,14 +179,8 @@ impl<'a> Builder<'a> {
 
     fn refuse_tag(&self, tag: Option<&Tag>, position: Position) {
         let Some(tag) = tag else { return };
-        let shown = if tag.is_yaml_core_schema() {
-            format!("!!{}", tag.suffix)
-        } else {
-            tag.to_string()
-        };
-        let message = format!(
-            "tags such as `{shown}` are not supported; leave it out, types follow from the key"
-        );
+        let shown = if tag.is_yaml_core_schema() { format!("!!{}", tag.suffix) } else { tag.to_string() };
+        let message = format!("tags such as `{shown}` are not supported; leave it out, types follow from the key");
         self.report.error(position, Path::default(), message);
     }
 }
@@ -248,11 +190,7 @@ fn key_of(node: Node, report: &Report) -> Key {
     match node.value {
         Value::Scalar(scalar) => Key::Scalar(scalar, node.position),
         Value::Sequence(_) | Value::Mapping(_) => {
-            report.error(
-                node.position,
-                Path::default(),
-                format!("a key must be text, found {found}"),
-            );
+            report.error(node.position, Path::default(), format!("a key must be text, found {found}"));
             Key::Refused
         }
     }
@@ -261,20 +199,12 @@ fn key_of(node: Node, report: &Report) -> Key {
 /// Follows merge keys: what they bring is added after the mapping's own keys, which win, as do
 /// earlier merges over later ones.
 fn merged(entries: Vec<Entry>, report: &Report) -> Vec<Entry> {
-    let (merges, mut own): (Vec<Entry>, Vec<Entry>) = entries
-        .into_iter()
-        .partition(|entry| entry.key.is_merge_key());
+    let (merges, mut own): (Vec<Entry>, Vec<Entry>) = entries.into_iter().partition(|entry| entry.key.is_merge_key());
     if merges.is_empty() {
         return own;
     }
-    let mut present: HashSet<String> = own
-        .iter()
-        .map(|entry| entry.key.text().to_owned())
-        .collect();
-    for entry in merges
-        .into_iter()
-        .flat_map(|merge| merge_sources(merge.value, report))
-    {
+    let mut present: HashSet<String> = own.iter().map(|entry| entry.key.text().to_owned()).collect();
+    for entry in merges.into_iter().flat_map(|merge| merge_sources(merge.value, report)) {
         if present.insert(entry.key.text().to_owned()) {
             own.push(entry);
         }
@@ -294,8 +224,7 @@ fn merge_sources(value: Node, report: &Report) -> Vec<Entry> {
         match source.value {
             Value::Mapping(entries) => brought.extend(entries),
             _ => {
-                let message =
-                    format!("`<<` takes in a mapping or a list of mappings, found {found}");
+                let message = format!("`<<` takes in a mapping or a list of mappings, found {found}");
                 report.error(source.position, Path::default(), message);
             }
         }
@@ -305,10 +234,7 @@ fn merge_sources(value: Node, report: &Report) -> Vec<Entry> {
 
 /// The parser counts columns from 0.
 fn position_of(marker: Marker) -> Position {
-    Position {
-        line: marker.line().max(1),
-        column: marker.col() + 1,
-    }
+    Position { line: marker.line().max(1), column: marker.col() + 1 }
 }
 
 /// The place right after `bytes`, which are UTF-8.
@@ -316,10 +242,7 @@ fn end_of(bytes: &[u8]) -> Position {
     let text = String::from_utf8_lossy(bytes);
     let line = text.matches('\n').count() + 1;
     let last_line = text.rsplit('\n').next().unwrap_or_default();
-    Position {
-        line,
-        column: last_line.chars().count() + 1,
-    }
+    Position { line, column: last_line.chars().count() + 1 }
 }
 
 #[cfg(test)]

@@ -54,10 +54,7 @@ impl Component {
     /// unread.
     pub fn refuse_kind(self, known: &[&str]) {
         let (noun, kind) = (self.role.noun(), &self.id.kind);
-        self.section.problem_here(format!(
-            "unknown {noun} type `{kind}`{}",
-            way_out(kind, known)
-        ));
+        self.section.problem_here(format!("unknown {noun} type `{kind}`{}", way_out(kind, known)));
         self.section.skip();
     }
 }
@@ -93,11 +90,8 @@ pub struct Topology {
 }
 
 /// Sections of an OpenTelemetry Collector configuration, and what they are called here.
-const COLLECTOR_NAMES: [(&str, &str); 3] = [
-    ("receivers", "pollers"),
-    ("exporters", "sinks"),
-    ("extensions", "service"),
-];
+const COLLECTOR_NAMES: [(&str, &str); 3] =
+    [("receivers", "pollers"), ("exporters", "sinks"), ("extensions", "service")];
 
 impl Topology {
     /// Reads the top of a configuration. A component that no pipeline uses gives a warning.
@@ -118,18 +112,8 @@ impl Topology {
         }
         warn_of_unused(&pipelines, pollers.iter().chain(&processors).chain(&sinks));
         let (bus, mut service) = (root.section_or_word("bus"), root.section("service"));
-        service.refuse(
-            "pipelines",
-            "`pipelines` stand at the top of the file, not under `service`",
-        );
-        Topology {
-            pollers,
-            processors,
-            sinks,
-            pipelines,
-            bus,
-            service,
-        }
+        service.refuse("pipelines", "`pipelines` stand at the top of the file, not under `service`");
+        Topology { pollers, processors, sinks, pipelines, bus, service }
     }
 }
 
@@ -159,9 +143,7 @@ fn declared(root: &mut Section, role: Role) -> Vec<Component> {
 /// The components that a pipeline names, each declared and named once.
 fn references(section: &mut Section, role: Role, declared: &[Component]) -> Vec<ComponentId> {
     let items = section.items(role.key(), &[]);
-    let names_none = items
-        .as_ref()
-        .map_or(!section.is_set(role.key()), Vec::is_empty);
+    let names_none = items.as_ref().map_or(!section.is_set(role.key()), Vec::is_empty);
     if role == Role::Poller && names_none {
         section.problem_here("a pipeline needs at least one of `pollers`");
     }
@@ -183,27 +165,15 @@ fn resolve(item: &Item, role: Role, declared: &[Component]) -> Result<ComponentI
     if declared.iter().any(|component| component.id == id) {
         return Ok(id);
     }
-    let known: Vec<String> = declared
-        .iter()
-        .map(|component| component.id.to_string())
-        .collect();
+    let known: Vec<String> = declared.iter().map(|component| component.id.to_string()).collect();
     let known: Vec<&str> = known.iter().map(String::as_str).collect();
-    Err(format!(
-        "undeclared {} `{id}`{}",
-        role.noun(),
-        way_out(&item.text, &known)
-    ))
+    Err(format!("undeclared {} `{id}`{}", role.noun(), way_out(&item.text, &known)))
 }
 
 fn pipeline(name: &str, section: &Section, references: [Vec<ComponentId>; 3]) -> Option<Pipeline> {
     let [pollers, processors, sinks] = references;
     match name.parse() {
-        Ok(name) => Some(Pipeline {
-            name,
-            pollers,
-            processors,
-            sinks,
-        }),
+        Ok(name) => Some(Pipeline { name, pollers, processors, sinks }),
         Err(error) => {
             section.problem_here(format!("{error}"));
             None
@@ -213,27 +183,14 @@ fn pipeline(name: &str, section: &Section, references: [Vec<ComponentId>; 3]) ->
 
 fn warn_of_unused<'a>(pipelines: &[Pipeline], components: impl Iterator<Item = &'a Component>) {
     let named = |pipeline: &Pipeline| {
-        let role =
-            |role, ids: &[ComponentId]| ids.iter().map(|id| (role, id.clone())).collect::<Vec<_>>();
-        let Pipeline {
-            pollers,
-            processors,
-            sinks,
-            ..
-        } = pipeline;
-        [
-            role(Role::Poller, pollers),
-            role(Role::Processor, processors),
-            role(Role::Sink, sinks),
-        ]
-        .concat()
+        let role = |role, ids: &[ComponentId]| ids.iter().map(|id| (role, id.clone())).collect::<Vec<_>>();
+        let Pipeline { pollers, processors, sinks, .. } = pipeline;
+        [role(Role::Poller, pollers), role(Role::Processor, processors), role(Role::Sink, sinks)].concat()
     };
     let used: BTreeSet<(Role, ComponentId)> = pipelines.iter().flat_map(named).collect();
     for component in components {
         if !used.contains(&(component.role, component.id.clone())) {
-            component
-                .section
-                .warning_here("declared, but no pipeline uses it");
+            component.section.warning_here("declared, but no pipeline uses it");
         }
     }
 }

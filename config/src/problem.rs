@@ -91,11 +91,7 @@ impl fmt::Display for Problem {
         if !self.path.segments().is_empty() {
             write!(formatter, ": {}", self.path)?;
         }
-        let word = if self.severity == Severity::Warning {
-            "warning: "
-        } else {
-            ""
-        };
+        let word = if self.severity == Severity::Warning { "warning: " } else { "" };
         write!(formatter, ": {word}{}", self.message)
     }
 }
@@ -109,13 +105,7 @@ impl Problems {
     pub(crate) fn with_file(file: &str, message: String) -> Problems {
         let severity = Severity::Error;
         let file = file.to_owned();
-        Problems(vec![Problem {
-            severity,
-            file,
-            position: None,
-            path: Path::default(),
-            message,
-        }])
+        Problems(vec![Problem { severity, file, position: None, path: Path::default(), message }])
     }
 
     /// No problem at all.
@@ -136,10 +126,7 @@ impl Problems {
     }
 
     fn count(&self, severity: Severity) -> usize {
-        self.0
-            .iter()
-            .filter(|problem| problem.severity == severity)
-            .count()
+        self.0.iter().filter(|problem| problem.severity == severity).count()
     }
 }
 
@@ -222,10 +209,7 @@ struct Findings {
 
 impl Report {
     pub(crate) fn new(file: &str) -> Report {
-        Report {
-            file: file.into(),
-            findings: Arc::default(),
-        }
+        Report { file: file.into(), findings: Arc::default() }
     }
 
     pub(crate) fn error(&self, position: Position, path: Path, message: impl Into<String>) {
@@ -234,13 +218,7 @@ impl Report {
 
     pub(crate) fn add(&self, severity: Severity, position: Position, path: Path, message: String) {
         let (file, position) = (self.file.to_string(), Some(position));
-        self.findings().problems.push(Problem {
-            severity,
-            file,
-            position,
-            path,
-            message,
-        });
+        self.findings().problems.push(Problem { severity, file, position, path, message });
     }
 
     pub(crate) fn setting(&self, setting: Setting) {
@@ -254,12 +232,8 @@ impl Report {
 
     /// Everything found so far: problems sorted by place, and settings in the order of reading.
     pub(crate) fn take(&self) -> (Problems, Vec<Setting>) {
-        let Findings {
-            mut problems,
-            settings,
-        } = std::mem::take(&mut *self.findings());
-        problems
-            .sort_by(|left, right| (left.position, &left.path).cmp(&(right.position, &right.path)));
+        let Findings { mut problems, settings } = std::mem::take(&mut *self.findings());
+        problems.sort_by(|left, right| (left.position, &left.path).cmp(&(right.position, &right.path)));
         problems.dedup();
         (Problems(problems), settings)
     }

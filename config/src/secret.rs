@@ -28,9 +28,10 @@ impl PartialEq for Secret {
         if left.len() != right.len() {
             return false;
         }
-        let difference = left.iter().zip(right).fold(0, |difference, (left, right)| {
-            std::hint::black_box(difference | (left ^ right))
-        });
+        let difference = left
+            .iter()
+            .zip(right)
+            .fold(0, |difference, (left, right)| std::hint::black_box(difference | (left ^ right)));
         difference == 0
     }
 }
@@ -56,28 +57,15 @@ mod tests {
     #[test]
     fn a_secret_is_never_printed() {
         let secret = Secret::new("hunter2");
-        assert_eq!(
-            format!("{secret} {secret:?} {:#?}", Some(&secret)),
-            "**** **** Some(\n    ****,\n)"
-        );
+        assert_eq!(format!("{secret} {secret:?} {:#?}", Some(&secret)), "**** **** Some(\n    ****,\n)");
         assert_eq!(secret.expose(), "hunter2");
     }
 
     #[test]
     fn secrets_are_equal_if_their_texts_are() {
-        let cases = [
-            ("", "", true),
-            ("a", "a", true),
-            ("a", "b", false),
-            ("a", "aa", false),
-            ("ab", "bb", false),
-        ];
+        let cases = [("", "", true), ("a", "a", true), ("a", "b", false), ("a", "aa", false), ("ab", "bb", false)];
         for (left, right, equal) in cases {
-            assert_eq!(
-                Secret::new(left) == Secret::new(right),
-                equal,
-                "{left} {right}"
-            );
+            assert_eq!(Secret::new(left) == Secret::new(right), equal, "{left} {right}");
         }
     }
 }

@@ -50,16 +50,7 @@ impl Section {
             }
         };
         let (known, refused) = (Vec::new(), Vec::new());
-        Section {
-            path,
-            position,
-            entries,
-            known,
-            refused,
-            doc: None,
-            report,
-            finished: false,
-        }
+        Section { path, position, entries, known, refused, doc: None, report, finished: false }
     }
 
     /// Where this section stands in the tree.
@@ -101,19 +92,13 @@ impl Section {
 
     /// Warns about the section as a whole.
     pub fn warning_here(&self, message: impl Into<String>) {
-        self.report.add(
-            Severity::Warning,
-            self.position,
-            self.path.clone(),
-            message.into(),
-        );
+        self.report.add(Severity::Warning, self.position, self.path.clone(), message.into());
     }
 
     /// Refuses a key that users are likely to write, with a better message than "unknown key".
     pub fn refuse(&mut self, key: &str, message: impl Into<String>) {
         if let Some(entry) = self.entry(key) {
-            self.report
-                .error(entry.key_position, self.path.key(key), message);
+            self.report.error(entry.key_position, self.path.key(key), message);
         }
         self.refused.push(key.to_owned());
     }
@@ -126,14 +111,12 @@ impl Section {
         let known: Vec<&str> = self.known.iter().map(String::as_str).collect();
         for entry in &self.entries {
             let key = entry.key.text();
-            let was_asked_for =
-                known.contains(&key) || self.refused.iter().any(|refused| refused == key);
+            let was_asked_for = known.contains(&key) || self.refused.iter().any(|refused| refused == key);
             if was_asked_for || entry.key.is_unresolved() {
                 continue;
             }
             let message = format!("unknown key `{key}`{}", way_out(key, &known));
-            self.report
-                .error(entry.key_position, self.path.key(key), message);
+            self.report.error(entry.key_position, self.path.key(key), message);
         }
     }
 
@@ -143,11 +126,8 @@ impl Section {
     }
 
     fn complain(&self, severity: Severity, key: &str, message: String) {
-        let position = self
-            .entry(key)
-            .map_or(self.position, |entry| entry.value.position);
-        self.report
-            .add(severity, position, self.path.key(key), message);
+        let position = self.entry(key).map_or(self.position, |entry| entry.value.position);
+        self.report.add(severity, position, self.path.key(key), message);
     }
 
     fn entry(&self, key: &str) -> Option<&Entry> {
@@ -162,24 +142,10 @@ impl Section {
         self.entry(key).cloned()
     }
 
-    fn record(
-        &mut self,
-        key: &str,
-        kind: Kind,
-        wanted: &str,
-        default: Option<&str>,
-        value: Printable,
-    ) {
+    fn record(&mut self, key: &str, kind: Kind, wanted: &str, default: Option<&str>, value: Printable) {
         let (path, doc) = (self.path.key(key), self.doc.take());
         let (wanted, default) = (wanted.to_owned(), default.map(str::to_owned));
-        self.report.setting(Setting {
-            path,
-            kind,
-            wanted,
-            default,
-            doc,
-            value,
-        });
+        self.report.setting(Setting { path, kind, wanted, default, doc, value });
     }
 
     /// Reports that the value of a key is not what it should be, unless that is known already.

@@ -26,27 +26,15 @@ pub(crate) fn way_out(name: &str, known: &[&str]) -> String {
         Some(nearest) => format!(", did you mean `{nearest}`?"),
         None => ";".to_owned(),
     };
-    let list = if known.is_empty() {
-        "none".to_owned()
-    } else {
-        known.join(", ")
-    };
+    let list = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
     format!("{hint} known: {list}")
 }
 
 fn similarity(name: &str, candidate: &str) -> f64 {
-    let (short, long) = if name.len() < candidate.len() {
-        (name, candidate)
-    } else {
-        (candidate, name)
-    };
+    let (short, long) = if name.len() < candidate.len() { (name, candidate) } else { (candidate, name) };
     let contained = short.chars().count() >= CONTAINED_CHARACTERS_MIN && long.contains(short);
     let similarity = strsim::jaro_winkler(name, candidate);
-    if contained {
-        similarity.max(SIMILARITY_MIN)
-    } else {
-        similarity
-    }
+    if contained { similarity.max(SIMILARITY_MIN) } else { similarity }
 }
 
 #[cfg(test)]
@@ -55,14 +43,7 @@ mod tests {
 
     #[test]
     fn the_nearest_known_name_is_suggested() {
-        let known = [
-            "endpoint",
-            "interval",
-            "timeout",
-            "databases",
-            "postgresql",
-            "mysql",
-        ];
+        let known = ["endpoint", "interval", "timeout", "databases", "postgresql", "mysql"];
         let cases = [
             ("intervl", Some("interval")),
             ("collection_interval", Some("interval")),

@@ -29,11 +29,7 @@ pub(crate) fn problems<T>(
 
 /// Asks for `keys`, and writes what stands there on one line.
 pub(crate) fn outline(section: &mut Section, keys: &[&str]) -> String {
-    let shown = |key: &&str| {
-        section
-            .raw(key)
-            .map(|node| format!("{key}={}", outline_of(&node)))
-    };
+    let shown = |key: &&str| section.raw(key).map(|node| format!("{key}={}", outline_of(&node)));
     keys.iter().filter_map(shown).collect::<Vec<_>>().join(" ")
 }
 
@@ -42,18 +38,11 @@ fn outline_of(node: &Node) -> String {
         Value::Scalar(scalar) if scalar.is_null() => "null".to_owned(),
         Value::Scalar(scalar) => scalar.text().to_owned(),
         Value::Sequence(items) => {
-            format!(
-                "[{}]",
-                items.iter().map(outline_of).collect::<Vec<_>>().join(",")
-            )
+            format!("[{}]", items.iter().map(outline_of).collect::<Vec<_>>().join(","))
         }
         Value::Mapping(entries) => {
-            let entry =
-                |entry: &crate::Entry| format!("{}:{}", entry.key.text(), outline_of(&entry.value));
-            format!(
-                "{{{}}}",
-                entries.iter().map(entry).collect::<Vec<_>>().join(",")
-            )
+            let entry = |entry: &crate::Entry| format!("{}:{}", entry.key.text(), outline_of(&entry.value));
+            format!("{{{}}}", entries.iter().map(entry).collect::<Vec<_>>().join(","))
         }
     }
 }

@@ -61,12 +61,9 @@ pub fn parse_bytes(text: &str) -> Option<u64> {
 /// Takes a number and its unit off the front of `text`: the amount in the smallest unit (what is
 /// finer is cut off), and what follows.
 fn leading_amount<'a>(text: &'a str, units: &[(&str, u128)]) -> Option<(u128, &'a str)> {
-    let number_end =
-        text.find(|character: char| !character.is_ascii_digit() && character != '.')?;
+    let number_end = text.find(|character: char| !character.is_ascii_digit() && character != '.')?;
     let (number, rest) = text.split_at(number_end);
-    let unit_end = rest
-        .find(|character: char| character.is_ascii_digit())
-        .unwrap_or(rest.len());
+    let unit_end = rest.find(|character: char| character.is_ascii_digit()).unwrap_or(rest.len());
     let (unit, rest) = rest.split_at(unit_end);
     let (_, factor) = units.iter().find(|(name, _)| *name == unit)?;
     Some((scaled(number, *factor)?, rest))
@@ -78,9 +75,7 @@ fn scaled(number: &str, factor: u128) -> Option<u128> {
     let whole: u128 = whole.parse().ok()?;
     let parts = 10u128.checked_pow(u32::try_from(fraction.len()).ok()?)?;
     let fraction: u128 = fraction.parse().ok()?;
-    whole
-        .checked_mul(factor)?
-        .checked_add(fraction.checked_mul(factor)? / parts)
+    whole.checked_mul(factor)?.checked_add(fraction.checked_mul(factor)? / parts)
 }
 
 #[cfg(test)]

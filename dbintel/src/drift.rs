@@ -104,7 +104,8 @@ mod tests {
     #[test]
     fn each_difference_is_named() {
         let day = plan("dbintel.a", DAY);
-        let cases: [(fn(&mut TopicDescription), &str); 4] = [
+        type Change = fn(&mut TopicDescription);
+        let cases: [(Change, &str); 4] = [
             (|topic| topic.partitions = 1, "partitions: 1, not 3"),
             (|topic| topic.retention = Retention::Time(Duration::from_hours(72)), "retention: 3d, not 24h"),
             (|topic| topic.retention = Retention::Compacted, "compaction: compacted, not 24h"),

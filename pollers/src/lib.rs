@@ -8,7 +8,7 @@ mod backoff;
 mod clock;
 pub mod limits;
 mod metric;
-pub mod metrics;
+mod metrics;
 mod outlet;
 pub mod poll;
 pub mod postgresql;

@@ -85,7 +85,7 @@ impl Feed {
                 },
                 () = tokio::time::sleep(RETRY_INTERVAL), if !self.spool.is_empty() => {}
             }
-            self.drain();
+            self.drain().await;
         }
         let drained = tokio::time::timeout(STOP_TIMEOUT, self.drain_fully()).await;
         if drained.is_err() {
@@ -94,10 +94,10 @@ impl Feed {
     }
 
     async fn drain_fully(&mut self) {
-        self.drain();
+        self.drain().await;
         while !self.spool.is_empty() {
             tokio::time::sleep(RETRY_INTERVAL).await;
-            self.drain();
+            self.drain().await;
         }
     }
 
@@ -109,11 +109,11 @@ impl Feed {
     }
 
     /// Publishes what the bus takes, and thins what waits.
-    fn drain(&mut self) {
+    async fn drain(&mut self) {
         let before = self.spool.rows() as i64;
         let refusal = loop {
             match self.publish_front() {
-                Ok(true) => {}
+                Ok(true) => tokio::task::yield_now().await,
                 Ok(false) => break None,
                 Err(error) => break Some(error),
             }
@@ -124,7 +124,7 @@ impl Feed {
         self.note(lost);
     }
 
-    /// Publishes the oldest poll; false if there is none.
+    /// Publishes some of the oldest poll; false if there is none.
     fn publish_front(&mut self) -> Result<bool, SendError> {
         let Some(Waiting { poll, settled, published }) = self.spool.front() else { return Ok(false) };
         let topic = poll.rows.topic();
@@ -134,6 +134,10 @@ impl Feed {
             self.metrics.rows_published.with_label_values(&[topic.name()]).inc_by(taken as u64);
         }
         match error {
+            None if settled + taken < poll.rows.len() => {
+                self.spool.published(taken);
+                Ok(true)
+            }
             None => {
                 let rows: Vec<_> = topic.into_iter().map(|topic| (topic, published)).collect();
                 let result = poll.publish(&rows, &self.bus);

@@ -61,8 +61,7 @@ pub enum Outcome {
 
 impl Outcome {
     /// All outcomes.
-    pub const ALL: [Outcome; 5] =
-        [Outcome::Ok, Outcome::Error, Outcome::Timeout, Outcome::Refused, Outcome::Skipped];
+    pub const ALL: [Outcome; 5] = [Outcome::Ok, Outcome::Error, Outcome::Timeout, Outcome::Refused, Outcome::Skipped];
 
     /// The name in records and metrics.
     pub fn name(self) -> &'static str {
@@ -248,30 +247,34 @@ impl Poll {
         let rows: Vec<_> = rows.iter().map(|(topic, rows)| TopicRows { topic: topic.name(), rows: *rows }).collect();
         let capabilities: Vec<_> = self.capabilities.iter().map(missing).collect();
         let (outcome, error_class, error) = self.result();
-        send(bus, &self.stamp, &record!(RawPoll, self.stamp, &labels, &[b"poll"], self.stamp.statistics_reset_at, {
-            poll_class: self.class.name(),
-            database: self.database.as_deref(),
-            outcome: outcome.name(),
-            error_class,
-            error: error.as_deref(),
-            started_at: self.started_at,
-            duration_ns: self.duration_ns,
-            statements_sent: self.statements_sent,
-            rows: List::from_slice(&rows),
-            snapshot_complete: self.snapshot_complete,
-            entries: self.entries.held,
-            entries_max: self.entries.max,
-            evictions: self.entries.evictions,
-            texts_withheld: self.texts_withheld,
-            skipped_polls: self.skipped_polls,
-            connections_used: self.signals.connections_used,
-            connections_max: self.signals.connections_max,
-            active_sessions: self.signals.active_sessions,
-            lock_waiters: self.signals.lock_waiters,
-            in_recovery: self.signals.in_recovery,
-            replication_lag_ns: self.signals.replication_lag_ns,
-            capabilities: List::from_slice(&capabilities),
-        }))
+        send(
+            bus,
+            &self.stamp,
+            &record!(RawPoll, self.stamp, &labels, &[b"poll"], self.stamp.statistics_reset_at, {
+                poll_class: self.class.name(),
+                database: self.database.as_deref(),
+                outcome: outcome.name(),
+                error_class,
+                error: error.as_deref(),
+                started_at: self.started_at,
+                duration_ns: self.duration_ns,
+                statements_sent: self.statements_sent,
+                rows: List::from_slice(&rows),
+                snapshot_complete: self.snapshot_complete,
+                entries: self.entries.held,
+                entries_max: self.entries.max,
+                evictions: self.entries.evictions,
+                texts_withheld: self.texts_withheld,
+                skipped_polls: self.skipped_polls,
+                connections_used: self.signals.connections_used,
+                connections_max: self.signals.connections_max,
+                active_sessions: self.signals.active_sessions,
+                lock_waiters: self.signals.lock_waiters,
+                in_recovery: self.signals.in_recovery,
+                replication_lag_ns: self.signals.replication_lag_ns,
+                capabilities: List::from_slice(&capabilities),
+            }),
+        )
     }
 
     /// Outcome, error class and error: a poll whose rows the bus did not take is a failed one.

@@ -9,6 +9,9 @@ use dbintel_schemas::{List, Record, TextMap, Topic};
 use crate::metric::{Series, Value};
 use crate::poll::{Stamp, pairs};
 
+/// Rows that are published without giving way to other tasks.
+pub const ROWS_AT_ONCE: usize = 500;
+
 /// The rows of one poll: all of one kind.
 #[derive(Debug, Clone)]
 pub enum Rows {
@@ -190,11 +193,11 @@ impl Rows {
         }
     }
 
-    /// Publishes the rows from `first` on; returns how many it took, and the error that stopped it.
+    /// Publishes at most [`ROWS_AT_ONCE`] rows from `first` on; returns how many the bus took, and the error that stopped it.
     pub fn publish(&self, first: usize, stamp: &Stamp, bus: &Publisher) -> (usize, Option<SendError>) {
         let labels = pairs(&stamp.identity.labels);
         let mut taken = 0;
-        for index in first..self.len() {
+        for index in (first..self.len()).take(ROWS_AT_ONCE) {
             let result = match self {
                 Rows::None => Ok(()),
                 Rows::Queries(rows) => rows[index].publish(stamp, &labels, bus),
@@ -224,38 +227,46 @@ impl StatementId {
 
 impl QueryRow {
     fn publish(&self, stamp: &Stamp, labels: &[(&str, &str)], bus: &Publisher) -> Result<(), SendError> {
-        send(bus, stamp, &record!(RawQuery, stamp, labels, &self.id.row_key(b"query"), stamp.statistics_reset_at, {
-            database: self.id.database.as_deref(),
-            database_id: &self.id.database_id,
-            user: self.id.user.as_deref(),
-            user_id: &self.id.user_id,
-            query_id: &self.id.query_id,
-            toplevel: self.id.toplevel,
-            entry_since_at: self.entry_since_at,
-            snapshot: self.snapshot,
-            min_exec_time_ns: self.min_exec_time_ns,
-            max_exec_time_ns: self.max_exec_time_ns,
-            counters: self.counters,
-            attributes: TextMap::empty(),
-        }))
+        send(
+            bus,
+            stamp,
+            &record!(RawQuery, stamp, labels, &self.id.row_key(b"query"), stamp.statistics_reset_at, {
+                database: self.id.database.as_deref(),
+                database_id: &self.id.database_id,
+                user: self.id.user.as_deref(),
+                user_id: &self.id.user_id,
+                query_id: &self.id.query_id,
+                toplevel: self.id.toplevel,
+                entry_since_at: self.entry_since_at,
+                snapshot: self.snapshot,
+                min_exec_time_ns: self.min_exec_time_ns,
+                max_exec_time_ns: self.max_exec_time_ns,
+                counters: self.counters,
+                attributes: TextMap::empty(),
+            }),
+        )
     }
 }
 
 impl TextRow {
     fn publish(&self, stamp: &Stamp, labels: &[(&str, &str)], bus: &Publisher) -> Result<(), SendError> {
-        send(bus, stamp, &record!(RawText, stamp, labels, &self.id.row_key(b"text"), stamp.statistics_reset_at, {
-            database: self.id.database.as_deref(),
-            database_id: &self.id.database_id,
-            user: self.id.user.as_deref(),
-            user_id: &self.id.user_id,
-            query_id: &self.id.query_id,
-            toplevel: self.id.toplevel,
-            fingerprint: None,
-            text: self.text.as_deref(),
-            text_length: self.text_length,
-            truncated: false,
-            withheld: self.withheld,
-        }))
+        send(
+            bus,
+            stamp,
+            &record!(RawText, stamp, labels, &self.id.row_key(b"text"), stamp.statistics_reset_at, {
+                database: self.id.database.as_deref(),
+                database_id: &self.id.database_id,
+                user: self.id.user.as_deref(),
+                user_id: &self.id.user_id,
+                query_id: &self.id.query_id,
+                toplevel: self.id.toplevel,
+                fingerprint: None,
+                text: self.text.as_deref(),
+                text_length: self.text_length,
+                truncated: false,
+                withheld: self.withheld,
+            }),
+        )
     }
 }
 
@@ -265,27 +276,31 @@ impl SessionRow {
         let row_key: [&[u8]; 3] = [b"session", self.session_id.as_bytes(), &started_at];
         let blockers: Vec<&str> = self.blocking_session_ids.iter().map(String::as_str).collect();
         let attributes: Vec<_> = self.attributes.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        send(bus, stamp, &record!(RawSession, stamp, labels, &row_key, None, {
-            session_id: &self.session_id,
-            session_started_at: self.session_started_at,
-            database: self.database.as_deref(),
-            user: self.user.as_deref(),
-            application: self.application.as_deref(),
-            client_address: self.client_address.as_deref(),
-            client_port: self.client_port,
-            backend_type: self.backend_type.as_deref(),
-            state: self.state.as_deref(),
-            state_changed_at: self.state_changed_at,
-            wait_event_type: self.wait_event_type.as_deref(),
-            wait_event: self.wait_event.as_deref(),
-            query_id: self.query_id.as_deref(),
-            query_started_at: self.query_started_at,
-            transaction_started_at: self.transaction_started_at,
-            blocking_session_ids: List::from_slice(&blockers),
-            text: None,
-            text_truncated: false,
-            attributes: TextMap::from_slice(&attributes),
-        }))
+        send(
+            bus,
+            stamp,
+            &record!(RawSession, stamp, labels, &row_key, None, {
+                session_id: &self.session_id,
+                session_started_at: self.session_started_at,
+                database: self.database.as_deref(),
+                user: self.user.as_deref(),
+                application: self.application.as_deref(),
+                client_address: self.client_address.as_deref(),
+                client_port: self.client_port,
+                backend_type: self.backend_type.as_deref(),
+                state: self.state.as_deref(),
+                state_changed_at: self.state_changed_at,
+                wait_event_type: self.wait_event_type.as_deref(),
+                wait_event: self.wait_event.as_deref(),
+                query_id: self.query_id.as_deref(),
+                query_started_at: self.query_started_at,
+                transaction_started_at: self.transaction_started_at,
+                blocking_session_ids: List::from_slice(&blockers),
+                text: None,
+                text_truncated: false,
+                attributes: TextMap::from_slice(&attributes),
+            }),
+        )
     }
 }
 
@@ -295,11 +310,15 @@ impl MetricRow {
         let points: Vec<_> = self.points.iter().map(|(series, value)| self.point(series, *value)).collect();
         let mut row_key = vec![b"metrics".as_slice(), self.view.as_bytes()];
         row_key.extend(self.object.iter().map(|(_, value)| value.as_bytes()));
-        send(bus, stamp, &record!(RawMetrics, stamp, labels, &row_key, self.statistics_reset_at, {
-            object_type: self.object_type,
-            object: TextMap::from_slice(&object),
-            points: List::from_slice(&points),
-        }))
+        send(
+            bus,
+            stamp,
+            &record!(RawMetrics, stamp, labels, &row_key, self.statistics_reset_at, {
+                object_type: self.object_type,
+                object: TextMap::from_slice(&object),
+                points: List::from_slice(&points),
+            }),
+        )
     }
 
     fn point(&self, series: &'static Series, value: Value) -> MetricPoint<'static> {

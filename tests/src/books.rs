@@ -98,7 +98,12 @@ pub fn verify(bus: &dyn Bus, group: &str, pipeline: &str, partition: u32) -> Bal
         }
         let (origins, sum) = output.map_or_else(Default::default, |topic| origins(bus, topic, pipeline, partition));
         assert_eq!(origins, booked_as("forwarded"), "{}: outputs and forwarded rows differ", input.name());
-        assert_eq!(quarantined(bus, input, group, pipeline, partition), booked_as("quarantined"), "{}: quarantine", input.name());
+        assert_eq!(
+            quarantined(bus, input, group, pipeline, partition),
+            booked_as("quarantined"),
+            "{}: quarantine",
+            input.name()
+        );
         if let Some(output) = output {
             outputs.insert(output, sum);
         }
@@ -128,7 +133,11 @@ impl Ledger {
                 continue;
             }
             let expected = next_seq.replace(entry.commit_seq + 1);
-            assert!(expected.is_none_or(|seq| seq == entry.commit_seq), "commit {} follows {expected:?}", entry.commit_seq);
+            assert!(
+                expected.is_none_or(|seq| seq == entry.commit_seq),
+                "commit {} follows {expected:?}",
+                entry.commit_seq
+            );
             ledger.add(&entry);
         }
         ledger
@@ -142,7 +151,11 @@ impl Ledger {
                 assert_eq!(set.len() as i64, line.records, "{}: {} records", input.topic, line.disposition);
                 for offset in set.iter() {
                     let before = offsets.insert(offset, line.disposition.to_owned());
-                    assert_eq!(before, None, "{} offset {offset} has a second disposition {}", input.topic, line.disposition);
+                    assert_eq!(
+                        before, None,
+                        "{} offset {offset} has a second disposition {}",
+                        input.topic, line.disposition
+                    );
                 }
             }
         }

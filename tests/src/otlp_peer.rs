@@ -120,13 +120,7 @@ impl OtlpPeer {
     pub fn start() -> OtlpPeer {
         let ports = [ports::free(), ports::free()];
         let [grpc, http] = ports.map(|port| format!("http://{HOST}:{port}"));
-        let mut peer = OtlpPeer {
-            grpc,
-            http,
-            ports,
-            record: Arc::default(),
-            running: None,
-        };
+        let mut peer = OtlpPeer { grpc, http, ports, record: Arc::default(), running: None };
         peer.start_again();
         peer
     }
@@ -168,11 +162,7 @@ impl OtlpPeer {
         let enough = received.wait_for(|&received| received >= count);
         let in_time = tokio::time::timeout(limit, enough).await.is_ok();
         let requests = self.requests();
-        assert!(
-            in_time,
-            "{} of {count} OTLP requests came within {limit:?}",
-            requests.len()
-        );
+        assert!(in_time, "{} of {count} OTLP requests came within {limit:?}", requests.len());
         requests
     }
 
@@ -181,10 +171,7 @@ impl OtlpPeer {
         if let Some(running) = self.running.take() {
             // The thread ends when it hears this, or has ended by a panic already.
             let _heard = running.stop.send(());
-            assert!(
-                running.thread.join().is_ok() || thread::panicking(),
-                "the OTLP peer panicked"
-            );
+            assert!(running.thread.join().is_ok() || thread::panicking(), "the OTLP peer panicked");
         }
     }
 
@@ -198,9 +185,7 @@ impl OtlpPeer {
         let (stop, stopped) = oneshot::channel();
         let record = Arc::clone(&self.record);
         let thread = thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build();
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             let runtime = runtime.expect("a runtime can be built");
             runtime.block_on(async {
                 tokio::select! {
@@ -222,14 +207,11 @@ impl Drop for OtlpPeer {
 }
 
 fn listen(port: u16) -> TcpListener {
-    TcpListener::bind((HOST, port))
-        .unwrap_or_else(|error| panic!("could not listen on {HOST}:{port}: {error}"))
+    TcpListener::bind((HOST, port)).unwrap_or_else(|error| panic!("could not listen on {HOST}:{port}: {error}"))
 }
 
 fn listener(listener: TcpListener) -> tokio::net::TcpListener {
-    let prepared = listener
-        .set_nonblocking(true)
-        .and_then(|()| tokio::net::TcpListener::from_std(listener));
+    let prepared = listener.set_nonblocking(true).and_then(|()| tokio::net::TcpListener::from_std(listener));
     prepared.expect("a listening socket can be made non-blocking")
 }
 
@@ -249,15 +231,8 @@ struct State {
 
 impl Default for Record {
     fn default() -> Record {
-        let state = State {
-            next: VecDeque::new(),
-            otherwise: Answer::Ok,
-            requests: Vec::new(),
-        };
-        Record {
-            state: Mutex::new(state),
-            received: watch::Sender::new(0),
-        }
+        let state = State { next: VecDeque::new(), otherwise: Answer::Ok, requests: Vec::new() };
+        Record { state: Mutex::new(state), received: watch::Sender::new(0) }
     }
 }
 
@@ -267,12 +242,7 @@ impl Record {
     }
 
     /// Records a request and gives the answer that the script has for it.
-    async fn answer(
-        &self,
-        protocol: Protocol,
-        headers: &axum::http::HeaderMap,
-        export: Export,
-    ) -> Answer {
+    async fn answer(&self, protocol: Protocol, headers: &axum::http::HeaderMap, export: Export) -> Answer {
         let headers = headers.iter().map(|(name, value)| {
             let value = String::from_utf8_lossy(value.as_bytes());
             (name.as_str().to_owned(), value.into_owned())
@@ -280,20 +250,9 @@ impl Record {
         let headers = headers.collect();
         let (answer, count) = {
             let mut state = self.lock();
-            assert!(
-                state.requests.len() < REQUESTS_MAX,
-                "more than {REQUESTS_MAX} OTLP requests"
-            );
-            let answer = state
-                .next
-                .pop_front()
-                .unwrap_or_else(|| state.otherwise.clone());
-            state.requests.push(Request {
-                protocol,
-                headers,
-                export,
-                answer: answer.clone(),
-            });
+            assert!(state.requests.len() < REQUESTS_MAX, "more than {REQUESTS_MAX} OTLP requests");
+            let answer = state.next.pop_front().unwrap_or_else(|| state.otherwise.clone());
+            state.requests.push(Request { protocol, headers, export, answer: answer.clone() });
             (answer, state.requests.len())
         };
         self.received.send_replace(count);

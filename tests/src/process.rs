@@ -68,12 +68,7 @@ impl Program {
     pub fn run(self) {
         let mut process = Process::start(self);
         let status = process.wait_for_end(START_LIMIT);
-        assert!(
-            status.success(),
-            "{} failed ({status}), its log ends:\n{}",
-            process.name(),
-            process.log_end()
-        );
+        assert!(status.success(), "{} failed ({status}), its log ends:\n{}", process.name(), process.log_end());
     }
 
     /// `setpriv` becomes the program: it asks the kernel to kill it with this process, and lays
@@ -84,19 +79,9 @@ impl Program {
         command.args(["--pdeathsig", "KILL"]);
         if self.refuses_root && rustix::process::geteuid().is_root() {
             let id = UNPRIVILEGED.to_string();
-            command.args([
-                "--reuid",
-                &id,
-                "--regid",
-                &id,
-                "--clear-groups",
-                "--no-new-privs",
-            ]);
+            command.args(["--reuid", &id, "--regid", &id, "--clear-groups", "--no-new-privs"]);
             command.args(["--securebits", "+no_setuid_fixup"]);
-            command.args([
-                "--inh-caps=-all,+dac_override",
-                "--ambient-caps=-all,+dac_override",
-            ]);
+            command.args(["--inh-caps=-all,+dac_override", "--ambient-caps=-all,+dac_override"]);
         }
         command.arg("--").arg(&self.path).args(&self.arguments);
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
@@ -109,16 +94,10 @@ impl Program {
     }
 
     fn spawn(&self) -> io::Result<Child> {
-        let log = File::options()
-            .create(true)
-            .append(true)
-            .open(self.log_path())?;
+        let log = File::options().create(true).append(true).open(self.log_path())?;
         let mut command = self.command();
         command.current_dir(&self.directory).process_group(0);
-        command
-            .stdin(Stdio::null())
-            .stdout(log.try_clone()?)
-            .stderr(log);
+        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         spawn_on_lasting_thread(command)
     }
 }
@@ -139,12 +118,8 @@ fn spawn_on_lasting_thread(command: Command) -> io::Result<Child> {
         orders
     });
     let (reply, child) = mpsc::channel();
-    starter
-        .send((command, reply))
-        .expect("the starting thread never ends");
-    child
-        .recv()
-        .expect("the starting thread answers each order")
+    starter.send((command, reply)).expect("the starting thread never ends");
+    child.recv().expect("the starting thread answers each order")
 }
 
 /// A process that was started. It is killed when dropped.
@@ -170,14 +145,9 @@ impl Process {
         );
         let log_start = fs::metadata(program.log_path()).map_or(0, |log| log.len());
         let log_start = usize::try_from(log_start).expect("a log fits in memory");
-        let child = program
-            .spawn()
-            .unwrap_or_else(|error| panic!("could not start {}: {error}", program.path.display()));
-        Process {
-            program,
-            child,
-            log_start,
-        }
+        let child =
+            program.spawn().unwrap_or_else(|error| panic!("could not start {}: {error}", program.path.display()));
+        Process { program, child, log_start }
     }
 
     /// Blocks until `answers` gives true.
@@ -188,18 +158,9 @@ impl Process {
         let deadline = Deadline::after(START_LIMIT);
         while !answers(self) {
             if let Some(status) = self.ended() {
-                panic!(
-                    "{} ended early ({status}), its log ends:\n{}",
-                    self.name(),
-                    self.log_end()
-                );
+                panic!("{} ended early ({status}), its log ends:\n{}", self.name(), self.log_end());
             }
-            assert!(
-                !deadline.passed(),
-                "{} does not answer, its log ends:\n{}",
-                self.name(),
-                self.log_end()
-            );
+            assert!(!deadline.passed(), "{} does not answer, its log ends:\n{}", self.name(), self.log_end());
             thread::sleep(Duration::from_millis(10));
         }
     }
@@ -223,11 +184,7 @@ impl Process {
 
     /// Kills the process and its children with SIGKILL, and waits for its end.
     pub fn kill9(&mut self) -> ExitStatus {
-        let children = if self.running() {
-            descendants(self.id())
-        } else {
-            Vec::new()
-        };
+        let children = if self.running() { descendants(self.id()) } else { Vec::new() };
         let status = self.end_with(Signal::KILL, STOP_LIMIT);
         wait::blocking(STOP_LIMIT, "the end of killed children", || {
             children.iter().all(|&child| is_dead(child)).then_some(())
@@ -271,12 +228,7 @@ impl Process {
             if let Some(status) = self.ended() {
                 return status;
             }
-            assert!(
-                !deadline.passed(),
-                "{} did not end, its log ends:\n{}",
-                self.name(),
-                self.log_end()
-            );
+            assert!(!deadline.passed(), "{} did not end, its log ends:\n{}", self.name(), self.log_end());
             thread::sleep(Duration::from_millis(2));
         }
     }
@@ -305,9 +257,7 @@ impl Process {
     }
 
     fn ended(&mut self) -> Option<ExitStatus> {
-        self.child
-            .try_wait()
-            .expect("a child can be asked for its state")
+        self.child.try_wait().expect("a child can be asked for its state")
     }
 
     fn end_with(&mut self, signal: Signal, limit: Duration) -> ExitStatus {
@@ -356,22 +306,14 @@ fn send(id: u32, signal: Signal) {
 
 fn descendants(id: u32) -> Vec<u32> {
     let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap_or_default();
-    let children = children
-        .split_whitespace()
-        .filter_map(|child| child.parse().ok());
-    children
-        .flat_map(|child| [vec![child], descendants(child)].concat())
-        .collect()
+    let children = children.split_whitespace().filter_map(|child| child.parse().ok());
+    children.flat_map(|child| [vec![child], descendants(child)].concat()).collect()
 }
 
 /// Gone, or a zombie that its new parent has not looked at yet.
 fn is_dead(id: u32) -> bool {
     let state = fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
-    state.is_empty()
-        || state
-            .rsplit(')')
-            .next()
-            .is_some_and(|rest| rest.trim_start().starts_with('Z'))
+    state.is_empty() || state.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('Z'))
 }
 
 /// Blocks until `process` has written `text` since its last start.
@@ -379,7 +321,5 @@ fn is_dead(id: u32) -> bool {
 /// # Panics
 /// If it has not within `limit`.
 pub fn wait_for_log(process: &Process, limit: Duration, text: &str) {
-    wait::blocking(limit, &format!("the log line {text:?}"), || {
-        process.log().contains(text).then_some(())
-    });
+    wait::blocking(limit, &format!("the log line {text:?}"), || process.log().contains(text).then_some(()));
 }

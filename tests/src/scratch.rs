@@ -45,10 +45,7 @@ impl Scratch {
     #[must_use]
     pub fn new(name: &str) -> Scratch {
         let prefix = format!("{name}-");
-        let made = tempfile::Builder::new()
-            .prefix(&prefix)
-            .permissions(passable())
-            .tempdir_in(root());
+        let made = tempfile::Builder::new().prefix(&prefix).permissions(passable()).tempdir_in(root());
         Scratch(made.expect("a scratch directory can be made in the temporary directory"))
     }
 
@@ -77,8 +74,7 @@ impl Scratch {
         let files = fs::read_dir(self.path()).expect("a scratch directory can be read");
         let paths = files.map(|file| file.expect("a scratch directory can be read").path());
         for path in paths.chain([self.path().to_owned()]) {
-            chown(&path, Some(UNPRIVILEGED), Some(UNPRIVILEGED))
-                .expect("root can give a file away");
+            chown(&path, Some(UNPRIVILEGED), Some(UNPRIVILEGED)).expect("root can give a file away");
         }
     }
 }
@@ -101,11 +97,7 @@ fn root() -> &'static Path {
 }
 
 fn make_root() -> io::Result<Root> {
-    let directory = tempfile::Builder::new()
-        .prefix("dbintel-tests-")
-        .permissions(passable())
-        .tempdir()?
-        .keep();
+    let directory = tempfile::Builder::new().prefix("dbintel-tests-").permissions(passable()).tempdir()?.keep();
     let watchdog = Command::new("sh")
         .args(["-c", WATCHDOG, "watchdog"])
         .arg(&directory)
@@ -114,8 +106,5 @@ fn make_root() -> io::Result<Root> {
         .stderr(Stdio::null())
         .process_group(0)
         .spawn()?;
-    Ok(Root {
-        directory,
-        _watchdog: watchdog,
-    })
+    Ok(Root { directory, _watchdog: watchdog })
 }

@@ -25,11 +25,7 @@ pub fn blocking<T>(limit: Duration, what: &str, mut probe: impl FnMut() -> Optio
 ///
 /// # Panics
 /// If `probe` gives nothing within `limit`, with `what` in the message.
-pub async fn eventually<T>(
-    limit: Duration,
-    what: &str,
-    mut probe: impl AsyncFnMut() -> Option<T>,
-) -> T {
+pub async fn eventually<T>(limit: Duration, what: &str, mut probe: impl AsyncFnMut() -> Option<T>) -> T {
     let attempts = async {
         loop {
             if let Some(value) = probe().await {
@@ -57,10 +53,7 @@ impl Deadline {
     }
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the harness waits for real processes in real time"
-)]
+#[expect(clippy::disallowed_methods, reason = "the harness waits for real processes in real time")]
 fn monotonic_now() -> Instant {
     Instant::now()
 }

@@ -90,27 +90,17 @@ fn environment() -> Environment {
 
 #[test]
 fn the_printed_configuration_is_complete_masked_and_loads_again() {
-    let printed = read(FILE, &environment(), everything)
-        .unwrap()
-        .effective
-        .to_yaml();
+    let printed = read(FILE, &environment(), everything).unwrap().effective.to_yaml();
     assert_eq!(printed, PRINTED);
-    let again = read(&printed, &environment(), everything)
-        .unwrap()
-        .effective
-        .to_yaml();
+    let again = read(&printed, &environment(), everything).unwrap().effective.to_yaml();
     assert_eq!(again, PRINTED);
 }
 
 #[test]
 fn settings_say_what_they_are() {
     let reader = |root: &mut Section| root.doc("Where it listens.").integer("port", 80, 1..=65535);
-    let effective = read("port: 81\n", &environment(), reader)
-        .unwrap()
-        .effective;
-    let [setting] = effective.settings() else {
-        panic!("one setting was asked for")
-    };
+    let effective = read("port: 81\n", &environment(), reader).unwrap().effective;
+    let [setting] = effective.settings() else { panic!("one setting was asked for") };
     assert_eq!(setting.path.to_string(), "port");
     assert_eq!(setting.kind, Kind::Integer);
     assert_eq!(setting.wanted, "a whole number from 1 to 65535");
@@ -128,20 +118,8 @@ fn a_section_that_is_opened_twice_is_printed_whole() {
             section.skip();
         }
     };
-    assert_eq!(
-        read("", &environment(), reader)
-            .unwrap()
-            .effective
-            .to_yaml(),
-        "s:\n  a: 1\n  b: 1\n"
-    );
-    assert_eq!(
-        read("", &environment(), |_| ())
-            .unwrap()
-            .effective
-            .to_yaml(),
-        "{}\n"
-    );
+    assert_eq!(read("", &environment(), reader).unwrap().effective.to_yaml(), "s:\n  a: 1\n  b: 1\n");
+    assert_eq!(read("", &environment(), |_| ()).unwrap().effective.to_yaml(), "{}\n");
 }
 
 proptest! {

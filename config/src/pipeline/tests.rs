@@ -4,14 +4,7 @@ use crate::testing::{problems, read};
 
 /// Reads the topology and nothing of what stands in it.
 fn skim(root: &mut Section) -> (Vec<String>, Vec<Pipeline>) {
-    let Topology {
-        pollers,
-        processors,
-        sinks,
-        pipelines,
-        bus,
-        service,
-    } = Topology::read(root);
+    let Topology { pollers, processors, sinks, pipelines, bus, service } = Topology::read(root);
     let mut ids = Vec::new();
     for component in pollers.into_iter().chain(processors).chain(sinks) {
         ids.push(format!("{} {}", component.role.noun(), component.id));
@@ -58,27 +51,12 @@ fn pipelines_name_declared_components() {
             "sink debug",
         ]
     );
-    let shown = |ids: &[ComponentId]| {
-        ids.iter()
-            .map(ToString::to_string)
-            .collect::<Vec<_>>()
-            .join(" ")
-    };
+    let shown = |ids: &[ComponentId]| ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
     let shown: Vec<String> = pipelines
         .iter()
         .map(|pipeline| {
-            let Pipeline {
-                name,
-                pollers,
-                processors,
-                sinks,
-            } = pipeline;
-            format!(
-                "{name}: {} > {} > {}",
-                shown(pollers),
-                shown(processors),
-                shown(sinks)
-            )
+            let Pipeline { name, pollers, processors, sinks } = pipeline;
+            format!("{name}: {} > {} > {}", shown(pollers), shown(processors), shown(sinks))
         })
         .collect();
     assert_eq!(
@@ -89,10 +67,7 @@ fn pipelines_name_declared_components() {
         ]
     );
     let warnings = loaded.warnings.to_string();
-    assert_eq!(
-        warnings,
-        "c.yaml:6:30: sinks.debug: warning: declared, but no pipeline uses it\n1 warning"
-    );
+    assert_eq!(warnings, "c.yaml:6:30: sinks.debug: warning: declared, but no pipeline uses it\n1 warning");
 }
 
 #[test]
@@ -104,22 +79,10 @@ fn mistakes_in_pipelines_are_found_at_their_place() {
             "a: {pollers: [postgre]}",
             "6:17: pipelines.a.pollers[0]: undeclared poller `postgre`, did you mean `postgresql`? known: postgresql",
         ),
-        (
-            "a: {pollers: [batch]}",
-            "6:17: pipelines.a.pollers[0]: undeclared poller `batch`; known: postgresql",
-        ),
-        (
-            "a: {pollers: [postgresql], sinks: [otlp, otlp]}",
-            "6:44: pipelines.a.sinks[1]: sink `otlp` is named twice",
-        ),
-        (
-            "a: {pollers: []}",
-            "6:3: pipelines.a: a pipeline needs at least one of `pollers`",
-        ),
-        (
-            "a:",
-            "6:3: pipelines.a: a pipeline needs at least one of `pollers`",
-        ),
+        ("a: {pollers: [batch]}", "6:17: pipelines.a.pollers[0]: undeclared poller `batch`; known: postgresql"),
+        ("a: {pollers: [postgresql], sinks: [otlp, otlp]}", "6:44: pipelines.a.sinks[1]: sink `otlp` is named twice"),
+        ("a: {pollers: []}", "6:3: pipelines.a: a pipeline needs at least one of `pollers`"),
+        ("a:", "6:3: pipelines.a: a pipeline needs at least one of `pollers`"),
         (
             "a: {pollers: postgresql}",
             "6:16: pipelines.a.pollers: expected a list of texts such as `[a, b]`, found `postgresql`",
@@ -167,7 +130,8 @@ fn the_top_has_known_sections() {
 
 #[test]
 fn unknown_kinds_are_refused_with_what_is_known() {
-    let yaml = "pollers: {postgre/a: {endpoint: x}, oracle: {sid: y}}\npipelines: {p: {pollers: [postgre/a, oracle]}}\n";
+    let yaml =
+        "pollers: {postgre/a: {endpoint: x}, oracle: {sid: y}}\npipelines: {p: {pollers: [postgre/a, oracle]}}\n";
     let found = problems(yaml, &Environment::empty(), |root| {
         for component in Topology::read(root).pollers {
             component.refuse_kind(&["mysql", "postgresql"]);

@@ -9,12 +9,7 @@ fn problems_are_printed_by_place_with_a_count() {
     let report = Report::new("c.yaml");
     let sinks = Path::default().key("sinks");
     report.error(position(9, 1), sinks.key("otlp"), "second");
-    report.add(
-        Severity::Warning,
-        position(10, 2),
-        sinks.key("debug"),
-        "third".to_owned(),
-    );
+    report.add(Severity::Warning, position(10, 2), sinks.key("debug"), "third".to_owned());
     report.error(position(2, 30), Path::default(), "first");
     report.error(position(2, 30), Path::default(), "first");
     let (problems, _) = report.take();
@@ -30,48 +25,22 @@ fn counts_name_what_there_is() {
     let of = |severities: &[Severity]| {
         let report = Report::new("c.yaml");
         for (place, severity) in severities.iter().enumerate() {
-            report.add(
-                *severity,
-                position(place + 1, 1),
-                Path::default(),
-                "x".to_owned(),
-            );
+            report.add(*severity, position(place + 1, 1), Path::default(), "x".to_owned());
         }
-        report
-            .take()
-            .0
-            .to_string()
-            .lines()
-            .last()
-            .unwrap_or_default()
-            .to_owned()
+        report.take().0.to_string().lines().last().unwrap_or_default().to_owned()
     };
     assert_eq!(of(&[]), "0 problems");
     assert_eq!(of(&[Severity::Error]), "1 problem");
     assert_eq!(of(&[Severity::Warning, Severity::Warning]), "2 warnings");
-    assert_eq!(
-        of(&[Severity::Error, Severity::Warning]),
-        "1 problem, 1 warning"
-    );
+    assert_eq!(of(&[Severity::Error, Severity::Warning]), "1 problem, 1 warning");
 }
 
 #[test]
 fn paths_name_keys_and_items() {
     let cases = [
         (Path::default(), ""),
-        (
-            Path::default()
-                .key("sinks")
-                .key("otlp/a")
-                .key("rules")
-                .index(2)
-                .key("name"),
-            "sinks.otlp/a.rules[2].name",
-        ),
-        (
-            Path::default().key("labels").key("service.name").key("x y"),
-            "labels[\"service.name\"][\"x y\"]",
-        ),
+        (Path::default().key("sinks").key("otlp/a").key("rules").index(2).key("name"), "sinks.otlp/a.rules[2].name"),
+        (Path::default().key("labels").key("service.name").key("x y"), "labels[\"service.name\"][\"x y\"]"),
     ];
     for (path, expected) in cases {
         assert_eq!(path.to_string(), expected);
@@ -81,17 +50,8 @@ fn paths_name_keys_and_items() {
 #[test]
 fn problems_are_json_for_programs() {
     let report = Report::new("c\\d.yaml");
-    report.error(
-        position(1, 2),
-        Path::default().key("k"),
-        "found `\"x\"`\n\u{1}é",
-    );
-    report.add(
-        Severity::Warning,
-        position(3, 4),
-        Path::default(),
-        "w".to_owned(),
-    );
+    report.error(position(1, 2), Path::default().key("k"), "found `\"x\"`\n\u{1}é");
+    report.add(Severity::Warning, position(3, 4), Path::default(), "w".to_owned());
     assert_eq!(
         report.take().0.to_json(),
         r#"[{"file":"c\\d.yaml","line":1,"column":2,"path":"k","severity":"error","message":"found `\"x\"`\n\u0001é"},{"file":"c\\d.yaml","line":3,"column":4,"path":"","severity":"warning","message":"w"}]"#

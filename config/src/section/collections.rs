@@ -33,12 +33,7 @@ impl Section {
         let list = self.list(key, wanted);
         let shown = match &list {
             Some(nodes) => Printable::List(nodes.iter().map(Printable::of_node).collect()),
-            None => Printable::List(
-                default
-                    .iter()
-                    .map(|text| Printable::Text((*text).to_owned()))
-                    .collect(),
-            ),
+            None => Printable::List(default.iter().map(|text| Printable::Text((*text).to_owned())).collect()),
         };
         let written = format!("[{}]", default.join(", "));
         self.record(key, kind, wanted, Some(&written), shown);
@@ -46,11 +41,7 @@ impl Section {
         let item = |(index, node): (usize, Node)| {
             let (position, path) = (node.position, path.index(index));
             let text = self.text_of(&node, &path)?.text().to_owned();
-            Some(Item {
-                text,
-                position,
-                path,
-            })
+            Some(Item { text, position, path })
         };
         Some(list?.into_iter().enumerate().filter_map(item).collect())
     }
@@ -58,18 +49,11 @@ impl Section {
     /// A mapping of names to texts, such as labels; empty if the key is missing.
     pub fn text_map(&mut self, key: &str) -> BTreeMap<String, String> {
         let entries = self.mapping(key, WANTED_MAP);
-        let shown = |entry: &Entry| {
-            (
-                entry.key.text().to_owned(),
-                Printable::of_node(&entry.value),
-            )
-        };
+        let shown = |entry: &Entry| (entry.key.text().to_owned(), Printable::of_node(&entry.value));
         let shown = Printable::Map(entries.iter().map(shown).collect());
         self.record(key, Kind::TextMap, WANTED_MAP, None, shown);
         let texts = self.texts_of(key, entries);
-        texts
-            .map(|(name, scalar)| (name, scalar.text().to_owned()))
-            .collect()
+        texts.map(|(name, scalar)| (name, scalar.text().to_owned())).collect()
     }
 
     /// A mapping of names to secrets, such as the headers of a request; empty if the key is
@@ -80,9 +64,7 @@ impl Section {
         let shown = Printable::Map(entries.iter().map(shown).collect());
         self.record(key, Kind::SecretMap, WANTED_MAP, None, shown);
         let texts = self.texts_of(key, entries);
-        texts
-            .map(|(name, scalar)| (name, Secret::new(scalar.text())))
-            .collect()
+        texts.map(|(name, scalar)| (name, Secret::new(scalar.text()))).collect()
     }
 
     /// A nested section; empty if the key is missing, so that its defaults hold.
@@ -91,13 +73,7 @@ impl Section {
             Some(entry) => (entry.value, entry.key_position),
             None => (Node::empty_mapping(self.position), self.position),
         };
-        self.record(
-            key,
-            Kind::Section,
-            WANTED_SECTION,
-            None,
-            Printable::Map(Vec::new()),
-        );
+        self.record(key, Kind::Section, WANTED_SECTION, None, Printable::Map(Vec::new()));
         Section::open(node, position, self.path.key(key), self.report.clone())
     }
 
@@ -125,13 +101,7 @@ impl Section {
     pub fn sections(&mut self, key: &str) -> Vec<(String, Section)> {
         let wanted = "a mapping of names to settings";
         let entries = self.mapping(key, wanted);
-        self.record(
-            key,
-            Kind::Sections,
-            wanted,
-            None,
-            Printable::Map(Vec::new()),
-        );
+        self.record(key, Kind::Sections, wanted, None, Printable::Map(Vec::new()));
         let mut sections = Vec::with_capacity(entries.len());
         for entry in entries {
             let name = entry.key.text().to_owned();
@@ -147,13 +117,7 @@ impl Section {
     pub fn list_of_sections(&mut self, key: &str) -> Vec<Section> {
         let wanted = "a list of mappings";
         let nodes = self.list(key, wanted).unwrap_or_default();
-        self.record(
-            key,
-            Kind::SectionList,
-            wanted,
-            None,
-            Printable::List(Vec::new()),
-        );
+        self.record(key, Kind::SectionList, wanted, None, Printable::List(Vec::new()));
         let mut sections = Vec::with_capacity(nodes.len());
         for (index, node) in nodes.into_iter().enumerate() {
             let path = self.path.key(key).index(index);
@@ -199,11 +163,7 @@ impl Section {
 
     /// The entries of a mapping; none if the key is missing, is empty or is no mapping.
     fn mapping(&mut self, key: &str, wanted: &str) -> Vec<Entry> {
-        let Some(node) = self
-            .ask(key)
-            .map(|entry| entry.value)
-            .filter(|node| !node.is_null())
-        else {
+        let Some(node) = self.ask(key).map(|entry| entry.value).filter(|node| !node.is_null()) else {
             return Vec::new();
         };
         let Value::Mapping(entries) = &node.value else {
@@ -225,9 +185,7 @@ impl Section {
     /// A node that must be text; what is not is reported.
     fn text_of(&self, node: &Node, path: &Path) -> Option<Scalar> {
         match &node.value {
-            Value::Scalar(scalar) if !scalar.is_null() && !scalar.is_unresolved() => {
-                Some(scalar.clone())
-            }
+            Value::Scalar(scalar) if !scalar.is_null() && !scalar.is_unresolved() => Some(scalar.clone()),
             _ => {
                 self.mismatch(node, path.clone(), "text", "");
                 None

@@ -40,45 +40,33 @@ impl Section {
     pub fn required_text(&mut self, key: &str) -> String {
         let wanted = "text that is not empty";
         let not_empty = |text: &str| {
-            if text.is_empty() {
-                Err(String::new())
-            } else {
-                as_text(text)
-            }
+            if text.is_empty() { Err(String::new()) } else { as_text(text) }
         };
-        self.scalar(key, Kind::Text, wanted, Otherwise::Problem, not_empty)
-            .unwrap_or_default()
+        self.scalar(key, Kind::Text, wanted, Otherwise::Problem, not_empty).unwrap_or_default()
     }
 
     /// `true` or `false`.
     pub fn boolean(&mut self, key: &str, default: bool) -> bool {
         let otherwise = Otherwise::Default(if default { "true" } else { "false" });
         let parse = |text: &str| text.parse::<bool>().map_err(|_| String::new());
-        self.scalar(key, Kind::Boolean, "`true` or `false`", otherwise, parse)
-            .unwrap_or(default)
+        self.scalar(key, Kind::Boolean, "`true` or `false`", otherwise, parse).unwrap_or(default)
     }
 
     /// A whole number within `range`.
     pub fn integer<I: Integer>(&mut self, key: &str, default: I, range: impl RangeBounds<I>) -> I {
         let written = default.to_string();
-        self.ranged(key, Kind::Integer, Otherwise::Default(&written), range)
-            .unwrap_or(default)
+        self.ranged(key, Kind::Integer, Otherwise::Default(&written), range).unwrap_or(default)
     }
 
     /// A whole number within `range`, or none if the key is missing.
-    pub fn optional_integer<I: Integer>(
-        &mut self,
-        key: &str,
-        range: impl RangeBounds<I>,
-    ) -> Option<I> {
+    pub fn optional_integer<I: Integer>(&mut self, key: &str, range: impl RangeBounds<I>) -> Option<I> {
         self.ranged(key, Kind::Integer, Otherwise::Absent, range)
     }
 
     /// A number within `range`.
     pub fn number(&mut self, key: &str, default: f64, range: impl RangeBounds<f64>) -> f64 {
         let written = default.to_string();
-        self.ranged(key, Kind::Number, Otherwise::Default(&written), range)
-            .unwrap_or(default)
+        self.ranged(key, Kind::Number, Otherwise::Default(&written), range).unwrap_or(default)
     }
 
     /// A number within `range`, or none if the key is missing.
@@ -90,61 +78,32 @@ impl Section {
     /// where it makes no sense, use [`Section::duration_within`].
     pub fn duration(&mut self, key: &str, default: &str) -> Duration {
         let parse = |text: &str| parse_duration(text).ok_or_else(String::new);
-        let duration = self.scalar(
-            key,
-            Kind::Duration,
-            WANTED_DURATION,
-            Otherwise::Default(default),
-            parse,
-        );
+        let duration = self.scalar(key, Kind::Duration, WANTED_DURATION, Otherwise::Default(default), parse);
         duration.unwrap_or_else(|| known_duration(default))
     }
 
     /// A duration with units, or none if the key is missing.
     pub fn optional_duration(&mut self, key: &str) -> Option<Duration> {
         let parse = |text: &str| parse_duration(text).ok_or_else(String::new);
-        self.scalar(
-            key,
-            Kind::Duration,
-            WANTED_DURATION,
-            Otherwise::Absent,
-            parse,
-        )
+        self.scalar(key, Kind::Duration, WANTED_DURATION, Otherwise::Absent, parse)
     }
 
     /// A duration within limits: `section.duration_within("interval", "10s", "100ms"..="1h")`.
-    pub fn duration_within(
-        &mut self,
-        key: &str,
-        default: &str,
-        range: RangeInclusive<&str>,
-    ) -> Duration {
+    pub fn duration_within(&mut self, key: &str, default: &str, range: RangeInclusive<&str>) -> Duration {
         let wanted = format!("{WANTED_DURATION}{}", range_in_words(&range));
         let limits = known_duration(range.start())..=known_duration(range.end());
         let parse = |text: &str| match parse_duration(text) {
             Some(duration) if limits.contains(&duration) => Ok(duration),
             _ => Err(String::new()),
         };
-        let duration = self.scalar(
-            key,
-            Kind::Duration,
-            &wanted,
-            Otherwise::Default(default),
-            parse,
-        );
+        let duration = self.scalar(key, Kind::Duration, &wanted, Otherwise::Default(default), parse);
         duration.unwrap_or_else(|| known_duration(default))
     }
 
     /// A size in bytes with a unit, as in `16MiB`; see [`parse_bytes`].
     pub fn bytes(&mut self, key: &str, default: &str) -> u64 {
         let parse = |text: &str| parse_bytes(text).ok_or_else(String::new);
-        let bytes = self.scalar(
-            key,
-            Kind::Bytes,
-            WANTED_BYTES,
-            Otherwise::Default(default),
-            parse,
-        );
+        let bytes = self.scalar(key, Kind::Bytes, WANTED_BYTES, Otherwise::Default(default), parse);
         bytes.unwrap_or_else(|| known_bytes(default))
     }
 
@@ -156,21 +115,13 @@ impl Section {
             Some(bytes) if limits.contains(&bytes) => Ok(bytes),
             _ => Err(String::new()),
         };
-        let bytes = self.scalar(
-            key,
-            Kind::Bytes,
-            &wanted,
-            Otherwise::Default(default),
-            parse,
-        );
+        let bytes = self.scalar(key, Kind::Bytes, &wanted, Otherwise::Default(default), parse);
         bytes.unwrap_or_else(|| known_bytes(default))
     }
 
     /// A text that is never printed, or none if the key is missing.
     pub fn secret(&mut self, key: &str) -> Option<Secret> {
-        self.scalar(key, Kind::Secret, "a secret", Otherwise::Absent, |text| {
-            Ok(Secret::new(text))
-        })
+        self.scalar(key, Kind::Secret, "a secret", Otherwise::Absent, |text| Ok(Secret::new(text)))
     }
 
     /// One of a few words.
@@ -182,25 +133,11 @@ impl Section {
     /// What one of a few words stands for:
     /// `section.variant("compression", &[("gzip", Gzip), ("none", Uncompressed)], "gzip")`.
     pub fn variant<T: Clone>(&mut self, key: &str, variants: &[(&str, T)], default: &str) -> T {
-        let words: Vec<String> = variants
-            .iter()
-            .map(|(word, _)| format!("`{word}`"))
-            .collect();
+        let words: Vec<String> = variants.iter().map(|(word, _)| format!("`{word}`")).collect();
         let wanted = format!("one of {}", words.join(", "));
-        let find = |text: &str| {
-            variants
-                .iter()
-                .find(|(word, _)| *word == text)
-                .map(|(_, value)| value.clone())
-        };
+        let find = |text: &str| variants.iter().find(|(word, _)| *word == text).map(|(_, value)| value.clone());
         let parse = |text: &str| find(text).ok_or_else(|| did_you_mean(text, variants));
-        let chosen = self.scalar(
-            key,
-            Kind::Choice,
-            &wanted,
-            Otherwise::Default(default),
-            parse,
-        );
+        let chosen = self.scalar(key, Kind::Choice, &wanted, Otherwise::Default(default), parse);
         chosen.unwrap_or_else(|| find(default).expect("the default is one of the variants"))
     }
 
@@ -210,16 +147,9 @@ impl Section {
     where
         T: FromStr<Err: Display>,
     {
-        let value = self.scalar(
-            key,
-            Kind::Text,
-            wanted,
-            Otherwise::Default(default),
-            as_parsed,
-        );
+        let value = self.scalar(key, Kind::Text, wanted, Otherwise::Default(default), as_parsed);
         value.unwrap_or_else(|| {
-            as_parsed(default)
-                .unwrap_or_else(|error| panic!("the default of `{key}` is refused{error}"))
+            as_parsed(default).unwrap_or_else(|error| panic!("the default of `{key}` is refused{error}"))
         })
     }
 
@@ -238,11 +168,7 @@ impl Section {
         otherwise: Otherwise<'_>,
         range: impl RangeBounds<T>,
     ) -> Option<T> {
-        let noun = if kind == Kind::Integer {
-            "a whole number"
-        } else {
-            "a number"
-        };
+        let noun = if kind == Kind::Integer { "a whole number" } else { "a number" };
         let wanted = format!("{noun}{}", range_in_words(&range));
         let is_number = |text: &str| text.parse::<f64>().is_ok_and(f64::is_finite);
         let parse = |text: &str| match text.parse::<T>() {
@@ -264,34 +190,23 @@ impl Section {
         let entry = self.ask(key);
         let path = self.path.key(key);
         if entry.is_none() && matches!(otherwise, Otherwise::Problem) {
-            self.report.error(
-                self.position,
-                path.clone(),
-                format!("missing; expected {wanted}"),
-            );
+            self.report.error(self.position, path.clone(), format!("missing; expected {wanted}"));
         }
         let mut outcome = None;
         match entry.map(|entry| entry.value) {
             None => {}
             Some(node) if node.is_null() && matches!(otherwise, Otherwise::Absent) => {}
             Some(node) => match &node.value {
-                Value::Scalar(scalar) if !node.is_null() && !node.is_unresolved() => {
-                    match parse(scalar.text()) {
-                        Ok(value) => outcome = Some((value, printable(scalar, kind))),
-                        Err(hint) => self.mismatch(&node, path, wanted, &hint_of(scalar, hint)),
-                    }
-                }
+                Value::Scalar(scalar) if !node.is_null() && !node.is_unresolved() => match parse(scalar.text()) {
+                    Ok(value) => outcome = Some((value, printable(scalar, kind))),
+                    Err(hint) => self.mismatch(&node, path, wanted, &hint_of(scalar, hint)),
+                },
                 _ => self.mismatch(&node, path, wanted, &null_hint(node.is_null(), otherwise)),
             },
         }
-        let default = if let Otherwise::Default(text) = otherwise {
-            Some(text)
-        } else {
-            None
-        };
+        let default = if let Otherwise::Default(text) = otherwise { Some(text) } else { None };
         let (value, shown) = outcome.unzip();
-        let shown = shown
-            .unwrap_or_else(|| default.map_or(Printable::Nothing, |text| text_of_kind(text, kind)));
+        let shown = shown.unwrap_or_else(|| default.map_or(Printable::Nothing, |text| text_of_kind(text, kind)));
         self.record(key, kind, wanted, default, shown);
         value
     }
@@ -312,17 +227,12 @@ fn as_parsed<T: FromStr<Err: Display>>(text: &str) -> Result<T, String> {
 
 fn did_you_mean<T>(text: &str, variants: &[(&str, T)]) -> String {
     let words = variants.iter().map(|(word, _)| *word);
-    crate::suggest::nearest(text, words)
-        .map_or_else(String::new, |word| format!(", did you mean `{word}`?"))
+    crate::suggest::nearest(text, words).map_or_else(String::new, |word| format!(", did you mean `{word}`?"))
 }
 
 /// What `parse` had to say, unless it could quote a value that came from a variable or a file.
 fn hint_of(scalar: &Scalar, hint: String) -> String {
-    if scalar.shown() == scalar.text() {
-        hint
-    } else {
-        String::new()
-    }
+    if scalar.shown() == scalar.text() { hint } else { String::new() }
 }
 
 fn null_hint(is_null: bool, otherwise: Otherwise<'_>) -> String {

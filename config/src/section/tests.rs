@@ -7,18 +7,12 @@ use crate::secret::Secret;
 use crate::testing::{problems, read};
 
 fn environment() -> Environment {
-    Environment::from_iter([
-        ("PASSWORD", "hunter2"),
-        ("SIZE", "512"),
-        ("OTHER", "hunter3"),
-    ])
+    Environment::from_iter([("PASSWORD", "hunter2"), ("SIZE", "512"), ("OTHER", "hunter3")])
 }
 
 /// What `reader` gives for a good file.
 fn value<T>(yaml: &str, reader: impl FnOnce(&mut Section) -> T) -> T {
-    read(yaml, &environment(), reader)
-        .unwrap_or_else(|problems| panic!("{problems}"))
-        .config
+    read(yaml, &environment(), reader).unwrap_or_else(|problems| panic!("{problems}")).config
 }
 
 /// One mistake, without the name of the file.
@@ -30,92 +24,31 @@ fn problem<T>(yaml: &str, reader: impl FnOnce(&mut Section) -> T) -> String {
 
 #[test]
 fn text_and_numbers_are_read_as_what_they_are_asked_for() {
-    assert_eq!(
-        value("k: some text\n", |root| root.text("k", "d")),
-        "some text"
-    );
+    assert_eq!(value("k: some text\n", |root| root.text("k", "d")), "some text");
     assert_eq!(value("k: 5432\n", |root| root.text("k", "d")), "5432");
     assert_eq!(value("k: ''\n", |root| root.text("k", "d")), "");
-    assert_eq!(
-        value("k: x\n", |root| root.optional_text("k")),
-        Some("x".to_owned())
-    );
+    assert_eq!(value("k: x\n", |root| root.optional_text("k")), Some("x".to_owned()));
     assert_eq!(value("k: x\n", |root| root.required_text("k")), "x");
     assert!(value("k: true\n", |root| root.boolean("k", false)));
     assert_eq!(value("k: 12\n", |root| root.integer("k", 1u16, 1..)), 12);
-    assert_eq!(
-        value("k: \"12\"\n", |root| root.integer("k", 1usize, ..)),
-        12
-    );
-    assert_eq!(
-        value("k: ${env:SIZE}\n", |root| root.integer("k", 1u64, 1..=1024)),
-        512
-    );
-    assert_eq!(
-        value("k: -3\n", |root| root.optional_integer("k", -5i64..0)),
-        Some(-3)
-    );
-    assert_eq!(
-        value("k: 100.0\n", |root| root.number("k", 1.0, 0.0..=100.0)).to_bits(),
-        100f64.to_bits()
-    );
-    assert_eq!(
-        value("k: 1e3\n", |root| root.optional_number("k", ..)),
-        Some(1000.0)
-    );
+    assert_eq!(value("k: \"12\"\n", |root| root.integer("k", 1usize, ..)), 12);
+    assert_eq!(value("k: ${env:SIZE}\n", |root| root.integer("k", 1u64, 1..=1024)), 512);
+    assert_eq!(value("k: -3\n", |root| root.optional_integer("k", -5i64..0)), Some(-3));
+    assert_eq!(value("k: 100.0\n", |root| root.number("k", 1.0, 0.0..=100.0)).to_bits(), 100f64.to_bits());
+    assert_eq!(value("k: 1e3\n", |root| root.optional_number("k", ..)), Some(1000.0));
 }
 
 #[test]
 fn units_words_and_secrets_are_read_as_what_they_are_asked_for() {
-    assert_eq!(
-        value("k: 1h30m\n", |root| root.duration("k", "1s")),
-        Duration::from_secs(5400)
-    );
-    assert_eq!(
-        value("k: 5s\n", |root| root.optional_duration("k")),
-        Some(Duration::from_secs(5))
-    );
-    assert_eq!(
-        value("k: 5s\n", |root| root.duration_within(
-            "k",
-            "1s",
-            "1s"..="5s"
-        )),
-        Duration::from_secs(5)
-    );
+    assert_eq!(value("k: 1h30m\n", |root| root.duration("k", "1s")), Duration::from_secs(5400));
+    assert_eq!(value("k: 5s\n", |root| root.optional_duration("k")), Some(Duration::from_secs(5)));
+    assert_eq!(value("k: 5s\n", |root| root.duration_within("k", "1s", "1s"..="5s")), Duration::from_secs(5));
     assert_eq!(value("k: 16 MiB\n", |root| root.bytes("k", "1B")), 16 << 20);
-    assert_eq!(
-        value("k: 2KiB\n", |root| root.bytes_within(
-            "k",
-            "1B",
-            "1B"..="4KiB"
-        )),
-        2048
-    );
-    assert_eq!(
-        value("k: ${env:PASSWORD}\n", |root| root.secret("k")),
-        Some(Secret::new("hunter2"))
-    );
-    assert_eq!(
-        value("k: gzip\n", |root| root.choice(
-            "k",
-            &["gzip", "none"],
-            "none"
-        )),
-        "gzip"
-    );
-    assert_eq!(
-        value("k: gzip\n", |root| root.variant(
-            "k",
-            &[("gzip", 1), ("none", 2)],
-            "none"
-        )),
-        1
-    );
-    assert_eq!(
-        value("k: ::1\n", |root| root.optional_parsed("k", "an address")),
-        Some(std::net::Ipv6Addr::LOCALHOST)
-    );
+    assert_eq!(value("k: 2KiB\n", |root| root.bytes_within("k", "1B", "1B"..="4KiB")), 2048);
+    assert_eq!(value("k: ${env:PASSWORD}\n", |root| root.secret("k")), Some(Secret::new("hunter2")));
+    assert_eq!(value("k: gzip\n", |root| root.choice("k", &["gzip", "none"], "none")), "gzip");
+    assert_eq!(value("k: gzip\n", |root| root.variant("k", &[("gzip", 1), ("none", 2)], "none")), 1);
+    assert_eq!(value("k: ::1\n", |root| root.optional_parsed("k", "an address")), Some(std::net::Ipv6Addr::LOCALHOST));
 }
 
 #[test]
@@ -125,36 +58,18 @@ fn missing_keys_have_their_defaults() {
     assert_eq!(value("k: ~\n", |root| root.optional_text("k")), None);
     assert!(value("", |root| root.boolean("k", true)));
     assert_eq!(value("", |root| root.integer("k", 7, 1..=9)), 7);
-    assert_eq!(
-        value("k:\n", |root| root.optional_integer("k", 1..=9)),
-        None
-    );
-    assert_eq!(
-        value("", |root| root.duration("k", "10s")),
-        Duration::from_secs(10)
-    );
+    assert_eq!(value("k:\n", |root| root.optional_integer("k", 1..=9)), None);
+    assert_eq!(value("", |root| root.duration("k", "10s")), Duration::from_secs(10));
     assert_eq!(value("", |root| root.bytes("k", "16MiB")), 16 << 20);
     assert_eq!(value("", |root| root.secret("k")), None);
-    assert_eq!(
-        value("", |root| root.choice("k", &["gzip", "none"], "gzip")),
-        "gzip"
-    );
+    assert_eq!(value("", |root| root.choice("k", &["gzip", "none"], "gzip")), "gzip");
     assert_eq!(value("", |root| root.parsed::<u8>("k", "3", "a digit")), 3);
-    assert_eq!(
-        value("", |root| root.list_of_text("k", &["a", "b"])),
-        ["a", "b"]
-    );
+    assert_eq!(value("", |root| root.list_of_text("k", &["a", "b"])), ["a", "b"]);
     assert_eq!(value("", |root| root.text_map("k")), BTreeMap::new());
     assert_eq!(value("k:\n", |root| root.section("k").text("x", "d")), "d");
     assert!(value("", |root| root.optional_section("k").is_none()));
-    assert!(value("k: {}\n", |root| root
-        .optional_section("k")
-        .is_some()));
-    assert_eq!(
-        value("", |root| root.sections("k").len()
-            + root.list_of_sections("l").len()),
-        0
-    );
+    assert!(value("k: {}\n", |root| root.optional_section("k").is_some()));
+    assert_eq!(value("", |root| root.sections("k").len() + root.list_of_sections("l").len()), 0);
 }
 
 #[test]
@@ -176,10 +91,7 @@ fn a_choice_with_settings_can_be_one_word() {
 
 #[test]
 fn mistakes_in_text_and_numbers_say_what_was_found_and_what_is_wanted() {
-    assert_eq!(
-        problem("k: [a]\n", |root| root.text("k", "d")),
-        "1:4: k: expected text, found a list"
-    );
+    assert_eq!(problem("k: [a]\n", |root| root.text("k", "d")), "1:4: k: expected text, found a list");
     assert_eq!(
         problem("k:\n", |root| root.text("k", "localhost:5432")),
         "1:2: k: expected text, found nothing; leave the key out for the default `localhost:5432`"
@@ -188,22 +100,13 @@ fn mistakes_in_text_and_numbers_say_what_was_found_and_what_is_wanted() {
         problem("x: {}\n", |root| root.section("x").required_text("k")),
         "1:1: x.k: missing; expected text that is not empty"
     );
-    assert_eq!(
-        problem("k: ''\n", |root| root.required_text("k")),
-        "1:4: k: expected text that is not empty, found ``"
-    );
-    assert_eq!(
-        problem("k: on\n", |root| root.boolean("k", true)),
-        "1:4: k: expected `true` or `false`, found `on`"
-    );
+    assert_eq!(problem("k: ''\n", |root| root.required_text("k")), "1:4: k: expected text that is not empty, found ``");
+    assert_eq!(problem("k: on\n", |root| root.boolean("k", true)), "1:4: k: expected `true` or `false`, found `on`");
     assert_eq!(
         problem("k: 0\n", |root| root.integer("k", 5, 1..)),
         "1:4: k: expected a whole number of at least 1, found `0`"
     );
-    assert_eq!(
-        problem("k: 1.5\n", |root| root.integer("k", 5, ..)),
-        "1:4: k: expected a whole number, found `1.5`"
-    );
+    assert_eq!(problem("k: 1.5\n", |root| root.integer("k", 5, ..)), "1:4: k: expected a whole number, found `1.5`");
     assert_eq!(
         problem("k: 256\n", |root| root.integer("k", 5u8, ..=9)),
         "1:4: k: expected a whole number of at most 9, found `256`"
@@ -212,10 +115,7 @@ fn mistakes_in_text_and_numbers_say_what_was_found_and_what_is_wanted() {
         problem("k: nan\n", |root| root.number("k", 1.0, 0.0..1.5)),
         "1:4: k: expected a number of at least 0 and below 1.5, found `nan`"
     );
-    assert_eq!(
-        problem("k: inf\n", |root| root.number("k", 1.0, ..)),
-        "1:4: k: expected a number, found `inf`"
-    );
+    assert_eq!(problem("k: inf\n", |root| root.number("k", 1.0, ..)), "1:4: k: expected a number, found `inf`");
 }
 
 #[test]
@@ -225,37 +125,19 @@ fn mistakes_in_units_and_words_say_what_was_found_and_what_is_wanted() {
         "1:4: k: expected a duration such as `10s`, found `ten`"
     );
     assert_eq!(
-        problem("k: 0s\n", |root| root.duration_within(
-            "k",
-            "1s",
-            "1s"..="1h"
-        )),
+        problem("k: 0s\n", |root| root.duration_within("k", "1s", "1s"..="1h")),
         "1:4: k: expected a duration such as `10s` from 1s to 1h, found `0s`"
     );
+    assert_eq!(problem("k: 16\n", |root| root.bytes("k", "1B")), "1:4: k: expected a size such as `16MiB`, found `16`");
     assert_eq!(
-        problem("k: 16\n", |root| root.bytes("k", "1B")),
-        "1:4: k: expected a size such as `16MiB`, found `16`"
-    );
-    assert_eq!(
-        problem("k: gzp\n", |root| root.choice(
-            "k",
-            &["gzip", "none"],
-            "none"
-        )),
+        problem("k: gzp\n", |root| root.choice("k", &["gzip", "none"], "none")),
         "1:4: k: expected one of `gzip`, `none`, found `gzp`, did you mean `gzip`?"
     );
     assert_eq!(
-        problem("k: 300\n", |root| root.parsed::<u8>(
-            "k",
-            "3",
-            "a small number"
-        )),
+        problem("k: 300\n", |root| root.parsed::<u8>("k", "3", "a small number")),
         "1:4: k: expected a small number, found `300`: number too large to fit in target type"
     );
-    assert_eq!(
-        problem("k: {a: 1}\n", |root| root.secret("k")),
-        "1:4: k: expected a secret, found a mapping"
-    );
+    assert_eq!(problem("k: {a: 1}\n", |root| root.secret("k")), "1:4: k: expected a secret, found a mapping");
 }
 
 #[test]
@@ -264,30 +146,18 @@ fn mistakes_in_collections_are_found_at_their_items() {
         problem("k: x\n", |root| root.list_of_text("k", &[])),
         "1:4: k: expected a list of texts such as `[a, b]`, found `x`"
     );
-    assert_eq!(
-        problem("k: [a, [b]]\n", |root| root.list_of_text("k", &[])),
-        "1:8: k[1]: expected text, found a list"
-    );
+    assert_eq!(problem("k: [a, [b]]\n", |root| root.list_of_text("k", &[])), "1:8: k[1]: expected text, found a list");
     assert_eq!(
         problem("k: [a]\n", |root| root.text_map("k")),
         "1:4: k: expected a mapping of names to texts, found a list"
     );
-    assert_eq!(
-        problem("k: {a: ~}\n", |root| root.secret_map("k")),
-        "1:8: k.a: expected text, found nothing"
-    );
-    assert_eq!(
-        problem("k: yes\n", |root| drop(root.section("k"))),
-        "1:4: k: expected a mapping, found `yes`"
-    );
+    assert_eq!(problem("k: {a: ~}\n", |root| root.secret_map("k")), "1:8: k.a: expected text, found nothing");
+    assert_eq!(problem("k: yes\n", |root| drop(root.section("k"))), "1:4: k: expected a mapping, found `yes`");
     assert_eq!(
         problem("k: [a]\n", |root| drop(root.sections("k"))),
         "1:4: k: expected a mapping of names to settings, found a list"
     );
-    assert_eq!(
-        problem("k: {a: 1}\n", |root| drop(root.sections("k"))),
-        "1:8: k.a: expected a mapping, found `1`"
-    );
+    assert_eq!(problem("k: {a: 1}\n", |root| drop(root.sections("k"))), "1:8: k.a: expected a mapping, found `1`");
     assert_eq!(
         problem("k: {a: 1}\n", |root| drop(root.list_of_sections("k"))),
         "1:4: k: expected a list of mappings, found a mapping"
@@ -318,15 +188,9 @@ fn keys_that_nobody_asked_for_are_unknown() {
             "c.yaml:4:3: retry_on_failure.colour: unknown key `colour`; known: initial_interval, max_interval",
         ]
     );
-    assert_eq!(
-        problem("k: {x: 1}\n", |root| drop(root.section("k"))),
-        "1:5: k.x: unknown key `x`; known: none"
-    );
+    assert_eq!(problem("k: {x: 1}\n", |root| drop(root.section("k"))), "1:5: k.x: unknown key `x`; known: none");
     assert_eq!(value("k: {x: 1}\n", |root| root.section("k").skip()), ());
-    assert_eq!(
-        problem("x: 1\n", |root| [root.finish(), root.finish()]),
-        "1:1: x: unknown key `x`; known: none"
-    );
+    assert_eq!(problem("x: 1\n", |root| [root.finish(), root.finish()]), "1:1: x: unknown key `x`; known: none");
 }
 
 #[test]
@@ -389,11 +253,7 @@ impl std::str::FromStr for Talkative {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Talkative, String> {
-        if text.is_empty() {
-            Ok(Talkative)
-        } else {
-            Err(text.to_owned())
-        }
+        if text.is_empty() { Ok(Talkative) } else { Err(text.to_owned()) }
     }
 }
 
@@ -410,9 +270,6 @@ fn debugging_shows_no_text() {
 #[test]
 fn long_values_are_cut_in_messages() {
     let yaml = format!("k: {}\n", "x".repeat(100));
-    let expected = format!(
-        "1:4: k: expected a duration such as `10s`, found `{}…`",
-        "x".repeat(60)
-    );
+    let expected = format!("1:4: k: expected a duration such as `10s`, found `{}…`", "x".repeat(60));
     assert_eq!(problem(&yaml, |root| root.duration("k", "1s")), expected);
 }

@@ -31,11 +31,7 @@ fn durations_have_units() {
         ("99999999999999999999999999999999999999999s", None),
     ];
     for (text, nanoseconds) in cases {
-        assert_eq!(
-            parse_duration(text),
-            nanoseconds.map(Duration::from_nanos),
-            "{text}"
-        );
+        assert_eq!(parse_duration(text), nanoseconds.map(Duration::from_nanos), "{text}");
     }
 }
 

@@ -25,7 +25,7 @@ impl Filter {
         match field {
             None => false,
             Some(Value::String(text)) => *text == self.value,
-            Some(other) => other.to_string() == self.value,
+            Some(other) => *other.to_string() == *self.value,
         }
     }
 }

@@ -99,7 +99,9 @@ fn open(bus: &Arc<Bus>, targets: usize) -> (Outlet, tokio::task::JoinHandle<()>,
 fn sessions(rows: usize) -> Poll {
     let identity = Identity { poller: "postgresql".to_owned(), target: "orders".to_owned(), ..Identity::default() };
     let mut poll = Poll::new(Class::Sessions, Stamp { identity: Arc::new(identity), ..Stamp::default() });
-    poll.rows = Rows::Sessions((0..rows).map(|pid| SessionRow { session_id: pid.to_string(), ..SessionRow::default() }).collect());
+    poll.rows = Rows::Sessions(
+        (0..rows).map(|pid| SessionRow { session_id: pid.to_string(), ..SessionRow::default() }).collect(),
+    );
     poll
 }
 
@@ -132,7 +134,8 @@ async fn rows_wait_for_the_bus_and_none_is_sent_twice() {
     drop(outlet);
     feed.await.unwrap();
     assert_eq!(bus.polls(), [("ok".to_owned(), None, 3), ("ok".to_owned(), None, 1)]);
-    let ids: Vec<_> = bus.sent.lock().unwrap().iter().filter(|(topic, _)| topic.ends_with("sessions")).cloned().collect();
+    let ids: Vec<_> =
+        bus.sent.lock().unwrap().iter().filter(|(topic, _)| topic.ends_with("sessions")).cloned().collect();
     let pids: Vec<_> = ids
         .iter()
         .map(|(_, value)| RawSession::decode(unframe(value).unwrap().1).unwrap().session_id.to_owned())

@@ -99,9 +99,11 @@ pub struct EndpointError;
 impl Config {
     /// Reads the section of a `postgresql` poller. Mistakes are collected in the section.
     pub fn read(section: &mut Section) -> Config {
-        let interval = section
-            .doc("Time between polls of a class that has no interval of its own.")
-            .duration_within("collection_interval", "10s", "100ms"..="1h");
+        let interval = section.doc("Time between polls of a class that has no interval of its own.").duration_within(
+            "collection_interval",
+            "10s",
+            "100ms"..="1h",
+        );
         let mut statements = section.section("statements");
         let config = Config {
             endpoint: section
@@ -121,9 +123,11 @@ impl Config {
             via_pooler: section
                 .doc("Accept a connection pooler between us and the server.")
                 .boolean("via_pooler", false),
-            connect_timeout: section
-                .doc("Longest wait for a connection.")
-                .duration_within("connect_timeout", "5s", "100ms"..="1m"),
+            connect_timeout: section.doc("Longest wait for a connection.").duration_within(
+                "connect_timeout",
+                "5s",
+                "100ms"..="1m",
+            ),
             connections_max: section
                 .doc("Connections for per-database work, beside the one for server-wide views.")
                 .integer("connections_max", 2, 1..=CONNECTIONS_MAX),
@@ -156,6 +160,10 @@ impl Config {
             let message = format!("a target is named by 1 to {TARGET_BYTES_MAX} bytes without control characters");
             section.problem("target", message);
         }
+        if !valid_application_name(&self.application_name) {
+            let message = "expected 1 to 63 letters, digits and spaces, or any of `_ - . : / @`";
+            section.problem("application_name", message);
+        }
         if self.tls.insecure == Some(true) && self.tls.is_anything_else_set() {
             section.problem("tls", "`insecure: true` means no encryption: remove it, or the other keys");
         }
@@ -167,6 +175,12 @@ impl Config {
 
 fn valid_target(target: &str) -> bool {
     (1..=TARGET_BYTES_MAX).contains(&target.len()) && !target.chars().any(char::is_control)
+}
+
+/// It becomes a part of SQL, and PostgreSQL cuts it after 63 bytes.
+fn valid_application_name(name: &str) -> bool {
+    let allowed = |character: char| character.is_ascii_alphanumeric() || " _-.:/@".contains(character);
+    (1..=63).contains(&name.len()) && name.chars().all(allowed)
 }
 
 impl ClassConfig {

@@ -12,8 +12,8 @@ use tracing::info;
 
 use super::config::Config;
 use super::error::Failure;
+use super::transaction::{Timeouts, Transaction};
 use super::{process_id, tls};
-use super::transaction::{Limits, Transaction};
 
 /// Time for the request to cancel a statement.
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(1);
@@ -68,10 +68,10 @@ impl Connection {
         self.client.is_closed()
     }
 
-    /// Begins a transaction, in which each statement may take as long as `limits` say.
-    pub async fn begin(&self, limits: Limits) -> Result<Transaction<'_>, Failure> {
+    /// Begins a transaction, in which each statement may take as long as `timeouts` say.
+    pub async fn begin(&self, timeouts: Timeouts) -> Result<Transaction<'_>, Failure> {
         let application_name = self.via_pooler.then_some(self.application_name.as_str());
-        Transaction::begin(&self.client, limits, application_name).await
+        Transaction::begin(&self.client, timeouts, application_name).await
     }
 
     /// Gives the connection up in the middle of a statement: asks the server to end it, and closes.
@@ -93,7 +93,7 @@ impl Connection {
     /// with the connection is not that of the backend. A server reports the same id both times.
     async fn refuse_pooler(&self, config: &Config) -> Result<(), Failure> {
         let reported = process_id::reported(&self.client.cancel_token()).await;
-        let transaction = self.begin(Limits::within(config.connect_timeout)).await?;
+        let transaction = self.begin(Timeouts::within(config.connect_timeout)).await?;
         let actual = transaction.facts().process_id;
         transaction.commit().await?;
         if reported == Some(actual) {

@@ -81,7 +81,9 @@ impl Reader for DatabaseReader {
         None
     }
 
-    fn failed(&mut self, _: &Job, _: &Failure) {}
+    fn failed(&mut self, _: &Job, _: &Failure) -> bool {
+        false
+    }
 }
 
 async fn tables(transaction: &Transaction<'_>, poll: &mut Poll) -> Result<(), Failure> {

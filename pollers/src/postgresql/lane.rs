@@ -14,7 +14,7 @@ use crate::schedule::{Next, Schedule, Turn};
 use super::error::Failure;
 use super::link::{Connected, Link};
 use super::target::Target;
-use super::transaction::{Limits, Transaction};
+use super::transaction::{Timeouts, Transaction};
 
 /// Time that a poll as a whole may take beyond the limit of its statements. Then its connection is given up.
 const DEADLINE_GRACE: Duration = Duration::from_secs(1);
@@ -61,8 +61,8 @@ pub trait Reader {
     /// A poll ended well after so long. Returns another class to run at a time.
     fn ended(&mut self, target: &Target, job: &Job, took: Duration) -> Option<(Class, Duration)>;
 
-    /// A poll failed.
-    fn failed(&mut self, job: &Job, failure: &Failure);
+    /// A poll failed. True if the server has to be asked again what it offers.
+    fn failed(&mut self, job: &Job, failure: &Failure) -> bool;
 }
 
 /// The jobs of a lane, to add and to drop.
@@ -162,7 +162,12 @@ impl<R: Reader> Lane<R> {
     fn follow_up(&mut self, job: &Job, took: Duration) {
         self.link.succeed();
         if self.failing.remove(job).is_some() {
-            info!(target = self.target.name, class = job.class.name(), database = job.database.as_deref(), "polls succeed again");
+            info!(
+                target = self.target.name,
+                class = job.class.name(),
+                database = job.database.as_deref(),
+                "polls succeed again"
+            );
         }
         if let Some((class, at)) = self.reader.ended(&self.target, job, took) {
             self.schedule.ask(&Job { class, database: job.database.clone() }, at);
@@ -170,13 +175,12 @@ impl<R: Reader> Lane<R> {
     }
 
     async fn handle(&mut self, job: &Job, failure: &Failure, now: Duration) {
-        self.reader.failed(job, failure);
+        if self.reader.failed(job, failure) {
+            self.link.probe_soon();
+        }
         if self.failing.insert(job.clone(), failure.class.clone()).as_ref() != Some(&failure.class) {
             let (class, database, error_class) = (job.class.name(), job.database.as_deref(), &failure.class);
             warn!(target = self.target.name, class, database, %error_class, error = %failure, "a poll failed");
-        }
-        if failure.is_missing_capability() {
-            self.link.probe_soon();
         }
         if failure.is_lock_timeout() && self.target.class(job.class).interval > LOCK_RETRY {
             self.schedule.ask(job, now + LOCK_RETRY);
@@ -220,7 +224,7 @@ async fn read<R: Reader>(
     limit: Duration,
     poll: &mut Poll,
 ) -> Result<(), Failure> {
-    let transaction = connected.connection.begin(Limits::within(limit)).await?;
+    let transaction = connected.connection.begin(Timeouts::within(limit)).await?;
     poll.stamp.server_time = Some(transaction.facts().server_time);
     if !connected.server.is_still(transaction.facts()) {
         return Err(Failure::server_changed());

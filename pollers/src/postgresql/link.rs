@@ -12,7 +12,7 @@ use super::connection::Connection;
 use super::error::Failure;
 use super::server::Server;
 use super::target::Target;
-use super::transaction::Limits;
+use super::transaction::Timeouts;
 
 /// Time after which a server is asked again what it offers: an extension may have been created, a grant given.
 const PROBE_INTERVAL: Duration = Duration::from_secs(600);
@@ -146,7 +146,7 @@ async fn open(target: &Target, database: &str) -> Result<Connected, Failure> {
 async fn probe(target: &Target, connection: &Connection) -> Result<Server, Failure> {
     let limit = target.config.connect_timeout;
     let probed = tokio::time::timeout(limit, async {
-        let transaction = connection.begin(Limits::within(limit)).await?;
+        let transaction = connection.begin(Timeouts::within(limit)).await?;
         let server = Server::probe(&transaction).await?;
         transaction.commit().await?;
         Ok(server)

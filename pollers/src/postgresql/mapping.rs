@@ -10,7 +10,13 @@ type Attributes = &'static [(&'static str, &'static str)];
 
 const NONE: Attributes = &[];
 
-const fn series(column: &'static str, metric: &'static str, unit: &'static str, kind: Kind, attributes: Attributes) -> Series {
+const fn series(
+    column: &'static str,
+    metric: &'static str,
+    unit: &'static str,
+    kind: Kind,
+    attributes: Attributes,
+) -> Series {
     Series { column, metric, unit, kind, number: Number::Integer, attributes }
 }
 

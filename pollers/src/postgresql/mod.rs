@@ -53,7 +53,7 @@ use self::lane::Lane;
 use self::server::Server;
 use self::server_reader::{Fleet, ServerReader};
 pub(crate) use self::target::Target;
-use self::transaction::Limits;
+use self::transaction::Timeouts;
 
 /// What a server says to whoever asks whether a configuration works.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,7 +69,7 @@ pub struct Found {
 /// Connects as the poller would, asks the server what it offers, and disconnects.
 pub async fn probe(config: &Config) -> Result<Found, Failure> {
     let connection = Connection::open(config, &config.connect_database).await?;
-    let transaction = connection.begin(Limits::within(config.connect_timeout)).await?;
+    let transaction = connection.begin(Timeouts::within(config.connect_timeout)).await?;
     let server = Server::probe(&transaction).await?;
     transaction.commit().await?;
     let role = server.role();

@@ -50,8 +50,7 @@ SELECT current_setting('server_version') AS version,
 
 const SYSTEM_IDENTIFIER: &str = "SELECT system_identifier::text FROM pg_control_system()";
 const TIMELINE_OF_STANDBY: &str = "SELECT timeline_id::int8 FROM pg_control_checkpoint()";
-const TIMELINE_OF_PRIMARY: &str =
-    "SELECT ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int8";
+const TIMELINE_OF_PRIMARY: &str = "SELECT ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int8";
 
 impl Server {
     /// Asks a server.
@@ -68,7 +67,8 @@ impl Server {
             activity_columns: transaction.columns("pg_stat_activity").await?.into_iter().collect(),
             ..Server::default()
         };
-        let (username, database) = (row.text("username")?.unwrap_or_default(), row.text("database")?.unwrap_or_default());
+        let (username, database) =
+            (row.text("username")?.unwrap_or_default(), row.text("database")?.unwrap_or_default());
         server.read_identity(transaction, &row, &username).await?;
         if !row.required::<bool>("reads_all_stats")? {
             server.missing.push(no_statistics(&username));

@@ -208,7 +208,9 @@ impl ServerReader {
         let [.., before, between, now] = self.seen.as_slice() else { return None };
         (before == now && between != now).then(|| Capability {
             name: "endpoint".to_owned(),
-            consequence: "the endpoint leads to several servers in turn, so counters of statements begin anew each time".to_owned(),
+            consequence:
+                "the endpoint leads to several servers in turn, so counters of statements begin anew each time"
+                    .to_owned(),
             remedy: "make one poller for each server, with an endpoint of its own".to_owned(),
         })
     }
@@ -290,15 +292,45 @@ impl Reader for ServerReader {
         wanted.then(|| (Class::Texts, self.texts.next_read_at().max(target.clock.monotonic())))
     }
 
-    fn failed(&mut self, job: &Job, failure: &Failure) {
-        self.published.forget();
-        if job.class == Class::Metrics && failure.is_missing_capability() {
-            let missing = Capability {
-                name: self.view.to_owned(),
-                consequence: format!("its metrics are missing: {}", failure.message),
-                remedy: "GRANT pg_monitor to the poller's role".to_owned(),
-            };
-            self.unavailable.insert(self.view, missing);
+    fn failed(&mut self, job: &Job, failure: &Failure) -> bool {
+        match job.class {
+            Class::Statements => self.published.forget(),
+            Class::Metrics if failure.is_missing_capability() => {
+                let missing = Capability {
+                    name: self.view.to_owned(),
+                    consequence: format!("its metrics are missing: {}", failure.message),
+                    remedy: format!("GRANT SELECT ON {} to the poller's role", self.view),
+                };
+                self.unavailable.insert(self.view, missing);
+                return false;
+            }
+            _ => {}
+        }
+        failure.is_missing_capability()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_endpoint_with_several_servers_behind_it_is_recognised() {
+        let (fleet, _) = watch::channel(Fleet::default());
+        let mut reader = ServerReader::new(fleet);
+        let cases = [
+            ("a", false),
+            ("a", false),
+            ("b", false),
+            ("b", false),
+            ("c", false),
+            ("b", true),
+            ("b", true),
+            ("d", false),
+        ];
+        for (place, (system_identifier, changing)) in cases.into_iter().enumerate() {
+            reader.see(&Server { system_identifier: system_identifier.to_owned(), ..Server::default() });
+            assert_eq!(reader.changing_servers().is_some(), changing, "answer {place}");
         }
     }
 }

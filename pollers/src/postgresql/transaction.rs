@@ -17,17 +17,17 @@ const LOCK_TIMEOUT_MAX: Duration = Duration::from_millis(500);
 /// Time after which the server ends a transaction that we forgot, beyond the time for a statement.
 const IDLE_GRACE: Duration = Duration::from_secs(5);
 
-/// Limits of the statements of a transaction.
+/// How long the statements of a transaction may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
+pub struct Timeouts {
     statement: Duration,
     lock: Duration,
 }
 
-impl Limits {
+impl Timeouts {
     /// Each statement may take this long, and wait for a lock for half of it or half a second, whichever is less.
-    pub fn within(statement: Duration) -> Limits {
-        Limits { statement, lock: (statement / 2).min(LOCK_TIMEOUT_MAX) }
+    pub fn within(statement: Duration) -> Timeouts {
+        Timeouts { statement, lock: (statement / 2).min(LOCK_TIMEOUT_MAX) }
     }
 }
 
@@ -59,10 +59,10 @@ impl<'a> Transaction<'a> {
     /// Begins a transaction and reads the facts, in one round trip. `application_name` is set for this transaction only.
     pub(super) async fn begin(
         client: &'a Client,
-        limits: Limits,
+        timeouts: Timeouts,
         application_name: Option<&str>,
     ) -> Result<Transaction<'a>, Failure> {
-        let messages = client.simple_query(&opening(limits, application_name)).await?;
+        let messages = client.simple_query(&opening(timeouts, application_name)).await?;
         let facts = facts(&messages).ok_or_else(|| Failure::protocol("the server did not say who it is"))?;
         Ok(Transaction { client, facts, statements_sent: AtomicI64::new(3) })
     }
@@ -121,13 +121,13 @@ impl<'a> Transaction<'a> {
 /// Three statements. The first SELECT uses no operator and only qualified names: until it ran, the search path may be
 /// anybody's. `pg_temp` is named last, or it would come first. A database without encoding holds names of any bytes,
 /// which the server would refuse to call UTF-8: they are taken as they are.
-fn opening(limits: Limits, application_name: Option<&str>) -> String {
-    let idle = limits.statement + IDLE_GRACE;
+fn opening(timeouts: Timeouts, application_name: Option<&str>) -> String {
+    let idle = timeouts.statement + IDLE_GRACE;
     let name = application_name.map(|name| format!(", {}", setting("application_name", name))).unwrap_or_default();
     let settings = [
         setting("search_path", "pg_catalog, pg_temp"),
-        setting("statement_timeout", &limits.statement.as_millis().to_string()),
-        setting("lock_timeout", &limits.lock.as_millis().max(1).to_string()),
+        setting("statement_timeout", &timeouts.statement.as_millis().to_string()),
+        setting("lock_timeout", &timeouts.lock.as_millis().max(1).to_string()),
         setting("idle_in_transaction_session_timeout", &idle.as_millis().to_string()),
         setting("TimeZone", "UTC"),
         setting("DateStyle", "ISO"),
@@ -167,14 +167,14 @@ mod tests {
     fn waits_for_locks_are_short() {
         let cases = [(100, 50), (1_000, 500), (30_000, 500)];
         for (statement, lock) in cases {
-            let limits = Limits::within(Duration::from_millis(statement));
-            assert_eq!(limits.lock, Duration::from_millis(lock));
+            let timeouts = Timeouts::within(Duration::from_millis(statement));
+            assert_eq!(timeouts.lock, Duration::from_millis(lock));
         }
     }
 
     #[test]
     fn every_setting_ends_with_the_transaction() {
-        let sql = opening(Limits::within(Duration::from_secs(1)), Some("o'brien"));
+        let sql = opening(Timeouts::within(Duration::from_secs(1)), Some("o'brien"));
         assert!(sql.starts_with("BEGIN READ ONLY; "));
         assert_eq!(sql.matches("set_config(").count(), 8);
         assert_eq!(sql.matches(", true)").count(), 8);

@@ -2,8 +2,8 @@
 
 use std::error::Error;
 
-use tokio_postgres::types::{FromSql, Type};
 use tokio_postgres::Row;
+use tokio_postgres::types::{FromSql, Type};
 
 use super::error::Failure;
 

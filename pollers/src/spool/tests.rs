@@ -4,7 +4,14 @@ use crate::rows::{MetricRow, QueryRow, SessionRow, StatementId, TextRow};
 
 fn id(query_id: usize) -> StatementId {
     let query_id = query_id.to_string();
-    StatementId { database: None, database_id: String::new(), user: None, user_id: String::new(), query_id, toplevel: None }
+    StatementId {
+        database: None,
+        database_id: String::new(),
+        user: None,
+        user_id: String::new(),
+        query_id,
+        toplevel: None,
+    }
 }
 
 fn poll(class: Class, rows: usize) -> Poll {
@@ -16,7 +23,8 @@ fn poll(class: Class, rows: usize) -> Poll {
         max_exec_time_ns: None,
         counters: Default::default(),
     };
-    let metric = || MetricRow { object_type: "table", view: "v", object: vec![], statistics_reset_at: None, points: vec![] };
+    let metric =
+        || MetricRow { object_type: "table", view: "v", object: vec![], statistics_reset_at: None, points: vec![] };
     let text = |index| TextRow { id: id(index), text: None, text_length: 0, withheld: None };
     let mut poll = Poll::new(class, Stamp::default());
     poll.rows = match class {

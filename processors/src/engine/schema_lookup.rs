@@ -62,7 +62,9 @@ impl SchemaLookup {
         search.last_look = Some(now);
         let over = now - search.since >= WAIT_MAX;
         match (self.ask(writer, bus), self.looked_for.get_mut(&name(writer))) {
-            (Err(error), _) => tracing::warn!(error, schema = name(writer), "could not look for the schema of a record"),
+            (Err(error), _) => {
+                tracing::warn!(error, schema = name(writer), "could not look for the schema of a record")
+            }
             (Ok(()), Some(search)) if over => {
                 search.given_up = true;
                 tracing::warn!(schema = name(writer), "no such schema is to be found; its records go to quarantine");

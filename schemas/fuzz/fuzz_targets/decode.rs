@@ -28,8 +28,25 @@ macro_rules! decode_each {
 
 fuzz_target!(|bytes: &[u8]| {
     decode_each!(
-        bytes, Circuit, Command, EnrichedMetrics, EnrichedQuery, EnrichedResidual, EnrichedSession, EnrichedText, Event, Export,
-        LedgerEntry, Quarantined, RawMetrics, RawPoll, RawQuery, RawSession, RawText, SchemaEntry, Target
+        bytes,
+        Circuit,
+        Command,
+        EnrichedMetrics,
+        EnrichedQuery,
+        EnrichedResidual,
+        EnrichedSession,
+        EnrichedText,
+        Event,
+        Export,
+        LedgerEntry,
+        Quarantined,
+        RawMetrics,
+        RawPoll,
+        RawQuery,
+        RawSession,
+        RawText,
+        SchemaEntry,
+        Target
     );
     let _ = unframe(bytes);
     let _ = OffsetSet::decode(0, bytes);

@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use opentelemetry_proto::tonic::collector::logs::v1::logs_service_server::{
-    LogsService, LogsServiceServer,
-};
+use opentelemetry_proto::tonic::collector::logs::v1::logs_service_server::{LogsService, LogsServiceServer};
 use opentelemetry_proto::tonic::collector::logs::v1::{
     ExportLogsPartialSuccess, ExportLogsServiceRequest, ExportLogsServiceResponse,
 };
@@ -38,35 +36,18 @@ struct Service(Arc<Record>);
 
 impl Service {
     /// Gives what was lost of an accepted request, and why.
-    async fn answer<T>(
-        &self,
-        request: Request<T>,
-        export: fn(T) -> Export,
-    ) -> Result<Option<(i64, String)>, Status> {
+    async fn answer<T>(&self, request: Request<T>, export: fn(T) -> Export) -> Result<Option<(i64, String)>, Status> {
         let (metadata, _, message) = request.into_parts();
         let headers = metadata.into_headers();
-        match self
-            .0
-            .answer(Protocol::Grpc, &headers, export(message))
-            .await
-        {
+        match self.0.answer(Protocol::Grpc, &headers, export(message)).await {
             Answer::Ok => Ok(None),
             Answer::PartialSuccess { rejected, message } => Ok(Some((rejected, message))),
-            Answer::Grpc {
-                code,
-                retry_after: None,
-            } => Err(Status::new(code, "as the script says")),
+            Answer::Grpc { code, retry_after: None } => Err(Status::new(code, "as the script says")),
             Answer::Grpc { code, retry_after } => {
                 let details = ErrorDetails::with_retry_info(retry_after);
-                Err(Status::with_error_details(
-                    code,
-                    "as the script says",
-                    details,
-                ))
+                Err(Status::with_error_details(code, "as the script says", details))
             }
-            mistaken => Err(Status::internal(format!(
-                "the script has {mistaken:?} for a request over gRPC"
-            ))),
+            mistaken => Err(Status::internal(format!("the script has {mistaken:?} for a request over gRPC"))),
         }
     }
 }
@@ -78,16 +59,11 @@ impl MetricsService for Service {
         request: Request<ExportMetricsServiceRequest>,
     ) -> Result<Response<ExportMetricsServiceResponse>, Status> {
         let lost = self.answer(request, Export::Metrics).await?;
-        let partial_success =
-            lost.map(
-                |(rejected_data_points, error_message)| ExportMetricsPartialSuccess {
-                    rejected_data_points,
-                    error_message,
-                },
-            );
-        Ok(Response::new(ExportMetricsServiceResponse {
-            partial_success,
-        }))
+        let partial_success = lost.map(|(rejected_data_points, error_message)| ExportMetricsPartialSuccess {
+            rejected_data_points,
+            error_message,
+        });
+        Ok(Response::new(ExportMetricsServiceResponse { partial_success }))
     }
 }
 
@@ -98,13 +74,10 @@ impl LogsService for Service {
         request: Request<ExportLogsServiceRequest>,
     ) -> Result<Response<ExportLogsServiceResponse>, Status> {
         let lost = self.answer(request, Export::Logs).await?;
-        let partial_success =
-            lost.map(
-                |(rejected_log_records, error_message)| ExportLogsPartialSuccess {
-                    rejected_log_records,
-                    error_message,
-                },
-            );
+        let partial_success = lost.map(|(rejected_log_records, error_message)| ExportLogsPartialSuccess {
+            rejected_log_records,
+            error_message,
+        });
         Ok(Response::new(ExportLogsServiceResponse { partial_success }))
     }
 }

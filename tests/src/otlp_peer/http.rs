@@ -10,12 +10,8 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use flate2::read::GzDecoder;
-use opentelemetry_proto::tonic::collector::logs::v1::{
-    ExportLogsPartialSuccess, ExportLogsServiceResponse,
-};
-use opentelemetry_proto::tonic::collector::metrics::v1::{
-    ExportMetricsPartialSuccess, ExportMetricsServiceResponse,
-};
+use opentelemetry_proto::tonic::collector::logs::v1::{ExportLogsPartialSuccess, ExportLogsServiceResponse};
+use opentelemetry_proto::tonic::collector::metrics::v1::{ExportMetricsPartialSuccess, ExportMetricsServiceResponse};
 use prost::Message;
 use tokio::net::TcpListener;
 use tonic_types::pb;
@@ -34,40 +30,22 @@ pub(super) async fn serve(listener: TcpListener, record: Arc<Record>) {
         .route("/v1/logs", post(logs))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .with_state(record);
-    axum::serve(listener, router)
-        .await
-        .expect("a listening socket can be served");
+    axum::serve(listener, router).await.expect("a listening socket can be served");
 }
 
-async fn metrics(
-    State(record): State<Arc<Record>>,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Result<Response, Response> {
+async fn metrics(State(record): State<Arc<Record>>, headers: HeaderMap, body: Bytes) -> Result<Response, Response> {
     let lost = answer(&record, &headers, &body, Export::Metrics).await?;
-    let partial_success =
-        lost.map(
-            |(rejected_data_points, error_message)| ExportMetricsPartialSuccess {
-                rejected_data_points,
-                error_message,
-            },
-        );
+    let partial_success = lost.map(|(rejected_data_points, error_message)| ExportMetricsPartialSuccess {
+        rejected_data_points,
+        error_message,
+    });
     Ok(protobuf(&ExportMetricsServiceResponse { partial_success }))
 }
 
-async fn logs(
-    State(record): State<Arc<Record>>,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Result<Response, Response> {
+async fn logs(State(record): State<Arc<Record>>, headers: HeaderMap, body: Bytes) -> Result<Response, Response> {
     let lost = answer(&record, &headers, &body, Export::Logs).await?;
-    let partial_success =
-        lost.map(
-            |(rejected_log_records, error_message)| ExportLogsPartialSuccess {
-                rejected_log_records,
-                error_message,
-            },
-        );
+    let partial_success = lost
+        .map(|(rejected_log_records, error_message)| ExportLogsPartialSuccess { rejected_log_records, error_message });
     Ok(protobuf(&ExportLogsServiceResponse { partial_success }))
 }
 
@@ -78,18 +56,11 @@ async fn answer<T: Message + Default>(
     body: &[u8],
     export: fn(T) -> Export,
 ) -> Result<Option<(i64, String)>, Response> {
-    let message =
-        decode(headers, body).map_err(|reason| refusal(StatusCode::BAD_REQUEST, None, &reason))?;
-    match record
-        .answer(Protocol::Http, headers, export(message))
-        .await
-    {
+    let message = decode(headers, body).map_err(|reason| refusal(StatusCode::BAD_REQUEST, None, &reason))?;
+    match record.answer(Protocol::Http, headers, export(message)).await {
         Answer::Ok => Ok(None),
         Answer::PartialSuccess { rejected, message } => Ok(Some((rejected, message))),
-        Answer::Http {
-            status,
-            retry_after,
-        } => {
+        Answer::Http { status, retry_after } => {
             let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
             Err(refusal(status, retry_after, "as the script says"))
         }
@@ -109,9 +80,7 @@ fn decode<T: Message + Default>(headers: &HeaderMap, body: &[u8]) -> Result<T, S
     let body = match value(header::CONTENT_ENCODING) {
         None | Some(b"identity") => body,
         Some(b"gzip") => {
-            GzDecoder::new(body)
-                .read_to_end(&mut plain)
-                .map_err(|error| error.to_string())?;
+            GzDecoder::new(body).read_to_end(&mut plain).map_err(|error| error.to_string())?;
             &plain
         }
         Some(_) => return Err("the content encoding is neither gzip nor identity".to_owned()),
@@ -124,10 +93,7 @@ fn protobuf(message: &impl Message) -> Response {
 }
 
 fn refusal(status: StatusCode, retry_after: Option<String>, reason: &str) -> Response {
-    let body = protobuf(&pb::Status {
-        message: reason.to_owned(),
-        ..pb::Status::default()
-    });
+    let body = protobuf(&pb::Status { message: reason.to_owned(), ..pb::Status::default() });
     match retry_after {
         Some(value) => (status, [(header::RETRY_AFTER, value)], body).into_response(),
         None => (status, body).into_response(),

@@ -56,27 +56,19 @@ impl Kafka {
     pub fn start_with(properties: &[(&str, &str)]) -> Kafka {
         let scratch = Scratch::new("kafka");
         let port = ports::free();
-        let settings = scratch.write(
-            "server.properties",
-            &server_properties(port, &scratch, properties),
-        );
+        let settings = scratch.write("server.properties", &server_properties(port, &scratch, properties));
         let logging = scratch.write("log4j2.properties", LOGGING);
 
         let format = ["format", "--standalone", "-t", CLUSTER_ID, "-c"].map(String::from);
-        let format = java(&scratch, "kafka.tools.StorageTool")
-            .arguments(format)
-            .arguments([text(&settings)]);
+        let format = java(&scratch, "kafka.tools.StorageTool").arguments(format).arguments([text(&settings)]);
         format.run();
 
         let broker = Program::new("java", scratch.path())
             .arguments([format!("-Dlog4j2.configurationFile={}", text(&logging))])
             .arguments(java(&scratch, "kafka.Kafka").arguments)
             .arguments([text(&settings)]);
-        let mut kafka = Kafka {
-            bootstrap: format!("{HOST}:{port}"),
-            process: Process::start(broker),
-            _scratch: scratch,
-        };
+        let mut kafka =
+            Kafka { bootstrap: format!("{HOST}:{port}"), process: Process::start(broker), _scratch: scratch };
         kafka.wait_until_it_answers();
         kafka
     }
@@ -121,9 +113,7 @@ impl Kafka {
     /// If librdkafka cannot make one.
     #[must_use]
     pub fn admin(&self) -> AdminClient<DefaultClientContext> {
-        self.client()
-            .create()
-            .expect("an administration client needs no more than an address")
+        self.client().create().expect("an administration client needs no more than an address")
     }
 
     /// Starts the broker again after `process.stop()` or `process.kill9()`, with its data.
@@ -145,27 +135,15 @@ impl Kafka {
     }
 
     fn wait_until_it_answers(&mut self) {
-        self.process
-            .wait_until(|process| process.log().contains("Kafka Server started"));
-        let client: BaseConsumer = self
-            .client()
-            .create()
-            .expect("a client needs no more than an address");
-        self.process
-            .wait_until(|_| client.fetch_metadata(None, Duration::from_secs(1)).is_ok());
+        self.process.wait_until(|process| process.log().contains("Kafka Server started"));
+        let client: BaseConsumer = self.client().create().expect("a client needs no more than an address");
+        self.process.wait_until(|_| client.fetch_metadata(None, Duration::from_secs(1)).is_ok());
     }
 }
 
 fn java(scratch: &Scratch, class: &str) -> Program {
     let jars = format!("{}/*", text(&installed("kafka").join("lib")));
-    let options = [
-        "-Xmx768m",
-        "-XX:+UseSerialGC",
-        "-XX:-UsePerfData",
-        "-cp",
-        &jars,
-        class,
-    ];
+    let options = ["-Xmx768m", "-XX:+UseSerialGC", "-XX:-UsePerfData", "-cp", &jars, class];
     Program::new("java", scratch.path()).arguments(options)
 }
 

@@ -40,20 +40,14 @@ pub fn python_site() -> PathBuf {
 
 /// A file's path as the text of an argument.
 fn text(path: &Path) -> String {
-    path.to_str()
-        .expect("the cache and the temporary directory have UTF-8 paths")
-        .to_owned()
+    path.to_str().expect("the cache and the temporary directory have UTF-8 paths").to_owned()
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the only setting of the harness, shared with install.sh"
-)]
+#[expect(clippy::disallowed_methods, reason = "the only setting of the harness, shared with install.sh")]
 fn cache() -> PathBuf {
     std::env::var_os("DBINTEL_CACHE").map_or_else(
         || {
-            let home = std::env::var_os("HOME")
-                .expect("HOME says where the cache is, or DBINTEL_CACHE does");
+            let home = std::env::var_os("HOME").expect("HOME says where the cache is, or DBINTEL_CACHE does");
             PathBuf::from(home).join(".cache/dbintel")
         },
         PathBuf::from,

@@ -60,21 +60,14 @@ ignore_startup_parameters = extra_float_digits
         let settings = scratch.write("pgbouncer.ini", &settings);
         scratch.give_away();
 
-        let mut program = Program::new(folder.join("usr/sbin/pgbouncer"), scratch.path())
-            .arguments([text(&settings)]);
+        let mut program = Program::new(folder.join("usr/sbin/pgbouncer"), scratch.path()).arguments([text(&settings)]);
         let libraries = text(&folder.join("usr/lib/x86_64-linux-gnu"));
-        program
-            .environment
-            .push(("LD_LIBRARY_PATH".to_owned(), libraries));
+        program.environment.push(("LD_LIBRARY_PATH".to_owned(), libraries));
         program.refuses_root = true;
         // SIGTERM is "immediate" here, SIGINT waits for clients.
         let mut process = Process::start(program);
         process.wait_until(|_| TcpStream::connect((HOST, port)).is_ok());
-        PgBouncer {
-            port,
-            process,
-            _scratch: scratch,
-        }
+        PgBouncer { port, process, _scratch: scratch }
     }
 
     /// A connection string for the superuser.

@@ -63,16 +63,7 @@ impl Postgres {
 
         let mut make = Program::new(binaries.join("initdb"), scratch.path())
             .arguments(["-D".to_owned(), text(&data)])
-            .arguments([
-                "-U",
-                "postgres",
-                "-A",
-                "trust",
-                "-E",
-                "UTF8",
-                "--locale=C",
-                "--no-sync",
-            ]);
+            .arguments(["-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"]);
         make.refuses_root = true;
         make.run();
 
@@ -88,11 +79,7 @@ impl Postgres {
         server.stop_signal = Signal::INT;
         server.drop_signal = Signal::QUIT;
 
-        let mut postgres = Postgres {
-            port,
-            process: Process::start(server),
-            scratch,
-        };
+        let mut postgres = Postgres { port, process: Process::start(server), scratch };
         postgres.wait_until_it_answers();
         postgres
     }
@@ -149,10 +136,7 @@ fn harness_settings(port: u16, scratch: &Scratch) -> Vec<(&'static str, String)>
         ("fsync", "off".to_owned()),
         // In the data directory, where nothing is left behind by a kill.
         ("dynamic_shared_memory_type", "mmap".to_owned()),
-        (
-            "shared_preload_libraries",
-            "pg_stat_statements,auto_explain".to_owned(),
-        ),
+        ("shared_preload_libraries", "pg_stat_statements,auto_explain".to_owned()),
     ]
 }
 
@@ -162,8 +146,7 @@ pub(super) fn conninfo(port: u16, database: &str) -> String {
 
 pub(super) async fn connect(conninfo: &str) -> Client {
     let connected = tokio_postgres::connect(conninfo, NoTls).await;
-    let (client, connection) =
-        connected.unwrap_or_else(|error| panic!("could not connect to {conninfo}: {error}"));
+    let (client, connection) = connected.unwrap_or_else(|error| panic!("could not connect to {conninfo}: {error}"));
     tokio::spawn(async move {
         // A test that kills the server sees the error at its client.
         drop(connection.await);

@@ -62,12 +62,7 @@ impl LogRecord {
 
 /// Waits until the receiver has printed a point of that metric, and gives the first.
 pub(super) async fn metric(limit: Duration, name: &str, received: impl Fn() -> Received) -> Point {
-    let printed = async || {
-        received()
-            .points
-            .into_iter()
-            .find(|point| point.metric == name)
-    };
+    let printed = async || received().points.into_iter().find(|point| point.metric == name);
     wait::eventually(limit, &format!("the arrival of metric {name}"), printed).await
 }
 
@@ -128,10 +123,7 @@ impl Parser {
             (_, "Data point attributes:") => Section::PointAttributes,
             (Some("LogRecord"), _) => {
                 let resource = self.resource.clone();
-                self.received.logs.push(LogRecord {
-                    resource,
-                    ..LogRecord::default()
-                });
+                self.received.logs.push(LogRecord { resource, ..LogRecord::default() });
                 Section::Log
             }
             (_, "Attributes:") if self.section == Section::Log => Section::LogAttributes,
@@ -164,18 +156,10 @@ impl Parser {
         let (target, value) = match (self.section, attribute) {
             (Section::Resource, true) => (Some(&mut self.resource), unwrapped(value)),
             (Section::Descriptor, true) => (Some(&mut self.descriptor), value),
-            (Section::PointAttributes, true) => {
-                (point.map(|point| &mut point.attributes), unwrapped(value))
-            }
-            (Section::LogAttributes, true) => {
-                (log.map(|log| &mut log.attributes), unwrapped(value))
-            }
-            (Section::Point | Section::PointAttributes, false) => {
-                (point.map(|point| &mut point.fields), value)
-            }
-            (Section::Log | Section::LogAttributes, false) => {
-                (log.map(|log| &mut log.fields), value)
-            }
+            (Section::PointAttributes, true) => (point.map(|point| &mut point.attributes), unwrapped(value)),
+            (Section::LogAttributes, true) => (log.map(|log| &mut log.attributes), unwrapped(value)),
+            (Section::Point | Section::PointAttributes, false) => (point.map(|point| &mut point.fields), value),
+            (Section::Log | Section::LogAttributes, false) => (log.map(|log| &mut log.fields), value),
             _ => return,
         };
         if let Some(target) = target {
@@ -186,10 +170,7 @@ impl Parser {
 
 /// `Str(a)` and `Int(7)` without their type.
 fn unwrapped(printed: &str) -> &str {
-    printed
-        .split_once('(')
-        .and_then(|(_, rest)| rest.strip_suffix(')'))
-        .unwrap_or(printed)
+    printed.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')')).unwrap_or(printed)
 }
 
 #[cfg(test)]

@@ -35,27 +35,12 @@ impl Registry {
         let scratch = Scratch::new("registry");
         let port = ports::free();
         let program = Program::new("java", scratch.path())
-            .arguments([
-                "-Xmx512m",
-                "-XX:+UseSerialGC",
-                "-XX:TieredStopAtLevel=1",
-                "-XX:-UsePerfData",
-            ])
-            .arguments([
-                format!("-Dquarkus.http.host={HOST}"),
-                format!("-Dquarkus.http.port={port}"),
-            ])
+            .arguments(["-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData"])
+            .arguments([format!("-Dquarkus.http.host={HOST}"), format!("-Dquarkus.http.port={port}")])
             .arguments(["-jar".to_owned(), text(&jar)]);
         let mut process = Process::start(program);
-        process.wait_until(|_| {
-            http::get(port, "/health/ready").is_ok_and(|response| response.status == 200)
-        });
-        Registry {
-            url: format!("http://{HOST}:{port}{API}"),
-            port,
-            process,
-            _scratch: scratch,
-        }
+        process.wait_until(|_| http::get(port, "/health/ready").is_ok_and(|response| response.status == 200));
+        Registry { url: format!("http://{HOST}:{port}{API}"), port, process, _scratch: scratch }
     }
 
     /// One registry for all tests of a process that do not stop it. Use subjects of your own.
@@ -75,8 +60,7 @@ impl Registry {
     pub fn register(&self, subject: &str, schema: &str) -> u32 {
         let path = format!("{API}/subjects/{subject}/versions");
         let body = json!({ "schema": schema }).to_string();
-        let response = http::post(self.port, &path, &[CONTENT_TYPE], body.as_bytes())
-            .expect("the registry answers");
+        let response = http::post(self.port, &path, &[CONTENT_TYPE], body.as_bytes()).expect("the registry answers");
         let answer = parse(&response);
         let id = answer["id"].as_u64().and_then(|id| u32::try_from(id).ok());
         id.unwrap_or_else(|| panic!("the registry refused {subject}: {answer}"))
@@ -88,13 +72,11 @@ impl Registry {
     /// If the registry does not answer.
     #[must_use]
     pub fn schema(&self, id: u32) -> Option<String> {
-        let response =
-            http::get(self.port, &format!("{API}/schemas/ids/{id}")).expect("the registry answers");
+        let response = http::get(self.port, &format!("{API}/schemas/ids/{id}")).expect("the registry answers");
         parse(&response)["schema"].as_str().map(str::to_owned)
     }
 }
 
 fn parse(response: &http::Response) -> Value {
-    serde_json::from_slice(&response.body)
-        .unwrap_or_else(|_| panic!("the registry answers {}", response.text()))
+    serde_json::from_slice(&response.body).unwrap_or_else(|_| panic!("the registry answers {}", response.text()))
 }

@@ -32,22 +32,11 @@ impl Rotel {
         let (grpc, http) = (ports::free(), ports::free());
         let program = Program::new(installed("rotel").join("rotel/rotel-agent"), scratch.path())
             .arguments(["start", "--exporter", "blackhole"])
-            .arguments([
-                "--debug-log",
-                "metrics",
-                "--debug-log",
-                "logs",
-                "--debug-log-verbosity",
-                "detailed",
-            ])
+            .arguments(["--debug-log", "metrics", "--debug-log", "logs", "--debug-log-verbosity", "detailed"])
             .arguments(["--otlp-grpc-endpoint".to_owned(), format!("{HOST}:{grpc}")])
             .arguments(["--otlp-http-endpoint".to_owned(), format!("{HOST}:{http}")]);
         let mut process = Process::start(program);
-        process.wait_until(|_| {
-            [grpc, http]
-                .iter()
-                .all(|&port| TcpStream::connect((HOST, port)).is_ok())
-        });
+        process.wait_until(|_| [grpc, http].iter().all(|&port| TcpStream::connect((HOST, port)).is_ok()));
         Rotel {
             grpc: format!("http://{HOST}:{grpc}"),
             http: format!("http://{HOST}:{http}"),

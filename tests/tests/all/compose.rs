@@ -66,7 +66,9 @@ fn each_variable_is_read() {
     let helps: String = ["up", "sink"].map(|command| help(&[command])).concat();
     let configuration = text("config/files/kafka.yaml");
     let read_by_flag = |name: &str| helps.contains(&format!("[env: {name}="));
-    let read_by_file = |name: &str| configuration.contains(&format!("${{env:{name}}}")) || configuration.contains(&format!("${{env:{name}:-"));
+    let read_by_file = |name: &str| {
+        configuration.contains(&format!("${{env:{name}}}")) || configuration.contains(&format!("${{env:{name}:-"))
+    };
     let compose = Compose::read();
     for service in ours(&compose) {
         for name in service.environment.keys() {
@@ -134,7 +136,11 @@ fn paths_and_names_are_there() {
     for service in compose.services.values() {
         for volume in &service.volumes {
             let source = volume.split(':').next().unwrap();
-            let there = if source.starts_with("./") { root().join(source).exists() } else { compose.volumes.iter().any(|name| name == source) };
+            let there = if source.starts_with("./") {
+                root().join(source).exists()
+            } else {
+                compose.volumes.iter().any(|name| name == source)
+            };
             assert!(there, "{}: {source} is not there", service.name);
         }
         for other in &service.depends_on {

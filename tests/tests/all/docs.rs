@@ -72,7 +72,8 @@ fn links(text: &str) -> impl Iterator<Item = &str> {
 fn headings(text: &str) -> BTreeSet<String> {
     let titles = text.lines().filter(|line| line.starts_with('#')).map(|line| line.trim_start_matches('#').trim());
     let anchor = |title: &str| -> String {
-        let kept = title.to_lowercase().chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c)).collect::<String>();
+        let kept =
+            title.to_lowercase().chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c)).collect::<String>();
         kept.replace(' ', "-")
     };
     titles.map(anchor).collect()
@@ -119,7 +120,8 @@ fn targets_of_make_that_are_named_exist() {
 
 #[test]
 fn make_shows_its_targets() {
-    let output = Command::new("make").arg("-C").arg(root()).args(["--no-print-directory", "--silent"]).output().unwrap();
+    let output =
+        Command::new("make").arg("-C").arg(root()).args(["--no-print-directory", "--silent"]).output().unwrap();
     assert!(output.status.success());
     let shown = String::from_utf8(output.stdout).unwrap();
     for target in ["run", "test", "bench", "lint", "fmt", "advisories"] {

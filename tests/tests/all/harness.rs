@@ -35,10 +35,7 @@ fn a_process_is_stopped_and_started_again() {
 #[test]
 fn a_frozen_process_is_stopped_too() {
     let scratch = Scratch::new("sleeper");
-    let mut sleeper = sleeper(
-        &scratch,
-        "trap 'echo heard; exit 3' TERM; echo ready; while :; do sleep 0.01; done",
-    );
+    let mut sleeper = sleeper(&scratch, "trap 'echo heard; exit 3' TERM; echo ready; while :; do sleep 0.01; done");
     sleeper.sigstop();
     assert_eq!(sleeper.stop().code(), Some(3));
     assert!(sleeper.log().contains("heard"));
@@ -54,9 +51,7 @@ fn a_dropped_process_ends_with_its_children_and_its_scratch() {
     drop(sleeper);
     drop(scratch);
     assert!(!exists(parent) && !path.exists());
-    wait::blocking(LIMIT, "the end of the child", || {
-        (!exists(child)).then_some(())
-    });
+    wait::blocking(LIMIT, "the end of the child", || (!exists(child)).then_some(()));
 }
 
 #[test]
@@ -82,11 +77,8 @@ fn nothing_outlives_a_test_process_that_is_killed() {
 
     victim.kill().unwrap();
     victim.wait().unwrap();
-    let is_gone =
-        || !exists(server) && !Path::new(&scratch).exists() && shared_memory_of(server).is_empty();
-    wait::blocking(LIMIT, "the end of a killed test's server", || {
-        is_gone().then_some(())
-    });
+    let is_gone = || !exists(server) && !Path::new(&scratch).exists() && shared_memory_of(server).is_empty();
+    wait::blocking(LIMIT, "the end of a killed test's server", || is_gone().then_some(()));
 }
 
 /// Runs [`victim`] in a process of its own.
@@ -102,42 +94,21 @@ fn start_victim() -> Child {
 
 fn words(victim: &mut Child) -> [String; 2] {
     let output = BufReader::new(victim.stdout.take().unwrap());
-    let line = output
-        .lines()
-        .map(Result::unwrap)
-        .find(|line| line.contains("victim: "));
+    let line = output.lines().map(Result::unwrap).find(|line| line.contains("victim: "));
     let line = line.expect("the victim says what it started");
-    let words = line
-        .split("victim: ")
-        .nth(1)
-        .unwrap()
-        .split(' ')
-        .map(str::to_owned)
-        .collect::<Vec<_>>();
+    let words = line.split("victim: ").nth(1).unwrap().split(' ').map(str::to_owned).collect::<Vec<_>>();
     words.try_into().unwrap()
 }
 
 /// Started by the test above: starts a server in a thread that ends, says so, and waits to be killed.
 #[test]
-#[expect(
-    clippy::disallowed_methods,
-    reason = "tells this process from that of the test run"
-)]
+#[expect(clippy::disallowed_methods, reason = "tells this process from that of the test run")]
 fn victim() {
     if std::env::var_os(VICTIM).is_none() {
         return;
     }
-    let postgres = std::thread::spawn(|| Postgres::start(Major::V18))
-        .join()
-        .unwrap();
-    let scratch = postgres
-        .process
-        .log_path()
-        .parent()
-        .unwrap()
-        .parent()
-        .unwrap()
-        .to_owned();
+    let postgres = std::thread::spawn(|| Postgres::start(Major::V18)).join().unwrap();
+    let scratch = postgres.process.log_path().parent().unwrap().parent().unwrap().to_owned();
     println!("victim: {} {}", postgres.process.id(), scratch.display());
     loop {
         std::thread::park();
@@ -147,19 +118,12 @@ fn victim() {
 /// Ids of the System V segments that the process created.
 fn shared_memory_of(creator: u32) -> Vec<String> {
     let table = fs::read_to_string("/proc/sysvipc/shm").unwrap();
-    let rows = table
-        .lines()
-        .map(|line| line.split_whitespace().collect::<Vec<_>>());
-    rows.filter(|row| row.get(4) == Some(&creator.to_string().as_str()))
-        .map(|row| row[1].to_owned())
-        .collect()
+    let rows = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    rows.filter(|row| row.get(4) == Some(&creator.to_string().as_str())).map(|row| row[1].to_owned()).collect()
 }
 
 /// Whether the process is there, and more than a dead one that nobody has asked for.
 fn exists(id: u32) -> bool {
     let state = fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
-    state
-        .rsplit(") ")
-        .next()
-        .is_some_and(|rest| !rest.is_empty() && !rest.starts_with('Z'))
+    state.rsplit(") ").next().is_some_and(|rest| !rest.is_empty() && !rest.starts_with('Z'))
 }

@@ -12,6 +12,7 @@ mod cli_topics;
 mod compose;
 mod docs;
 mod engine;
+mod faults;
 mod harness;
 mod otlp_peer;
 mod servers;

@@ -26,7 +26,8 @@ async fn a_restart_begins_a_new_epoch_with_a_complete_snapshot() {
         let refused = tape.poll_with("a refused poll", |poll| poll.outcome == "refused").await;
         assert_eq!((refused.error_class.as_deref(), refused.server_started_at), (Some("io"), before.server_started_at));
         postgres.start_again();
-        let after = tape.poll_with("polls after the start", |poll| poll.class == "statements" && poll.outcome == "ok").await;
+        let after =
+            tape.poll_with("polls after the start", |poll| poll.class == "statements" && poll.outcome == "ok").await;
         assert!(after.server_started_at > before.server_started_at, "{after:?}");
         assert!(after.snapshot_complete);
         for class in ["sessions", "metrics", "tables", "sizes"] {
@@ -43,14 +44,19 @@ fn assert_one_identity(tape: &Tape) {
     let mut last = 0;
     for value in tape.values(Topic::RawPolls) {
         let poll: RawPoll<'_> = decode(&value);
-        identities.insert((poll.instance.system_identifier.to_owned(), poll.instance.timeline, poll.engine_version.to_owned()));
+        identities.insert((
+            poll.instance.system_identifier.to_owned(),
+            poll.instance.timeline,
+            poll.engine_version.to_owned(),
+        ));
         if poll.poll_class == "sessions" {
             assert!(poll.poll_seq > last);
             last = poll.poll_seq;
         }
     }
     assert_eq!(identities.len(), 1, "{identities:?}");
-    let record_ids: Vec<_> = tape.values(Topic::RawQueries).iter().map(|value| decode::<RawQuery<'_>>(value).record_id).collect();
+    let record_ids: Vec<_> =
+        tape.values(Topic::RawQueries).iter().map(|value| decode::<RawQuery<'_>>(value).record_id).collect();
     assert_eq!(record_ids.iter().collect::<BTreeSet<_>>().len(), record_ids.len());
 }
 
@@ -154,15 +160,21 @@ async fn a_wrong_password_is_refused_rarely_and_never_shown() {
     admin.batch_execute("ALTER ROLE watcher PASSWORD 'the-right-password'").await.unwrap();
     let config = Config { password: Some(Secret::new("the-wrong-password")), ..watcher(&postgres) };
     let mut tape = Tape::of(config.clone());
-    let polls = eventually(LIMIT, "three refused polls", async || Some(tape.polls()).filter(|polls| polls.len() >= 3)).await;
-    assert!(polls.iter().all(|poll| poll.outcome == "refused" && poll.error_class.as_deref() == Some("28P01")), "{polls:?}");
+    let polls =
+        eventually(LIMIT, "three refused polls", async || Some(tape.polls()).filter(|polls| polls.len() >= 3)).await;
+    assert!(
+        polls.iter().all(|poll| poll.outcome == "refused" && poll.error_class.as_deref() == Some("28P01")),
+        "{polls:?}"
+    );
     assert!(polls[0].error.as_deref().is_some_and(|error| error.contains("check `username` and `password`")));
     // The first waits are at least 0.5 and 1 s, and the second connection for databases does not even try.
     assert!(polls[2].started_at - polls[0].started_at >= 1_500_000);
     assert!(polls.iter().all(|poll| poll.role == "unknown" && poll.database.is_none()));
     assert!(polls[1].skipped_polls > 0 || polls[2].skipped_polls > 0, "{polls:?}");
     let refusal = probe(&config).await.unwrap_err();
-    assert!(!refusal.to_string().contains("the-wrong-password") && !format!("{refusal:?}").contains("the-wrong-password"));
+    assert!(
+        !refusal.to_string().contains("the-wrong-password") && !format!("{refusal:?}").contains("the-wrong-password")
+    );
 
     admin.batch_execute("ALTER ROLE watcher PASSWORD 'the-wrong-password'").await.unwrap();
     tape.poll_with("a poll after the password was mended", |poll| poll.outcome == "ok").await;

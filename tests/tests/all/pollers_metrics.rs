@@ -131,7 +131,9 @@ async fn metrics_are_those_of_the_server_at_two_moments() {
         let admin = postgres.client("postgres").await;
         admin.batch_execute("CREATE DATABASE shop").await.unwrap();
         let shop = postgres.client("shop").await;
-        shop.batch_execute("CREATE TABLE goods (id int PRIMARY KEY, price int, large text) WITH (fillfactor = 50)").await.unwrap();
+        shop.batch_execute("CREATE TABLE goods (id int PRIMARY KEY, price int, large text) WITH (fillfactor = 50)")
+            .await
+            .unwrap();
         // One connection for each database, so that their number rests too.
         let mut tape = Tape::of(Config { connections_max: 4, ..settings(postgres.port) });
         let mut moments: Vec<Values> = Vec::new();
@@ -160,14 +162,18 @@ async fn metrics_are_those_of_the_server_at_two_moments() {
 async fn wait_for_database(tape: &Tape, class: &str, database: &str) {
     let begin = tape.polls().iter().map(|poll| poll.poll_seq).max().unwrap_or(0) + 3;
     let is_it = |poll: &crate::pollers_tape::Seen| {
-        poll.class == class && poll.database.as_deref() == Some(database) && poll.outcome == "ok" && poll.poll_seq > begin
+        poll.class == class
+            && poll.database.as_deref() == Some(database)
+            && poll.outcome == "ok"
+            && poll.poll_seq > begin
     };
     tape.poll_with(&format!("{class} of {database}"), is_it).await;
 }
 
 /// All that a load can change did change.
 fn assert_load_changed(first: &Values, second: &Values) {
-    let changed: BTreeSet<_> = first.iter().filter(|(key, value)| second[*key] != **value).map(|(key, _)| key.clone()).collect();
+    let changed: BTreeSet<_> =
+        first.iter().filter(|(key, value)| second[*key] != **value).map(|(key, _)| key.clone()).collect();
     let goods = "database=shop,schema=public,table=goods";
     let index = "database=shop,index=goods_pkey,schema=public,table=goods";
     let of_goods = |attribute: &str| {
@@ -198,7 +204,10 @@ fn assert_load_changed(first: &Values, second: &Values) {
         expected.push(("postgresql.blocks_read", of_goods(&format!("source={source}"))));
     }
     for (metric, identity) in expected {
-        assert!(changed.contains(&(metric.to_owned(), identity.clone())), "{metric} {identity} did not change: {changed:?}");
+        assert!(
+            changed.contains(&(metric.to_owned(), identity.clone())),
+            "{metric} {identity} did not change: {changed:?}"
+        );
     }
 }
 

@@ -71,7 +71,8 @@ async fn a_lock_chain_shows_who_waits_for_whom() {
         let waiting = tokio::spawn(async move { waiter.batch_execute("UPDATE goods SET price = 3").await });
 
         let is_waiting = |session: &Session| session.id == waiter_id && session.wait.0.as_deref() == Some("Lock");
-        let seen = eventually(LIMIT, "the waiting session", async || sessions(&tape).into_iter().find(is_waiting)).await;
+        let seen =
+            eventually(LIMIT, "the waiting session", async || sessions(&tape).into_iter().find(is_waiting)).await;
         let expected_wait = (Some("Lock".to_owned()), Some("transactionid".to_owned()));
         assert_eq!((&seen.wait, &seen.blockers), (&expected_wait, &vec![holder_id.clone()]));
         assert_eq!((seen.state.as_deref(), seen.database.as_deref()), (Some("active"), Some("postgres")));
@@ -96,7 +97,9 @@ async fn a_lock_chain_shows_who_waits_for_whom() {
 /// Neither our sessions nor idle ones are sampled.
 fn assert_only_others_are_seen(tape: &Tape) {
     let sessions = sessions(tape);
-    let ours = |session: &&Session| session.application.as_deref() == Some("dbintel") || session.user.as_deref() == Some("watcher");
+    let ours = |session: &&Session| {
+        session.application.as_deref() == Some("dbintel") || session.user.as_deref() == Some("watcher")
+    };
     assert_eq!(sessions.iter().find(ours).map(|session| &session.id), None);
     assert!(sessions.iter().all(|session| session.state.as_deref() != Some("idle")));
 }

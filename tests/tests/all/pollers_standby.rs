@@ -77,7 +77,8 @@ async fn both_ends_of_a_replication_are_seen() {
     let standby = standby_of(&primary, &admin).await;
     let (mut source, mut follower) = (Tape::of(settings(primary.port)), Tape::of(settings(standby.port)));
     let reader = connect(standby.port).await;
-    let is_caught_up = |poll: &crate::pollers_tape::Seen| poll.class == "sessions" && poll.replication_lag_ns == Some(0);
+    let is_caught_up =
+        |poll: &crate::pollers_tape::Seen| poll.class == "sessions" && poll.replication_lag_ns == Some(0);
     let caught_up = follower.poll_with("a standby without lag", is_caught_up).await;
     assert_eq!((caught_up.role.as_str(), caught_up.in_recovery), ("standby", Some(true)));
     assert_eq!(source.whole_poll("sessions").await.in_recovery, Some(false));

@@ -159,7 +159,8 @@ pub fn decode<'a, R: Record<'a>>(value: &'a [u8]) -> R {
 }
 
 fn seen(poll: &RawPoll<'_>) -> Seen {
-    let capability = |name: &str, consequence: &str, remedy: &str| (name.to_owned(), consequence.to_owned(), remedy.to_owned());
+    let capability =
+        |name: &str, consequence: &str, remedy: &str| (name.to_owned(), consequence.to_owned(), remedy.to_owned());
     Seen {
         class: poll.poll_class.to_owned(),
         database: poll.database.map(str::to_owned),

@@ -45,7 +45,12 @@ async fn the_certificate_of_the_server_is_verified() {
     let rules = scratch.write("hba.conf", "hostssl all all 127.0.0.1/32 trust\n");
     let postgres = Postgres::start_with(
         Major::V18,
-        &[("ssl", "on"), ("ssl_cert_file", &certificate_file), ("ssl_key_file", &key), ("hba_file", rules.to_str().unwrap())],
+        &[
+            ("ssl", "on"),
+            ("ssl_cert_file", &certificate_file),
+            ("ssl_key_file", &key),
+            ("hba_file", rules.to_str().unwrap()),
+        ],
     );
     let attempt = async |tls: TlsConfig, host: &str| {
         let endpoint = format!("{host}:{}", postgres.port).parse().unwrap();
@@ -59,7 +64,8 @@ async fn the_certificate_of_the_server_is_verified() {
     assert_eq!(class, "tls", "{message}");
     let (class, message) = attempt(trusting(&certificate_file), "localhost").await.unwrap_err();
     assert!(class == "tls" && message.contains("localhost"), "{message}");
-    let (class, _) = attempt(TlsConfig { insecure: Some(false), ..TlsConfig::default() }, "127.0.0.1").await.unwrap_err();
+    let (class, _) =
+        attempt(TlsConfig { insecure: Some(false), ..TlsConfig::default() }, "127.0.0.1").await.unwrap_err();
     assert_eq!(class, "tls");
     let careless = TlsConfig { insecure_skip_verify: true, ..TlsConfig::default() };
     assert_eq!(attempt(careless, "localhost").await, Ok("primary"));

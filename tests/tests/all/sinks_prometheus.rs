@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
+use dbintel_schemas::TextMap;
 use dbintel_schemas::records::{EnrichedSession, MetricPoint};
 use dbintel_sinks::SinkConfig;
 use dbintel_sinks::prometheus::Config;
@@ -73,6 +74,7 @@ fn prometheus_returns_what_was_published() {
     rig.publish_session(&EnrichedSession {
         pipeline: PIPELINE,
         target: "primary",
+        labels: TextMap::from_slice(&[("team", "payments")]),
         observed_at: now_us(),
         state: Some("active"),
         wait_event_type: Some("Lock"),

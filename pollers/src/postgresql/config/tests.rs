@@ -4,7 +4,8 @@ use super::*;
 
 /// The configuration that the lines under `pollers.postgresql` give, or the problems.
 fn read(yaml: &str) -> Result<Config, String> {
-    let document = Document::from_text("c.yaml", yaml, &Environment::default()).map_err(|problems| problems.to_string())?;
+    let document =
+        Document::from_text("c.yaml", yaml, &Environment::default()).map_err(|problems| problems.to_string())?;
     let loaded = document.read(Config::read).map_err(|problems| problems.to_string())?;
     Ok(loaded.config)
 }
@@ -63,6 +64,7 @@ fn mistakes_are_found_together() {
         ("{username: m, endpoint: nowhere}", "db.example.com:5432"),
         ("{username: m, endpoint: 'a:b:5432'}", "db.example.com:5432"),
         ("{username: m, text: raw}", "not available yet"),
+        (r"{username: m, application_name: 'x\'}", "63 letters"),
         ("{username: m, target: ''}", "1 to 128 bytes"),
         ("{username: m, tls: {insecure: true, ca_file: /ca.pem}}", "no encryption"),
         ("{username: m, tls: {cert_file: /c.pem}}", "belong together"),

@@ -88,10 +88,8 @@ const COUNTERS: [(&str, &[&str]); 24] = [
 ];
 
 /// Time for compiling is given by step. Deforming is a part of generating, and not added.
-const COMPILATION: (&str, &[&str]) = (
-    "jit_time_ns",
-    &["jit_generation_time", "jit_inlining_time", "jit_optimization_time", "jit_emission_time"],
-);
+const COMPILATION: (&str, &[&str]) =
+    ("jit_time_ns", &["jit_generation_time", "jit_inlining_time", "jit_optimization_time", "jit_emission_time"]);
 
 const PROBE: &str = "
 SELECT n.nspname AS schema, e.extversion AS version, r.rolname AS username,
@@ -126,7 +124,9 @@ impl Extension {
         }
         if row.optional("allowed")? != Some(true) {
             let username = quoted(&row.text("username")?.unwrap_or_default());
-            let remedy = format!("GRANT USAGE ON SCHEMA {schema} TO {username}; GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA {schema} TO {username}");
+            let remedy = format!(
+                "GRANT USAGE ON SCHEMA {schema} TO {username}; GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA {schema} TO {username}"
+            );
             return Ok(Err(missing(remedy)));
         }
         let columns = transaction.columns(&format!("{schema}.pg_stat_statements(false)")).await?;
@@ -151,10 +151,9 @@ impl Layout {
             select.push(format!("({expression})::{kind}"));
             columns.push(Column { field, milliseconds });
         };
-        for (field, names) in [
-            (Field::MinExecTime, ["min_exec_time", "min_time"]),
-            (Field::MaxExecTime, ["max_exec_time", "max_time"]),
-        ] {
+        for (field, names) in
+            [(Field::MinExecTime, ["min_exec_time", "min_time"]), (Field::MaxExecTime, ["max_exec_time", "max_time"])]
+        {
             if let Some(name) = newest(&names, available) {
                 add(field, true, name.to_owned());
             }
@@ -200,7 +199,8 @@ mod tests {
     }
 
     /// Columns of the extension 1.7 (PostgreSQL 12) and 1.12 (18) that we read.
-    const OLDEST: &str = "userid dbid queryid query calls total_time min_time max_time rows blk_read_time blk_write_time";
+    const OLDEST: &str =
+        "userid dbid queryid query calls total_time min_time max_time rows blk_read_time blk_write_time";
     const NEWEST: &str = "userid dbid toplevel queryid query plans total_plan_time calls total_exec_time min_exec_time \
         max_exec_time rows shared_blk_read_time shared_blk_write_time local_blk_read_time wal_bytes \
         jit_generation_time jit_inlining_time jit_optimization_time jit_emission_time jit_deform_time stats_since";

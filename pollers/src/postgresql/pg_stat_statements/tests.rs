@@ -8,8 +8,10 @@ fn statement(query: i64, calls: i64) -> Statement {
     Statement { key, since_at: None, min_exec_time_ns: None, max_exec_time_ns: None, counters }
 }
 
-/// Polls at these seconds with these (statement, calls); expects this snapshot flag and these statements.
-fn check(polls: &[(u64, &[(i64, i64)], bool, &[i64])]) {
+/// A poll at this second reads these (statement, calls); expected are this snapshot flag and these statements.
+type Step<'a> = (u64, &'a [(i64, i64)], bool, &'a [i64]);
+
+fn check(polls: &[Step<'_>]) {
     let mut published = Published::default();
     for (second, read, snapshot, expected) in polls {
         let read: Vec<_> = read.iter().map(|(query, calls)| statement(*query, *calls)).collect();
@@ -34,11 +36,7 @@ fn only_what_changed_is_published_between_snapshots() {
 
 #[test]
 fn an_entry_that_was_evicted_and_came_back_is_published() {
-    check(&[
-        (0, &[(1, 5), (2, 7)], true, &[1, 2]),
-        (10, &[(2, 7)], false, &[]),
-        (20, &[(1, 5), (2, 7)], false, &[1]),
-    ]);
+    check(&[(0, &[(1, 5), (2, 7)], true, &[1, 2]), (10, &[(2, 7)], false, &[]), (20, &[(1, 5), (2, 7)], false, &[1])]);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! OTLP/gRPC through tonic. Requests are encoded already, so that a retry costs no encoding; answers are decoded by
 //! `opentelemetry-proto`.
 
+use std::error::Error;
 use std::time::Duration;
 
 use bytes::{Buf, BufMut, Bytes};
@@ -11,7 +12,7 @@ use prost::Message;
 use tonic::codec::{Codec, CompressionEncoding, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::metadata::{MetadataKey, MetadataMap, MetadataValue};
 use tonic::transport::Channel;
-use tonic::{Request, Status};
+use tonic::{Request, Status, TimeoutExpired};
 use tonic_types::StatusExt;
 
 use super::endpoint::Endpoint;
@@ -115,22 +116,18 @@ pub(super) fn accepted(signal: Signal, response: &[u8]) -> Answer {
 
 /// A status with a source was made on this side: the connection broke, whatever its code.
 fn refused(status: &Status) -> Answer {
-    if let Some(source) = std::error::Error::source(status) {
-        return Answer::Unreachable(with_causes(source));
+    if let Some(source) = status.source() {
+        let timed_out = causes(source).any(|cause| cause.is::<TimeoutExpired>());
+        let text: Vec<String> = causes(source).map(ToString::to_string).collect();
+        return if timed_out { Answer::TimedOut } else { Answer::Unreachable(text.join(": ")) };
     }
     let retry_after = status.get_details_retry_info().and_then(|info| info.retry_delay);
     Answer::Grpc { code: status.code(), retry_after, message: status.message().to_owned() }
 }
 
-/// An error with what caused it, on one line.
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
+/// An error, what caused it, and so on.
+fn causes<'e>(error: &'e (dyn Error + 'static)) -> impl Iterator<Item = &'e (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |error: &&'e (dyn Error + 'static)| (*error).source())
 }
 
 /// Passes bytes through in both directions.

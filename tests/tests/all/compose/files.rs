@@ -121,6 +121,9 @@ impl Dockerfile {
     /// The variables of `ENV`.
     pub fn environment(&self) -> BTreeMap<String, String> {
         let pairs = self.all("ENV").into_iter().flat_map(str::split_whitespace);
-        pairs.map(|pair| pair.split_once('=').unwrap()).map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+        pairs
+            .map(|pair| pair.split_once('=').unwrap())
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect()
     }
 }

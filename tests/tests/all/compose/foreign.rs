@@ -98,7 +98,8 @@ fn the_broker_has_a_listener_inside_and_one_outside() {
     let compose = Compose::read();
     let kafka = &compose.services["kafka"].environment;
     let addresses = |variable: &str| -> Vec<(String, String)> {
-        let split = |listener: &str| listener.split_once("://").map(|(name, address)| (name.to_owned(), address.to_owned()));
+        let split =
+            |listener: &str| listener.split_once("://").map(|(name, address)| (name.to_owned(), address.to_owned()));
         kafka[variable].split(',').filter_map(split).collect()
     };
     let (bound, advertised) = (addresses("KAFKA_LISTENERS"), addresses("KAFKA_ADVERTISED_LISTENERS"));
@@ -146,7 +147,12 @@ fn prometheus_scrapes_what_our_services_serve() {
             scraped.insert(format!("{} {name}:{number}", job["job_name"].as_str().unwrap()));
         }
     }
-    let expected = ["databases sink:8889", "database-intelligence poller:8888", "database-intelligence processor:8888", "database-intelligence sink:8888"];
+    let expected = [
+        "databases sink:8889",
+        "database-intelligence poller:8888",
+        "database-intelligence processor:8888",
+        "database-intelligence sink:8888",
+    ];
     assert_eq!(scraped, expected.map(str::to_owned).into());
     assert!(text("deploy/rules/database-intelligence.yml").contains("up{job=\"database-intelligence\"}"));
 }
@@ -174,7 +180,8 @@ async fn the_role_of_the_poller_sees_what_others_run() {
     config.user(&environment["POSTGRES_USER"]).password(&environment["POSTGRES_PASSWORD"]);
     let (client, connection) = config.connect(tokio_postgres::NoTls).await.unwrap();
     let connection = tokio::spawn(connection);
-    let sql = "SELECT count(*) FROM pg_stat_statements WHERE query LIKE '%seen_by_the_role%' AND query LIKE 'SELECT $1 AS%'";
+    let sql =
+        "SELECT count(*) FROM pg_stat_statements WHERE query LIKE '%seen_by_the_role%' AND query LIKE 'SELECT $1 AS%'";
     let seen: i64 = client.query_one(sql, &[]).await.unwrap().get(0);
     assert_eq!(seen, 1, "without pg_monitor, the text of others is hidden");
     drop(client);

@@ -92,7 +92,10 @@ fn a_key_twice_is_an_error_with_both_places() {
     let (code, said) = asked(&["validate"], &format!("{GUIDE}service: {{}}\nservice: {{}}\n"), &ENVIRONMENT);
     let (first, second) = (GUIDE.lines().count() + 1, GUIDE.lines().count() + 2);
     assert_eq!(code, Some(78));
-    assert!(said.contains(&format!(":{second}:1: service: duplicate key `service`, first written at {first}:1")), "{said}");
+    assert!(
+        said.contains(&format!(":{second}:1: service: duplicate key `service`, first written at {first}:1")),
+        "{said}"
+    );
 }
 
 #[test]

@@ -19,7 +19,9 @@ pub fn publish(publisher: &Publisher, targets: usize, statements: usize, polls: 
             let target = format!("db{target}");
             for statement in 0..statements {
                 let moved = (poll_seq + statement as i64) / 3;
-                send(|| publisher.publish(&query(&target, &statement.to_string(), poll_seq, moved), &target, time(poll_seq)));
+                send(|| {
+                    publisher.publish(&query(&target, &statement.to_string(), poll_seq, moved), &target, time(poll_seq))
+                });
             }
             send(|| publisher.publish(&poll(&target, poll_seq), &target, time(poll_seq)));
         }
@@ -65,7 +67,11 @@ fn query<'a>(target: &'a str, id: &'a str, poll_seq: i64, calls: i64) -> RawQuer
         database_id: "16384",
         user_id: "10",
         query_id: id,
-        counters: QueryCounters { calls: Some(calls), total_exec_time_ns: Some(calls * 1000), ..QueryCounters::default() },
+        counters: QueryCounters {
+            calls: Some(calls),
+            total_exec_time_ns: Some(calls * 1000),
+            ..QueryCounters::default()
+        },
         ..RawQuery::default()
     }
 }

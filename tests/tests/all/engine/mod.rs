@@ -1,7 +1,7 @@
 //! The engine on a real log: the flow, the books, and what becomes of poison.
 
 mod embedded;
-mod load;
+pub mod load;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -10,7 +10,9 @@ use std::time::Duration;
 use dbintel_bus::{Bus, Producer, planned_topics, topic_name};
 use dbintel_processors::delta::Delta;
 use dbintel_processors::engine::store::StoreMemory;
-use dbintel_processors::engine::{Context, Disposition, Group, GroupConfig, Metrics, Pipeline, Processor, Row, StateError};
+use dbintel_processors::engine::{
+    Context, Disposition, Group, GroupConfig, Metrics, Pipeline, Processor, Row, StateError,
+};
 use dbintel_schemas::Topic;
 use dbintel_tests::{books, wait};
 
@@ -39,10 +41,8 @@ impl Processor for Fragile {
 
 /// Starts a group with `delta`, as one process would.
 pub fn start(bus: &Arc<dyn Bus>, state: &Path, slot: &str) -> Group {
-    let processors: Vec<(String, dbintel_processors::engine::ProcessorFactory)> = vec![
-        ("fragile".into(), Arc::new(|| Box::new(Fragile))),
-        ("delta".into(), Arc::new(|| Box::new(Delta::new()))),
-    ];
+    let processors: Vec<(String, dbintel_processors::engine::ProcessorFactory)> =
+        vec![("fragile".into(), Arc::new(|| Box::new(Fragile))), ("delta".into(), Arc::new(|| Box::new(Delta::new())))];
     let pipeline = Pipeline { name: PIPELINE.into(), pollers: vec!["postgresql".into()], processors };
     let mut config = GroupConfig::new(GROUP, vec![pipeline], state.to_path_buf());
     config.slot = slot.to_owned();
@@ -58,7 +58,8 @@ pub fn wait_until_caught_up(bus: &dyn Bus, partitions: u32) {
 }
 
 fn open(bus: &dyn Bus, partition: u32) -> i64 {
-    let topics: Vec<String> = dbintel_processors::engine::group::INPUTS.iter().map(|topic| topic_name(*topic)).collect();
+    let topics: Vec<String> =
+        dbintel_processors::engine::group::INPUTS.iter().map(|topic| topic_name(*topic)).collect();
     let committed = bus.committed(GROUP, &topics).expect("positions");
     let behind = |topic: &String| {
         let end = bus.offsets(topic, partition).expect("offsets").stable_end;
@@ -73,7 +74,14 @@ fn open(bus: &dyn Bus, partition: u32) -> i64 {
 /// Sends bytes as a foreign producer would.
 pub fn send_raw(producer: &dyn Producer, topic: Topic, partition: u32, value: &[u8]) {
     let name = topic_name(topic);
-    let record = dbintel_bus::Outgoing { topic: &name, partition, timestamp: load::START_MS, key: None, value: Some(value), headers: &[] };
+    let record = dbintel_bus::Outgoing {
+        topic: &name,
+        partition,
+        timestamp: load::START_MS,
+        key: None,
+        value: Some(value),
+        headers: &[],
+    };
     producer.send(record).expect("send");
     producer.flush(Duration::from_secs(30)).expect("flush");
 }

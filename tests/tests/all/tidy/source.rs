@@ -14,20 +14,14 @@ pub struct Function {
 pub fn functions(source: &str) -> Vec<Function> {
     let code = without_text(source);
     let starts = code.match_indices("fn ").map(|(start, _)| start);
-    let starts = starts.filter(|&start| {
-        !code[..start].ends_with(|before: char| before.is_alphanumeric() || before == '_')
-    });
-    starts
-        .filter_map(|start| function_at(&code, start))
-        .collect()
+    let starts =
+        starts.filter(|&start| !code[..start].ends_with(|before: char| before.is_alphanumeric() || before == '_'));
+    starts.filter_map(|start| function_at(&code, start)).collect()
 }
 
 fn function_at(code: &str, start: usize) -> Option<Function> {
     let signature = &code[start + 3..];
-    let name: String = signature
-        .chars()
-        .take_while(|&letter| letter.is_alphanumeric() || letter == '_')
-        .collect();
+    let name: String = signature.chars().take_while(|&letter| letter.is_alphanumeric() || letter == '_').collect();
     let body = body_length(signature)?;
     let line = code[..start].matches('\n').count() + 1;
     let lines = signature[..body].matches('\n').count() + 1;
@@ -65,11 +59,7 @@ fn without_text(source: &str) -> String {
         let text = text_length(rest, after_name);
         let (taken, left) = rest.split_at(text.unwrap_or(first.len_utf8()));
         match text {
-            Some(_) => code.extend(
-                taken
-                    .chars()
-                    .map(|letter| if letter == '\n' { '\n' } else { ' ' }),
-            ),
+            Some(_) => code.extend(taken.chars().map(|letter| if letter == '\n' { '\n' } else { ' ' })),
             None => code.push(first),
         }
         rest = left;
@@ -159,12 +149,6 @@ pub fn first<'a>(text: &'a str) -> [u8; 2] {
 trait Declared { fn only(&self) -> [u8; 2]; }
 type Pointer = fn (u8) -> u8;
 "##;
-    let found: Vec<_> = functions(source)
-        .into_iter()
-        .map(|f| (f.name, f.line, f.lines))
-        .collect();
-    assert_eq!(
-        found,
-        [("first".to_owned(), 2, 8), ("nested".to_owned(), 7, 2)]
-    );
+    let found: Vec<_> = functions(source).into_iter().map(|f| (f.name, f.line, f.lines)).collect();
+    assert_eq!(found, [("first".to_owned(), 2, 8), ("nested".to_owned(), 7, 2)]);
 }

@@ -1,0 +1,96 @@
+//! What a server lacks is said, with what mends it, and fails nothing else.
+
+use std::collections::BTreeSet;
+
+use dbintel_pollers::postgresql::Config;
+use dbintel_schemas::Topic;
+use dbintel_schemas::records::RawQuery;
+use dbintel_tests::servers::postgres::{Major, Postgres};
+
+use crate::pollers_statements::{connect_as, open_shop, watcher};
+use crate::pollers_tape::{Seen, Tape, decode, settings};
+
+#[tokio::test]
+async fn what_is_missing_is_said_and_fails_nothing() {
+    for major in [Major::V13, Major::V18] {
+        let postgres = Postgres::start(major);
+        let admin = postgres.client("postgres").await;
+        admin.batch_execute("CREATE ROLE poor LOGIN").await.unwrap();
+        let mut tape = Tape::of(Config { username: "poor".to_owned(), ..settings(postgres.port) });
+        let said = tape.whole_poll("statements").await;
+        assert!(said.capabilities.iter().any(|(name, _, remedy)| {
+            name == "pg_stat_statements" && remedy == "CREATE EXTENSION pg_stat_statements; in database \"postgres\""
+        }));
+        tape.stop().await;
+
+        admin.batch_execute("CREATE EXTENSION pg_stat_statements; SELECT 1 AS hidden").await.unwrap();
+        let mut tape = Tape::of(Config { username: "poor".to_owned(), ..settings(postgres.port) });
+        for class in ["sessions", "statements", "metrics", "tables", "sizes"] {
+            tape.whole_poll(class).await;
+        }
+        let is_grant = |poll: &Seen| {
+            let mut names = poll.capabilities.iter().filter(|(_, _, remedy)| remedy.starts_with("GRANT pg_monitor"));
+            names.any(|(name, ..)| name == "pg_read_all_stats")
+        };
+        let polls = tape.polls();
+        assert!(polls.iter().any(|poll| poll.class == "metrics" && is_grant(poll)));
+        assert!(polls.iter().any(|poll| poll.class == "statements" && is_grant(poll) && !poll.snapshot_complete));
+        assert!(polls.iter().all(|poll| poll.outcome == "ok"), "{polls:?}");
+        tape.stop().await;
+    }
+}
+
+/// An administrator took rights from everybody that everybody has by default.
+#[tokio::test]
+async fn rights_that_were_taken_away_cost_only_what_they_give() {
+    let postgres = Postgres::start(Major::V18);
+    let admin = open_shop(&postgres).await;
+    let sql =
+        "REVOKE SELECT ON pg_stat_archiver FROM PUBLIC; REVOKE EXECUTE ON FUNCTION pg_control_system() FROM PUBLIC;
+               REVOKE EXECUTE ON FUNCTION pg_walfile_name(pg_lsn) FROM PUBLIC";
+    admin.batch_execute(sql).await.unwrap();
+    let mut tape = Tape::of(watcher(&postgres));
+    let first = tape.poll_with("the first metrics", |poll| poll.class == "metrics").await;
+    assert_eq!((first.outcome.as_str(), first.error_class.as_deref()), ("error", Some("42501")), "{first:?}");
+    for _ in 0..3 {
+        let later = tape.next_polls("metrics", 1).await.remove(0);
+        assert_eq!(later.outcome, "ok", "{later:?}");
+        let names: BTreeSet<_> = later.capabilities.iter().map(|(name, ..)| name.as_str()).collect();
+        assert_eq!(names, ["pg_control_system", "pg_stat_archiver"].into());
+    }
+    assert_eq!(tape.whole_poll("statements").await.capabilities, []);
+    assert!(tape.metrics().keys().any(|(metric, _)| metric == "postgresql.commits"));
+    tape.stop().await;
+}
+
+/// The extension of PostgreSQL 12 on a newer server, as after an upgrade, and what becomes of it when it is updated.
+#[tokio::test]
+async fn an_old_extension_is_read_and_its_update_is_noticed() {
+    let postgres = Postgres::start(Major::V18);
+    let admin = postgres.client("postgres").await;
+    let sql = "CREATE EXTENSION pg_stat_statements VERSION '1.7'; CREATE ROLE shop LOGIN; CREATE ROLE watcher LOGIN;
+               GRANT pg_monitor TO watcher";
+    admin.batch_execute(sql).await.unwrap();
+    let shop = connect_as(&postgres, "shop").await;
+    shop.simple_query("SELECT pg_sleep(0.01)").await.unwrap();
+    let mut tape = Tape::of(watcher(&postgres));
+    tape.whole_poll("statements").await;
+    assert_eq!(what_is_told(&tape), (true, false, false, false));
+    admin.batch_execute("ALTER EXTENSION pg_stat_statements UPDATE").await.unwrap();
+    shop.simple_query("SELECT pg_sleep(0.01)").await.unwrap();
+    let failed = tape.poll_with("a poll that met the update", |poll| poll.outcome == "error").await;
+    assert_eq!((failed.class.as_str(), failed.error_class.as_deref()), ("statements", Some("42703")), "{failed:?}");
+    let after = tape.poll_with("a poll after it", |poll| poll.class == "statements" && poll.outcome == "ok").await;
+    assert!(after.snapshot_complete);
+    assert_eq!(what_is_told(&tape), (true, true, true, true));
+    tape.stop().await;
+}
+
+/// Whether the last record of the shop tells time of execution, plans, the level, and the start of its counters.
+fn what_is_told(tape: &Tape) -> (bool, bool, bool, bool) {
+    let values = tape.values(Topic::RawQueries);
+    let rows = values.iter().map(|value| decode::<RawQuery<'_>>(value)).filter(|row| row.user == Some("shop"));
+    let last = rows.last().unwrap();
+    assert!(last.counters.total_exec_time_ns > Some(10_000_000) && last.max_exec_time_ns > Some(10_000_000));
+    (true, last.counters.plans.is_some(), last.toplevel.is_some(), last.entry_since_at.is_some())
+}
