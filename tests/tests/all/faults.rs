@@ -35,7 +35,8 @@ bus: {{kafka: {{bootstrap_servers: ['{}'], partitions: {PARTITIONS}}}}}
     scratch.write("dbintel.yaml", &configuration)
 }
 
-fn processor(configuration: &Path, state: &Path) -> Running {
+/// Starts a process with processors, and waits until it has said where it listens.
+pub fn processor(configuration: &Path, state: &Path) -> Running {
     let arguments: Vec<&str> = ["processor", "--config", text(configuration)].into_iter().chain(FREE_PORTS).collect();
     let mut running = Running::start(&arguments, &[("DBINTEL_STATE_DIRECTORY", text(state))]);
     running.port("health");

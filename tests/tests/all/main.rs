@@ -13,6 +13,7 @@ mod compose;
 mod docs;
 mod engine;
 mod faults;
+mod foreign;
 mod harness;
 mod otlp_peer;
 mod servers;

@@ -169,6 +169,24 @@ fn the_collector_takes_its_configuration_and_listens_where_we_send() {
     assert!(text("tests/servers/install.sh").contains(&format!("[collector]=\"{version}\"")), "tested with {version}");
 }
 
+#[test]
+fn files_are_mounted_where_foreign_images_look_for_them() {
+    let compose = Compose::read();
+    let target = |service: &str, source: &str| {
+        let volumes = compose.services[service].volumes.iter();
+        let mut targets = volumes.filter_map(|volume| volume.strip_prefix(source)?.strip_prefix(':'));
+        targets.next().unwrap_or_else(|| panic!("{service} has no {source}")).trim_end_matches(":ro").to_owned()
+    };
+    let kafka = &compose.services["kafka"].environment;
+    assert_eq!(target("kafka", "kafka"), kafka["KAFKA_LOG_DIRS"]);
+    assert!(compose.services["collector"].command.contains(&target("collector", "./deploy/collector.yaml")));
+    assert!(target("postgres", "./deploy/postgres/monitor.sql").starts_with("/docker-entrypoint-initdb.d/"));
+    assert_eq!(target("postgres", "postgres-socket"), compose.services["poller"].environment["POSTGRES_HOST"]);
+    let configuration = target("prometheus", "./deploy/prometheus.yml");
+    assert_eq!(configuration, "/etc/prometheus/prometheus.yml");
+    assert_eq!(target("prometheus", "./deploy/rules"), configuration.replace("prometheus.yml", "rules"));
+}
+
 #[tokio::test]
 async fn the_role_of_the_poller_sees_what_others_run() {
     let postgres = Postgres::start(Major::V18);
