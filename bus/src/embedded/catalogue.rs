@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use rocksdb::WriteBatch;
 
@@ -30,6 +30,8 @@ pub(super) struct Partition {
     start: AtomicI64,
     end: AtomicI64,
     newest: AtomicI64,
+    /// Held by whoever deletes or rewrites its blocks.
+    pub maintenance: Mutex<()>,
 }
 
 impl Topic {
@@ -54,8 +56,8 @@ impl Topic {
 
 impl Partition {
     fn new(id: PartitionId) -> Partition {
-        let newest = AtomicI64::new(i64::MIN);
-        Partition { id, start: AtomicI64::new(0), end: AtomicI64::new(0), newest }
+        let (start, end, newest) = (AtomicI64::new(0), AtomicI64::new(0), AtomicI64::new(i64::MIN));
+        Partition { id, start, end, newest, maintenance: Mutex::new(()) }
     }
 
     /// First offset kept.

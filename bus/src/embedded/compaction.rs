@@ -9,6 +9,7 @@ mod tests;
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::atomic::Ordering;
 
 use rocksdb::WriteBatch;
 
@@ -28,7 +29,7 @@ const DIRTY_BLOCKS_MAX: u64 = 256;
 const LARGE_BYTES: usize = BLOCK_BYTES / 4;
 
 /// Compacts a partition if enough of it is new. Tombstones older than `tombstones_from` (ms) are dropped.
-/// The caller holds [`Log::maintenance`].
+/// The caller holds [`Partition::maintenance`].
 pub(super) fn compact_if_due(log: &Log, partition: &Partition, tombstones_from: i64) -> Result<(), BusError> {
     let clean = stored_offset(&log.storage, &partition.id.clean())?.unwrap_or(0);
     let (mut clean_bytes, mut dirty_bytes, mut dirty_blocks) = (0, 0, 0);
@@ -53,6 +54,9 @@ fn compact(log: &Log, partition: &Partition, clean: i64, tombstones_from: i64) -
     let mut rewrite = Rewrite { log, id, latest, start, tombstones_from, run: None };
     let mut next = start;
     while next < until {
+        if log.closing.load(Ordering::Relaxed) {
+            return Ok(());
+        }
         let (base, summary) = log.summary_from(id, next)?.ok_or_else(|| log.missing(id, next))?;
         rewrite.block(base, &summary)?;
         next = summary.end(base);

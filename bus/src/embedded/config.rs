@@ -17,7 +17,7 @@ pub struct Config {
     pub rebalance_timeout: Duration,
     /// Bytes that one producer may have accepted and not yet written; above, `send` says that it is full.
     pub producer_bytes_max: usize,
-    /// Bytes that one transaction may hold; above, `send` says that it is full.
+    /// Bytes that one transaction may hold; above, `send` fails: waiting would not help.
     pub transaction_bytes_max: usize,
     /// Time between two passes of retention and compaction.
     pub retention_check_interval: Duration,

@@ -36,8 +36,8 @@ pub(super) struct Delivered {
     pub ends: usize,
 }
 
-/// The partitions of a reader or member. At most one of them has a block open that is not read to its end, so that the
-/// memory does not grow with their number.
+/// The partitions of a reader or member. Nothing is fetched ahead, and at most one of them has a block open that is not
+/// read to its end: the memory does not grow with their number.
 #[derive(Default)]
 pub(super) struct Cursors {
     cursors: Vec<Cursor>,

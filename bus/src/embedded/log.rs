@@ -1,7 +1,6 @@
 //! The log as all parts of the process share it: finding blocks by offset and by time, and what groups have committed.
 
-use std::sync::Mutex;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use super::block::{Block, Damaged, Summary};
 use super::catalogue::{Catalogue, Partition, Topic};
@@ -20,8 +19,8 @@ pub(super) struct Log {
     pub catalogue: Catalogue,
     /// Raised whenever records become visible or a group changes.
     pub changed: Signal,
-    /// Held by whoever deletes or rewrites blocks.
-    pub maintenance: Mutex<()>,
+    /// Set when the log is about to be closed: what may take long gives up.
+    pub closing: AtomicBool,
     /// Bytes of blocks deleted whose disk space was not yet reclaimed.
     pub deleted_bytes: AtomicU64,
     /// Room for more.
@@ -34,8 +33,8 @@ impl Log {
         let catalogue = Catalogue::default();
         catalogue.load(&storage)?;
         let space = Space::new(storage.directory().to_owned(), disk_free_bytes_min);
-        let (changed, maintenance, deleted_bytes) = (Signal::default(), Mutex::new(()), AtomicU64::new(0));
-        Ok(Log { storage, catalogue, changed, maintenance, deleted_bytes, space })
+        let (changed, closing, deleted_bytes) = (Signal::default(), AtomicBool::new(false), AtomicU64::new(0));
+        Ok(Log { storage, catalogue, changed, closing, deleted_bytes, space })
     }
 
     /// The block that holds `offset`, with its base. The blocks of a partition cover it without a hole, so that there is
@@ -184,7 +183,7 @@ impl Log {
     pub fn trim(&self, topic: &str, partition: u32, before: i64) -> Result<(), BusError> {
         let topic = self.catalogue.topic(topic)?;
         let partition = topic.partition(partition)?;
-        let guard = locked(&self.maintenance);
+        let guard = locked(&partition.maintenance);
         let result = super::retention::advance_start(self, partition, before);
         drop(guard);
         self.changed.raise();

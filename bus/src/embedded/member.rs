@@ -199,7 +199,15 @@ impl crate::Member for Member {
     }
 
     fn send(&mut self, record: Outgoing<'_>) -> Result<(), SendError> {
-        self.transaction.push(&self.core.log.catalogue, &record, self.core.config.transaction_bytes_max)
+        let bytes_max = self.core.config.transaction_bytes_max;
+        match self.transaction.push(&self.core.log.catalogue, &record, bytes_max) {
+            // Waiting would not help: nothing leaves the transaction before its commit.
+            Err(SendError::Full) => Err(SendError::Bus(BusError::Fatal {
+                operation: format!("send to {}", record.topic),
+                message: format!("the transaction would hold more than {bytes_max} bytes; commit more often"),
+            })),
+            result => result,
+        }
     }
 
     fn commit(&mut self, positions: &[Committed]) -> Result<Receipt, CommitError> {

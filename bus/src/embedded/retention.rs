@@ -19,6 +19,7 @@ const RECLAIM_BYTES: u64 = 32 << 20;
 
 /// Handle of the thread. Dropping it stops the thread.
 pub(super) struct Maintenance {
+    log: Arc<Log>,
     stop: Arc<Stop>,
     thread: Option<JoinHandle<()>>,
 }
@@ -34,16 +35,17 @@ impl Maintenance {
     pub fn start(log: Arc<Log>, config: &Config) -> Result<Maintenance, BusError> {
         let stop = Arc::new(Stop::default());
         let (interval, tombstone_retention) = (config.retention_check_interval, config.tombstone_retention);
-        let run = Arc::clone(&stop);
+        let (log_of_thread, stop_of_thread) = (Arc::clone(&log), Arc::clone(&stop));
+        let run = move || {
+            while !stop_of_thread.wait(interval) {
+                pass(&log_of_thread, tombstone_retention, clock::wall_ms());
+            }
+        };
         let thread = std::thread::Builder::new()
             .name("bus-retention".to_owned())
-            .spawn(move || {
-                while !run.wait(interval) {
-                    pass(&log, tombstone_retention, clock::wall_ms(), &|| run.stopped());
-                }
-            })
+            .spawn(run)
             .map_err(|error| BusError::Fatal { operation: "start a thread".to_owned(), message: error.to_string() })?;
-        Ok(Maintenance { stop, thread: Some(thread) })
+        Ok(Maintenance { log, stop, thread: Some(thread) })
     }
 }
 
@@ -51,6 +53,8 @@ impl Drop for Maintenance {
     fn drop(&mut self) {
         *locked(&self.stop.stopped) = true;
         self.stop.changed.notify_all();
+        self.log.closing.store(true, Ordering::Relaxed);
+        self.log.storage.stop_background_work();
         if let Some(thread) = self.thread.take() {
             // A panic of the thread was reported where it happened.
             let _ = thread.join();
@@ -59,10 +63,6 @@ impl Drop for Maintenance {
 }
 
 impl Stop {
-    fn stopped(&self) -> bool {
-        *locked(&self.stopped)
-    }
-
     fn wait(&self, interval: Duration) -> bool {
         let waited = self.changed.wait_timeout_while(locked(&self.stopped), interval, |stopped| !*stopped);
         *waited.unwrap_or_else(std::sync::PoisonError::into_inner).0
@@ -70,23 +70,24 @@ impl Stop {
 }
 
 /// Looks at every partition once. `now` is the wall clock in ms.
-pub(super) fn pass(log: &Log, tombstone_retention: Duration, now: i64, stopped: &dyn Fn() -> bool) {
+fn pass(log: &Log, tombstone_retention: Duration, now: i64) {
+    let mut failures = Vec::new();
     for topic in log.catalogue.all() {
         for partition in &topic.partitions {
-            if stopped() {
+            if log.closing.load(Ordering::Relaxed) {
                 return;
             }
             if let Err(error) = maintain(log, &topic, partition, tombstone_retention, now) {
-                let topic = &topic.settings.name;
-                tracing::warn!(topic, partition = partition.id.partition, %error, "retention did not get through");
+                failures.push(error);
             }
         }
     }
     if log.deleted_bytes.load(Ordering::Relaxed) >= RECLAIM_BYTES {
         log.deleted_bytes.store(0, Ordering::Relaxed);
-        if let Err(error) = log.storage.reclaim() {
-            tracing::warn!(%error, "the space of deleted records was not reclaimed");
-        }
+        failures.extend(log.storage.reclaim().err());
+    }
+    if let Some(error) = failures.first() {
+        tracing::warn!(%error, failures = failures.len(), "retention did not get through; it is tried again");
     }
 }
 
@@ -97,7 +98,7 @@ fn maintain(
     tombstone_retention: Duration,
     now: i64,
 ) -> Result<(), BusError> {
-    let _guard = locked(&log.maintenance);
+    let _guard = locked(&partition.maintenance);
     match topic.settings.retention {
         Retention::Time(kept) => expire(log, partition, before(now, kept)),
         Retention::Compacted => compaction::compact_if_due(log, partition, before(now, tombstone_retention)),
@@ -124,7 +125,7 @@ fn expire(log: &Log, partition: &Partition, kept_from: i64) -> Result<(), BusErr
 }
 
 /// Deletes the records below `before`. Whole blocks go; of the block that holds `before` the rest is no longer shown.
-/// The caller holds [`Log::maintenance`].
+/// The caller holds [`Partition::maintenance`].
 pub(super) fn advance_start(log: &Log, partition: &Partition, before: i64) -> Result<(), BusError> {
     let (id, offsets) = (partition.id, partition.offsets());
     let start = before.clamp(offsets.start, offsets.end);

@@ -138,6 +138,11 @@ impl Storage {
         Ok(())
     }
 
+    /// Ends flushes and compactions, before closing. The log of writes keeps what they did not get to.
+    pub fn stop_background_work(&self) {
+        self.db.cancel_all_background_work(false);
+    }
+
     /// Makes a reader see what the writer wrote since.
     pub fn catch_up(&self) -> Result<(), BusError> {
         self.db.try_catch_up_with_primary().map_err(|error| self.reading_failed(&error))

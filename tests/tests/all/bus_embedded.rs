@@ -1,5 +1,4 @@
 //! The embedded log: the contract, and what only it has.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod beside;
 mod crash;
@@ -7,11 +6,14 @@ mod disk;
 mod scene;
 
 use std::sync::Barrier;
+use std::sync::mpsc::channel;
 use std::thread;
 use std::time::Duration;
 
 use dbintel_bus::embedded::{Config, Embedded};
-use dbintel_bus::{Bus, BusError, Committed, NewTopic, Polled, Record, Retention, SendError, Start};
+use dbintel_bus::{
+    Bus, BusError, Committed, Isolation, NewTopic, Polled, Position, ReaderSpec, Record, Retention, SendError, Start,
+};
 use dbintel_tests::conformance::{self, BusUnderTest};
 use dbintel_tests::wait;
 use scene::{LIMIT, create, group, numbered, position, publish, read};
@@ -93,6 +95,34 @@ fn commits_that_wait_share_a_batch() {
 }
 
 #[test]
+fn whoever_waits_wakes_up_for_a_record() {
+    let directory = tempfile::tempdir().unwrap();
+    let bus = Embedded::open(&scene::config(&directory)).unwrap();
+    create(&bus, "input", Retention::Unlimited);
+    let mut member = group(&bus, "group", "input");
+    let start = |start| vec![Position { topic: "input".to_owned(), partition: 0, start }];
+    member.start(&start(Start::Beginning)).unwrap();
+    let mut reader =
+        bus.reader(&ReaderSpec { partitions: start(Start::Beginning), isolation: Isolation::Committed }).unwrap();
+    let mut ignore = |_: Record<'_>| {};
+    assert_eq!(member.poll(LIMIT, 1, &mut ignore).unwrap(), Polled::Records(0), "the end is told");
+    assert_eq!(reader.read(LIMIT, 1, &mut ignore).unwrap(), 0, "the end is told");
+    thread::scope(|scope| {
+        let (sender, woken) = channel();
+        let of_member = sender.clone();
+        scope.spawn(move || of_member.send(member.poll(LIMIT, 1, &mut |_: Record<'_>| {}).unwrap()).unwrap());
+        scope.spawn(move || {
+            let records = reader.read(LIMIT, 1, &mut |_: Record<'_>| {}).unwrap();
+            sender.send(Polled::Records(records)).unwrap();
+        });
+        publish(&bus, "input", 0..1);
+        for _ in 0..2 {
+            assert_eq!(woken.recv_timeout(LIMIT / 2).unwrap(), Polled::Records(1));
+        }
+    });
+}
+
+#[test]
 fn old_records_are_deleted_and_a_timestamp_from_the_future_protects_nothing_behind_it() {
     let directory = tempfile::tempdir().unwrap();
     let retention_check_interval = Duration::from_millis(10);
@@ -144,6 +174,20 @@ fn the_number_of_partitions_is_fixed() {
     };
     let refused = bus.create_topics(&[other]).unwrap_err().to_string();
     assert!(refused.contains("exists with 1 partitions instead of 3"), "{refused}");
+}
+
+#[test]
+fn a_transaction_is_bounded() {
+    let directory = tempfile::tempdir().unwrap();
+    let bus = Embedded::open(&Config { transaction_bytes_max: 1_000, ..scene::config(&directory) }).unwrap();
+    create(&bus, "input", Retention::Unlimited);
+    let mut member = group(&bus, "group", "input");
+    let refused = (0..1_000).find_map(|_| member.send(numbered("input", "7")).err()).expect("there is a bound");
+    assert!(refused.to_string().contains("commit more often"), "{refused}");
+    member.commit(&[]).unwrap();
+    let kept = read(&bus, "input", Start::Beginning);
+    assert!(kept.len() > 10 && kept.iter().all(|number| *number == 7), "what was taken is committed");
+    member.send(numbered("input", "8")).expect("the next transaction has room");
 }
 
 #[test]

@@ -111,7 +111,8 @@ async fn http_requests_are_answered_by_the_script() {
 fn http_requests_that_are_no_otlp_are_refused_and_not_kept() {
     let peer = OtlpPeer::start();
     let port = peer.http.rsplit(':').next().unwrap().parse().unwrap();
-    let cases: [(&[(&str, &str)], &[u8]); 3] = [
+    type Case<'a> = (&'a [(&'a str, &'a str)], &'a [u8]);
+    let cases: [Case; 3] = [
         (&[("Content-Type", "text/plain")], b""),
         (&[("Content-Type", "application/x-protobuf")], b"\xff\xff"),
         (&[("Content-Type", "application/x-protobuf"), ("Content-Encoding", "br")], b""),

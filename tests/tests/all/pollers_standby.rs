@@ -105,7 +105,7 @@ async fn both_ends_of_a_replication_are_seen() {
     assert_one_source(&source, &follower);
     reader.simple_query("SELECT pg_promote()").await.unwrap();
     let promoted = follower.poll_with("a promoted server", |poll| poll.role == "primary" && poll.outcome == "ok").await;
-    assert_eq!(promoted.in_recovery.unwrap_or(false), false);
+    assert!(!promoted.in_recovery.unwrap_or(false));
     let changed = follower.polls().into_iter().find(|poll| poll.error_class.as_deref() == Some("server_changed"));
     assert!(changed.is_some_and(|poll| poll.outcome == "error"));
     source.stop().await;

@@ -24,7 +24,6 @@ pub const LIMIT: Duration = Duration::from_secs(30);
 /// A log with what pollers publish, and the pollers.
 pub struct Tape {
     bus: Arc<dyn Bus>,
-    pub registry: Registry,
     pub handle: Option<Handle>,
     stop: watch::Sender<bool>,
     _directory: TempDir,
@@ -85,7 +84,7 @@ impl Tape {
         let (registry, (stop, stopped)) = (Registry::new(), watch::channel(false));
         let component = "postgresql/shop".parse().unwrap();
         let handle = Some(start(vec![(component, config)], publisher, &registry, stopped).unwrap());
-        Tape { bus, registry, handle, stop, _directory: directory }
+        Tape { bus, handle, stop, _directory: directory }
     }
 
     /// Stops the pollers and waits until they have.
