@@ -11,7 +11,7 @@ pub enum BusError {
         /// What the implementation says.
         message: String,
     },
-    /// The member was dropped from its group; poll again to rejoin.
+    /// The member was dropped from its group, or can commit nothing more; join again.
     #[error("{operation}: no longer a member of the group: {message}")]
     Fenced {
         /// What was asked for.
@@ -46,7 +46,8 @@ pub enum CommitError {
         /// What the implementation says.
         message: String,
     },
-    /// The bus cannot go on; the process has to be restarted or its set-up changed.
+    /// [`BusError::Unavailable`]: nothing of it is visible, and it may work later, from the committed positions. Else the
+    /// member is of no use any more: what became of the transaction is for a new member to find out.
     #[error(transparent)]
     Bus(#[from] BusError),
 }

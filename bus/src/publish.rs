@@ -10,7 +10,7 @@ use dbintel_schemas::topics::{self, Topic};
 use dbintel_schemas::wire::{self, Framing};
 use dbintel_schemas::{Definition, Record, key, partition};
 
-use crate::{Bus, BusError, Outgoing, Producer, SendError};
+use crate::{BusError, Outgoing, Producer, SendError};
 
 /// Full name of a topic on the bus.
 pub fn topic_name(topic: Topic) -> String {
@@ -141,19 +141,13 @@ fn announce(producer: &dyn Producer, definition: &Definition, timestamp: i64) ->
     })
 }
 
-/// Announces the schemas of what a process is going to write in transactions, and waits until they are there.
-pub fn announce_all(
-    bus: &dyn Bus,
-    definitions: &[Definition],
-    timestamp: i64,
-    timeout: Duration,
-) -> Result<(), BusError> {
-    let producer = bus.producer()?;
+/// Announces the schemas of what a process is going to write in transactions. They are there once `producer` is flushed.
+pub fn announce_all(producer: &dyn Producer, definitions: &[Definition], timestamp: i64) -> Result<(), BusError> {
     for definition in definitions {
-        announce(&*producer, definition, timestamp).map_err(|error| BusError::Unavailable {
+        announce(producer, definition, timestamp).map_err(|error| BusError::Unavailable {
             operation: format!("announce the schema of {}", definition.topic.name()),
             message: error.to_string(),
         })?;
     }
-    producer.flush(timeout)
+    Ok(())
 }

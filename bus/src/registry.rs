@@ -19,6 +19,9 @@ const KEPT_MAX: usize = 1000;
 /// Characters of an answer that an error quotes.
 const QUOTED_MAX: usize = 300;
 /// Media type of the API.
+/// The registry's own code for an id that it does not know.
+const NO_SCHEMA: i64 = 40403;
+
 const MEDIA_TYPE: &str = "application/vnd.schemaregistry.v1+json";
 
 /// How to reach the registry.
@@ -119,7 +122,11 @@ impl Registry {
         let answer = self.http.get(&format!("/schemas/ids/{id}")).map_err(unavailable)?;
         match answer.status {
             200 => {}
-            404 => return Err(RegistryError::Unknown(id)),
+            // Any other 404 is that of a proxy, and says nothing about the schema.
+            404 if field(&answer, "error_code").and_then(|code| code.as_i64()) == Some(NO_SCHEMA) => {
+                return Err(RegistryError::Unknown(id));
+            }
+            404 => return Err(RegistryError::Unavailable(format!("status 404: {}", quoted(&answer)))),
             _ => return Err(unexpected(&answer)),
         }
         let schema = field(&answer, "schema").and_then(|schema| schema.as_str().map(Arc::<str>::from));

@@ -174,18 +174,16 @@ impl Catalogue {
             .collect()
     }
 
-    /// Creates what is missing, all or nothing; returns the names of what was created.
+    /// Creates what is missing, all or nothing; returns the names of what was created. What exists is left alone, also if
+    /// it differs.
     pub fn create(&self, storage: &Storage, wanted: &[NewTopic]) -> Result<Vec<String>, BusError> {
         let mut topics = self.topics.write().unwrap_or_else(PoisonError::into_inner);
         let mut batch = WriteBatch::default();
         let mut created: Vec<(String, Arc<Topic>)> = Vec::new();
         for settings in wanted {
             check_settings(settings)?;
-            if let Some(existing) = topics.get(&settings.name) {
-                check_unchanged(&existing.settings, settings)?;
-                continue;
-            }
-            if created.iter().any(|(name, _)| *name == settings.name) {
+            let exists = topics.contains_key(&settings.name);
+            if exists || created.iter().any(|(name, _)| *name == settings.name) {
                 continue;
             }
             let id = u16::try_from(topics.len() + created.len())
@@ -219,18 +217,6 @@ fn check_settings(settings: &NewTopic) -> Result<(), BusError> {
         return Err(refused(settings, format!("records of more than {RECORD_BYTES_MAX} bytes are not supported")));
     }
     Ok(())
-}
-
-fn check_unchanged(existing: &NewTopic, wanted: &NewTopic) -> Result<(), BusError> {
-    if existing.partitions == wanted.partitions {
-        return Ok(());
-    }
-    let message = format!(
-        "it exists with {} partitions instead of {}, and the number is fixed at its creation; keep it, or begin with an \
-         empty directory",
-        existing.partitions, wanted.partitions
-    );
-    Err(refused(wanted, message))
 }
 
 fn refused(settings: &NewTopic, message: String) -> BusError {

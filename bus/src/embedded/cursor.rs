@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::block::{Block, Entry};
 use super::catalogue::{Partition, Topic};
-use super::log::Log;
+use super::log::{Log, warn_of_loss};
 use crate::{BusError, Position, Receive, Record};
 
 /// How often the start may move past a reader while it opens a block.
@@ -25,6 +25,26 @@ struct OpenBlock {
     block: Block,
     base: i64,
     position: usize,
+}
+
+/// What one round may hand over. The last record may be larger than the bytes that are left.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Room {
+    /// Records.
+    pub records: usize,
+    /// Bytes of keys and values.
+    pub bytes: usize,
+}
+
+impl Room {
+    fn take(&mut self, entry: &Entry<'_>) {
+        self.records -= 1;
+        self.bytes = self.bytes.saturating_sub(entry.key.map_or(0, <[u8]>::len) + entry.value.map_or(0, <[u8]>::len));
+    }
+
+    fn is_used_up(self) -> bool {
+        self.records == 0 || self.bytes == 0
+    }
 }
 
 /// What one round over the partitions brought.
@@ -90,14 +110,14 @@ impl Cursors {
         }
     }
 
-    /// Hands over at most `limit` records, a block of each partition in turn, and tells the ends that were reached.
-    pub fn deliver(&mut self, log: &Log, limit: usize, receive: &mut dyn Receive) -> Result<Delivered, BusError> {
+    /// Hands over what there is room for, a block of each partition in turn, and tells the ends that were reached.
+    pub fn deliver(&mut self, log: &Log, mut room: Room, receive: &mut dyn Receive) -> Result<Delivered, BusError> {
         let mut delivered = Delivered::default();
         let mut idle = 0;
-        while idle < self.cursors.len() && delivered.records < limit {
+        while idle < self.cursors.len() && !room.is_used_up() {
             let turn = self.turn % self.cursors.len();
             let cursor = &mut self.cursors[turn];
-            let records = cursor.deliver(log, limit - delivered.records, receive)?;
+            let records = cursor.deliver(log, &mut room, receive)?;
             delivered.ends += usize::from(cursor.tell_end(receive)?);
             delivered.records += records;
             idle = if records == 0 { idle + 1 } else { 0 };
@@ -115,25 +135,25 @@ impl Cursor {
     }
 
     /// Hands over records of the next block that has some for this reader.
-    fn deliver(&mut self, log: &Log, limit: usize, receive: &mut dyn Receive) -> Result<usize, BusError> {
+    fn deliver(&mut self, log: &Log, room: &mut Room, receive: &mut dyn Receive) -> Result<usize, BusError> {
         if self.paused {
             return Ok(0);
         }
         let mut records = 0;
         while records == 0 && (self.block.is_some() || self.open_block(log)?) {
-            records = self.deliver_block(log, limit, receive)?;
+            records = self.deliver_block(log, room, receive)?;
         }
         self.end_told &= records == 0;
         Ok(records)
     }
 
-    fn deliver_block(&mut self, log: &Log, limit: usize, receive: &mut dyn Receive) -> Result<usize, BusError> {
+    fn deliver_block(&mut self, log: &Log, room: &mut Room, receive: &mut dyn Receive) -> Result<usize, BusError> {
         let Some(mut open) = self.block.take() else {
             return Ok(0);
         };
         let id = self.topic.partition(self.partition)?.id;
         let mut records = 0;
-        while records < limit
+        while !room.is_used_up()
             && let Some((entry, position)) =
                 open.block.entry(open.position).map_err(|damaged| log.damaged(id, open.base, damaged))?
         {
@@ -142,6 +162,7 @@ impl Cursor {
             if offset >= self.next {
                 self.next = offset + 1;
                 records += 1;
+                room.take(&entry);
                 receive.record(self.record(offset, &entry));
             }
         }
@@ -170,18 +191,28 @@ impl Cursor {
         // The end first: what is below it is in the log, and what is above it is not to be seen yet.
         let end = partition.end();
         for _ in 0..OPENINGS_MAX {
-            let next = self.next.max(partition.start());
-            if next >= end {
+            self.skip_deleted()?;
+            if self.next >= end {
                 return Ok(false);
             }
-            if let Some((base, block)) = log.block_at(id, next)? {
-                self.next = next;
+            if let Some((base, block)) = log.block_at(id, self.next)? {
                 self.block = Some(OpenBlock { block, base, position: 0 });
                 return Ok(true);
             }
         }
         // A reader that has not yet seen all of it looks again later.
         if log.storage.beside() { Ok(false) } else { Err(log.missing(id, self.next)) }
+    }
+
+    /// Goes on at the first record kept.
+    fn skip_deleted(&mut self) -> Result<(), BusError> {
+        let start = self.ends()?.start();
+        if self.next < start {
+            warn_of_loss(&self.topic, self.partition, start - self.next);
+            self.next = start;
+            self.end_told = false;
+        }
+        Ok(())
     }
 
     fn tell_end(&mut self, receive: &mut dyn Receive) -> Result<bool, BusError> {

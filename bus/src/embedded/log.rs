@@ -106,12 +106,7 @@ impl Log {
             }),
             Start::Offset(offset) => {
                 if offset < offsets.start {
-                    tracing::warn!(
-                        topic = topic.settings.name,
-                        partition = partition.id.partition,
-                        lost = offsets.start - offset,
-                        "retention deleted records before they were read"
-                    );
+                    warn_of_loss(topic, partition.id.partition.into(), offsets.start - offset);
                 }
                 Ok(offset.max(offsets.start))
             }
@@ -226,6 +221,12 @@ impl Log {
         let base = PartitionId::base_of(key).ok_or_else(|| damaged(Damaged("a key is too short")))?;
         Ok(Some((base, Summary::decode(value).map_err(damaged)?)))
     }
+}
+
+/// Says that a reader came too late.
+pub(super) fn warn_of_loss(topic: &Topic, partition: u32, lost: i64) {
+    let topic = &topic.settings.name;
+    tracing::warn!(topic, partition, lost, "records were deleted before they were read");
 }
 
 /// The stored form of a position.

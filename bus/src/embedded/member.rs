@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::cursor::Cursors;
+use super::cursor::{Cursors, Room};
 use super::groups::{Event, Ownership};
 use super::keys::PartitionId;
 use super::staging::Staging;
@@ -154,12 +154,13 @@ impl Member {
 impl crate::Member for Member {
     fn poll(&mut self, timeout: Duration, limit: usize, receive: &mut dyn Receive) -> Result<Polled, BusError> {
         let deadline = clock::monotonic() + timeout;
+        let room = Room { records: limit, bytes: self.spec.fetch_bytes_max.max(1) };
         loop {
             let seen = self.core.log.changed.seen();
             if let Some(polled) = self.membership()? {
                 return Ok(polled);
             }
-            let delivered = self.cursors.deliver(&self.core.log, limit, receive)?;
+            let delivered = self.cursors.deliver(&self.core.log, room, receive)?;
             let left = deadline.saturating_duration_since(clock::monotonic());
             if delivered.records > 0 || delivered.ends > 0 || left.is_zero() {
                 return Ok(Polled::Records(delivered.records));

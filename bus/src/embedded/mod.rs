@@ -25,6 +25,8 @@ mod member;
 mod outbox;
 mod reader;
 mod retention;
+#[cfg(test)]
+mod scene;
 mod space;
 mod staging;
 mod storage;
@@ -62,7 +64,7 @@ struct Core {
     log: Arc<Log>,
     groups: Arc<Mutex<Groups>>,
     writer: Writer,
-    _maintenance: Maintenance,
+    maintenance: Maintenance,
 }
 
 impl Embedded {
@@ -76,7 +78,7 @@ impl Embedded {
         let writer = Writer::start(Arc::clone(&log), Arc::clone(&groups), config)?;
         let maintenance = Maintenance::start(Arc::clone(&log), config)?;
         let config = config.clone();
-        Ok(Embedded { core: Arc::new(Core { config, log, groups, writer, _maintenance: maintenance }) })
+        Ok(Embedded { core: Arc::new(Core { config, log, groups, writer, maintenance }) })
     }
 
     /// Opens the directory for reading, beside the process that writes it, if there is one. It serves `reader`,
@@ -128,6 +130,7 @@ impl Bus for Embedded {
     }
 
     fn health(&self) -> Result<(), BusError> {
+        self.core.maintenance.health()?;
         self.core.writer.health()
     }
 }

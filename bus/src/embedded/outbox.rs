@@ -1,5 +1,8 @@
 //! Sending outside of transactions: records are staged here until the writer comes for them.
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
@@ -96,6 +99,11 @@ impl Outbox {
         let mut state = locked(&self.state);
         state.returned = taken.appends;
         state.failure = Some(failure.to_owned());
+    }
+
+    /// Nothing can be taken now. The writer comes again by itself.
+    pub fn refused(&self, failure: &str) {
+        locked(&self.state).failure = Some(failure.to_owned());
     }
 
     /// Whether its producer is gone and nothing is left in it.

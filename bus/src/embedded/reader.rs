@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::beside::Beside;
 use super::clock;
-use super::cursor::Cursors;
+use super::cursor::{Cursors, Room};
 use super::log::Log;
 use crate::{BusError, ReaderSpec, Receive};
 
@@ -51,9 +51,10 @@ impl Reader {
 impl crate::Reader for Reader {
     fn read(&mut self, timeout: Duration, limit: usize, receive: &mut dyn Receive) -> Result<usize, BusError> {
         let deadline = clock::monotonic() + timeout;
+        let room = Room { records: limit, bytes: usize::MAX };
         loop {
             let seen = self.source.log().changed.seen();
-            let delivered = self.cursors.deliver(self.source.log(), limit, receive)?;
+            let delivered = self.cursors.deliver(self.source.log(), room, receive)?;
             let left = deadline.saturating_duration_since(clock::monotonic());
             if delivered.records > 0 || delivered.ends > 0 || left.is_zero() {
                 return Ok(delivered.records);

@@ -1,5 +1,8 @@
 //! Deletes what is older than its topic keeps, and runs compaction: a thread that wakes up now and then.
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
@@ -47,6 +50,17 @@ impl Maintenance {
             .map_err(|error| BusError::Fatal { operation: "start a thread".to_owned(), message: error.to_string() })?;
         Ok(Maintenance { log, stop, thread: Some(thread) })
     }
+
+    /// Whether old records are still being deleted.
+    pub fn health(&self) -> Result<(), BusError> {
+        if self.thread.as_ref().is_some_and(|thread| !thread.is_finished()) {
+            return Ok(());
+        }
+        Err(BusError::Fatal {
+            operation: "delete old records of the embedded log".to_owned(),
+            message: "the thread that does it has stopped; restart the process".to_owned(),
+        })
+    }
 }
 
 impl Drop for Maintenance {
@@ -84,7 +98,7 @@ fn pass(log: &Log, tombstone_retention: Duration, now: i64) {
     }
     if log.deleted_bytes.load(Ordering::Relaxed) >= RECLAIM_BYTES {
         log.deleted_bytes.store(0, Ordering::Relaxed);
-        failures.extend(log.storage.reclaim().err());
+        failures.extend(log.storage.reclaim(&log.space).err());
     }
     if let Some(error) = failures.first() {
         tracing::warn!(%error, failures = failures.len(), "retention did not get through; it is tried again");
@@ -100,7 +114,7 @@ fn maintain(
 ) -> Result<(), BusError> {
     let _guard = locked(&partition.maintenance);
     match topic.settings.retention {
-        Retention::Time(kept) => expire(log, partition, before(now, kept)),
+        Retention::Time(kept) => expire(log, partition, before(now, kept), now),
         Retention::Compacted => compaction::compact_if_due(log, partition, before(now, tombstone_retention)),
         Retention::Unlimited => Ok(()),
     }
@@ -110,16 +124,17 @@ fn before(now: i64, kept: Duration) -> i64 {
     now.saturating_sub(i64::try_from(kept.as_millis()).unwrap_or(i64::MAX))
 }
 
-/// Deletes the leading blocks whose newest record is older than `kept_from`.
-fn expire(log: &Log, partition: &Partition, kept_from: i64) -> Result<(), BusError> {
+/// Deletes the leading blocks whose newest record is older than `kept_from`. A block from the future, written while the
+/// clock was ahead, keeps nothing: it goes with the first expired block behind it.
+fn expire(log: &Log, partition: &Partition, kept_from: i64, now: i64) -> Result<(), BusError> {
     let mut start = partition.start();
     let end = partition.end();
     log.visit_summaries(partition.id, start, |base, summary| {
-        let expired = base < end && summary.aged_from() < kept_from;
-        if expired {
+        let aged_from = summary.aged_from();
+        if base < end && aged_from < kept_from {
             start = summary.end(base);
         }
-        expired
+        base < end && (aged_from < kept_from || aged_from > now)
     })?;
     advance_start(log, partition, start)
 }
@@ -152,7 +167,11 @@ pub(super) fn advance_start(log: &Log, partition: &Partition, before: i64) -> Re
     // First, so that nobody looks for what is about to go.
     partition.publish_start(start);
     // Not synced: if a crash undoes it, it is done again.
-    log.storage.write(batch, false)?;
+    if let Err(error) = log.storage.write(batch, false) {
+        // Nothing went: the next attempt begins where this one did.
+        partition.publish_start(offsets.start);
+        return Err(error);
+    }
     log.deleted_bytes.fetch_add(bytes, Ordering::Relaxed);
     Ok(())
 }

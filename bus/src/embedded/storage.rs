@@ -5,12 +5,13 @@ use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
 use rocksdb::{
-    BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, DBPinnableSlice,
-    DBRawIterator, Options, ReadOptions, WriteBatch, WriteOptions,
+    BlockBasedOptions, BottommostLevelCompaction, Cache, ColumnFamily, ColumnFamilyDescriptor, CompactOptions, DB,
+    DBCompressionType, DBPinnableSlice, DBRawIterator, Options, ReadOptions, WriteBatch, WriteOptions,
 };
 use tempfile::TempDir;
 
 use super::keys::{BLOCKS, FORMAT, INDEX, META};
+use super::space::Space;
 use crate::BusError;
 
 /// Version of the directory's format: raised when an older release could not read it.
@@ -25,15 +26,19 @@ const OPEN_FILES_MAX: i32 = 64;
 const BLOB_BYTES_MIN: u64 = 4 << 10;
 const BLOB_FILE_BYTES: u64 = 32 << 20;
 const MANIFEST_STEP_BYTES: usize = 64 << 10;
-/// Part of the oldest blob files that compaction looks at, and the garbage in them at which they are rewritten.
-const BLOB_AGE_CUTOFF: f64 = 0.5;
-const BLOB_GARBAGE_MAX: f64 = 0.5;
+/// Sizes of the blob files, and of what is no longer used in them, as RocksDB calls them.
+const BLOB_BYTES: &str = "rocksdb.live-blob-file-size";
+const BLOB_GARBAGE_BYTES: &str = "rocksdb.live-blob-file-garbage-size";
+/// Options with which a compaction rewrites blob files, and how many of them, the oldest first.
+const BLOB_REWRITING: &str = "enable_blob_garbage_collection";
+const BLOB_REWRITING_SHARE: &str = "blob_garbage_collection_age_cutoff";
 
 /// The open directory.
 pub(super) struct Storage {
     db: DB,
     directory: PathBuf,
-    _lock: Option<File>,
+    /// After the database, which is closed first.
+    _lock: Option<Lock>,
     /// Where a reader keeps files of its own.
     beside: Option<TempDir>,
 }
@@ -43,14 +48,14 @@ impl Storage {
     pub fn open(directory: &Path) -> Result<Storage, BusError> {
         let operation = || opening(directory);
         std::fs::create_dir_all(directory)
-            .map_err(|error| fatal(operation(), format!("the directory cannot be created: {error}")))?;
+            .map_err(|error| failed(operation(), &format!("the directory cannot be created: {error}")))?;
         let lock = take_lock(directory)?;
         let mut options = database_options();
         options.create_if_missing(true);
         options.create_missing_column_families(true);
         options.set_max_open_files(OPEN_FILES_MAX);
         let db = DB::open_cf_descriptors(&options, directory, families())
-            .map_err(|error| fatal(operation(), error.to_string()))?;
+            .map_err(|error| failed(operation(), error.as_ref()))?;
         let storage = Storage { db, directory: directory.to_owned(), _lock: Some(lock), beside: None };
         storage.check_format(true)?;
         Ok(storage)
@@ -131,11 +136,31 @@ impl Storage {
         self.db.write_opt(batch, &options).map_err(|error| self.writing_failed(&error))
     }
 
-    /// Reclaims the disk space of deleted blocks.
-    pub fn reclaim(&self) -> Result<(), BusError> {
-        self.db.flush_cf(self.family(BLOCKS)).map_err(|error| self.writing_failed(&error))?;
-        self.db.compact_range_cf(self.family(BLOCKS), None::<&[u8]>, None::<&[u8]>);
-        Ok(())
+    /// Reclaims the disk space of deleted blocks. Files without any other block just go. The rest is rewritten once half
+    /// of it is garbage, so that a byte reclaimed never costs more than a byte written; if there is no room for all of
+    /// it at once, the oldest files.
+    pub fn reclaim(&self, space: &Space) -> Result<(), BusError> {
+        let blocks = self.family(BLOCKS);
+        self.db.flush_cf(blocks).map_err(|error| self.writing_failed(&error))?;
+        self.db.compact_range_cf(blocks, None::<&[u8]>, None::<&[u8]>);
+        let (bytes, garbage) = (self.property(BLOB_BYTES)?, self.property(BLOB_GARBAGE_BYTES)?);
+        let Some(share) = share_to_rewrite(bytes, garbage, space.room()) else {
+            return Ok(());
+        };
+        self.set_blocks_options(&[(BLOB_REWRITING, "true"), (BLOB_REWRITING_SHARE, &share.to_string())])?;
+        let mut options = CompactOptions::default();
+        options.set_bottommost_level_compaction(BottommostLevelCompaction::Force);
+        self.db.compact_range_cf_opt(blocks, None::<&[u8]>, None::<&[u8]>, &options);
+        self.set_blocks_options(&[(BLOB_REWRITING, "false")])
+    }
+
+    fn property(&self, name: &str) -> Result<u64, BusError> {
+        let value = self.db.property_int_value_cf(self.family(BLOCKS), name);
+        value.map(Option::unwrap_or_default).map_err(|error| self.reading_failed(&error))
+    }
+
+    fn set_blocks_options(&self, options: &[(&str, &str)]) -> Result<(), BusError> {
+        self.db.set_options_cf(self.family(BLOCKS), options).map_err(|error| self.writing_failed(&error))
     }
 
     /// Ends flushes and compactions, before closing. The log of writes keeps what they did not get to.
@@ -158,12 +183,7 @@ impl Storage {
 
     fn writing_failed(&self, error: &rocksdb::Error) -> BusError {
         let operation = format!("write the embedded log in {}", self.directory.display());
-        let text = error.to_string();
-        if text.to_lowercase().contains("no space") {
-            let message = format!("disk full: {text}; free some space, writing goes on by itself");
-            return BusError::Unavailable { operation, message };
-        }
-        BusError::Fatal { operation, message: format!("{text}; check the disk, then restart") }
+        failed(operation, error.as_ref())
     }
 }
 
@@ -175,11 +195,36 @@ fn fatal(operation: String, message: String) -> BusError {
     BusError::Fatal { operation, message }
 }
 
+/// Which part of the files to rewrite, the oldest first, if they hold this much and so much of it is garbage.
+fn share_to_rewrite(bytes: u64, garbage: u64, room: u64) -> Option<f64> {
+    let live = bytes.saturating_sub(garbage);
+    if garbage == 0 || garbage < live || room == 0 {
+        return None;
+    }
+    Some(if room >= live { 1.0 } else { room as f64 / bytes as f64 })
+}
+
+/// What an error of the disk means: one that is full may have space again.
+fn failed(operation: String, text: &str) -> BusError {
+    if text.to_lowercase().contains("no space") {
+        let message = format!("disk full: {text}; free some space, it goes on by itself");
+        return BusError::Unavailable { operation, message };
+    }
+    fatal(operation, format!("{text}; check the owner and the disk, then restart"))
+}
+
 /// A file lock ends with its process, however it ends, and names the holder to whoever comes second.
-fn take_lock(directory: &Path) -> Result<File, BusError> {
-    let failed = |error: std::io::Error| {
-        fatal(opening(directory), format!("{LOCK_FILE} cannot be written: {error}; check the owner and the disk"))
-    };
+struct Lock(File);
+
+impl Drop for Lock {
+    /// To close the file is not enough: a child process that is just being started has it open, too.
+    fn drop(&mut self) {
+        let _ = self.0.unlock();
+    }
+}
+
+fn take_lock(directory: &Path) -> Result<Lock, BusError> {
+    let failed = |error| failed(opening(directory), &format!("{LOCK_FILE} cannot be written: {error}"));
     let path = directory.join(LOCK_FILE);
     let mut file = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(path).map_err(failed)?;
     match file.try_lock() {
@@ -189,7 +234,7 @@ fn take_lock(directory: &Path) -> Result<File, BusError> {
     }
     let pid = std::process::id().to_string();
     file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(pid.as_bytes())).map_err(failed)?;
-    Ok(file)
+    Ok(Lock(file))
 }
 
 fn held_by(file: &mut File) -> String {
@@ -250,8 +295,37 @@ fn blocks_family(cache: &Cache) -> Options {
     options.set_min_blob_size(BLOB_BYTES_MIN);
     options.set_blob_file_size(BLOB_FILE_BYTES);
     options.set_blob_compression_type(DBCompressionType::None);
-    options.set_enable_blob_gc(true);
-    options.set_blob_gc_age_cutoff(BLOB_AGE_CUTOFF);
-    options.set_blob_gc_force_threshold(BLOB_GARBAGE_MAX);
+    // Else each compaction would rewrite the oldest files, whether there is garbage in them or not.
+    options.set_enable_blob_gc(false);
     options
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_are_rewritten_once_half_of_them_is_garbage_and_as_far_as_there_is_room() {
+        let cases = [
+            (0, 0, 1_000, None),
+            (100, 0, 1_000, None),
+            (100, 49, 1_000, None),
+            (100, 50, 1_000, Some(1.0)),
+            (100, 50, 50, Some(1.0)),
+            (100, 50, 49, Some(0.49)),
+            (100, 90, 5, Some(0.05)),
+            (100, 90, 0, None),
+        ];
+        for (bytes, garbage, room, expected) in cases {
+            assert_eq!(share_to_rewrite(bytes, garbage, room), expected, "{garbage} of {bytes}, {room} free");
+        }
+    }
+
+    #[test]
+    fn a_full_disk_passes_by_itself_and_all_else_needs_a_person() {
+        let full = failed("open".to_owned(), "IO error: No space left on device");
+        assert!(matches!(full, BusError::Unavailable { .. }), "{full}");
+        let refused = failed("open".to_owned(), "IO error: Permission denied");
+        assert!(matches!(refused, BusError::Fatal { .. }), "{refused}");
+    }
 }

@@ -2,6 +2,8 @@
 
 mod queue;
 mod round;
+#[cfg(test)]
+mod tests;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
@@ -114,7 +116,6 @@ impl Writer {
                 message: "its writer has stopped; restart the process".to_owned(),
             });
         }
-        self.shared.log.space.admit(0)?;
         match locked(&self.shared.failure).clone() {
             Some(message) => Err(BusError::Unavailable { operation, message }),
             None => Ok(()),
@@ -144,16 +145,33 @@ impl Drop for Writer {
 
 impl Shared {
     fn run(&self, queue: &Queue) {
+        // However the thread ends, a panic included.
+        let _abandoning = Abandoning(queue);
         while let Some(work) = queue.take(clock::monotonic) {
-            let failed = self.round(work);
+            let failed = self.round(work).is_err();
             if failed && !queue.retry_at(clock::monotonic() + RETRY_PAUSE) {
                 break;
             }
         }
+        let lost = queue.outstanding();
+        if lost > 0 {
+            let failure = locked(&self.failure).clone().unwrap_or_default();
+            tracing::error!(
+                lost,
+                failure,
+                "the embedded log was closed with accepted records that could not be written"
+            );
+        }
     }
 
-    /// Writes all that waits in one batch. Returns whether producers have to be tried again.
-    fn round(&self, work: Work) -> bool {
+    /// Writes all that waits in one batch. After an error the producers have to be tried again.
+    fn round(&self, work: Work) -> Result<(), BusError> {
+        // Before anything is taken from the producers: their records go on gathering in large blocks.
+        if let Err(error) = self.log.space.admit(0) {
+            self.note(Some(&error));
+            work.refuse(&error);
+            return Err(error);
+        }
         let mut round = Round::new(&self.log.storage);
         let mut admitted = Vec::new();
         for waiting in work.commits {
@@ -180,7 +198,7 @@ impl Shared {
                 Err(error) => outbox.returned(taken, &error.to_string()),
             }
         }
-        result.is_err()
+        result
     }
 
     fn write(&self, round: Round<'_>, commits: usize) -> Result<(), BusError> {
@@ -188,18 +206,32 @@ impl Shared {
             return Ok(());
         }
         let written = self.log.space.admit(round.bytes()).and_then(|()| round.write(self.sync));
-        let records = match written {
-            Ok(records) => records,
-            Err(error) => {
-                *locked(&self.failure) = Some(error.to_string());
-                return Err(error);
-            }
-        };
-        *locked(&self.failure) = None;
+        self.note(written.as_ref().err());
+        let records = written?;
         self.counters.commits.fetch_add(commits as u64, Ordering::Relaxed);
         self.counters.batches.fetch_add(1, Ordering::Relaxed);
         self.counters.records.fetch_add(records, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// Keeps the last failure, for whoever asks; says so in the log when writing stops and when it goes on.
+    fn note(&self, error: Option<&BusError>) {
+        let mut failure = locked(&self.failure);
+        match (error, &*failure) {
+            (Some(error), None) => tracing::error!(%error, "the embedded log cannot be written; it is tried again"),
+            (None, Some(_)) => tracing::info!("the embedded log can be written again"),
+            _ => {}
+        }
+        *failure = error.map(ToString::to_string);
+    }
+}
+
+/// Ends the waiting for a writer that is gone.
+struct Abandoning<'a>(&'a Queue);
+
+impl Drop for Abandoning<'_> {
+    fn drop(&mut self) {
+        self.0.abandon();
     }
 }
 

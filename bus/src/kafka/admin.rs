@@ -262,8 +262,11 @@ fn names(inquirer: &Inquirer, timeout: Duration) -> Result<HashSet<String>, BusE
     Ok(metadata.topics().iter().map(|topic| topic.name().to_owned()).collect())
 }
 
-/// In a look-up by time, the logical offsets stand for the first and the last record.
-fn edges(
+/// First or last offsets of partitions. In a look-up by time, the logical offsets stand for the first and the last record.
+///
+/// # Errors
+/// The place, if the trouble is with one, and the code.
+pub fn edges(
     consumer: &BaseConsumer<Context>,
     places: &[(&str, u32)],
     edge: Offset,

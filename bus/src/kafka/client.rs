@@ -28,6 +28,8 @@ use crate::BusError;
 const FIRST_TOKEN_TIMEOUT: Duration = Duration::from_secs(1);
 /// What went wrong longer ago explains nothing.
 const RECENT: Duration = Duration::from_secs(30);
+/// Debug lines name the coordinator without any trouble.
+const SYSLOG_INFO: i32 = 6;
 /// Events of a client that is not otherwise waited for are served up to this number at once.
 const SERVED_MAX: usize = 10_000;
 
@@ -72,7 +74,9 @@ impl Context {
     }
 
     fn line(&self, level: i32, facility: &str, text: &str) {
-        self.watch(text);
+        if level <= SYSLOG_INFO {
+            self.watch(text);
+        }
         self.log.line(level, facility, text);
     }
 
@@ -199,6 +203,8 @@ impl<T: Handle> Pump<T> {
         let Failure { code, message, .. } = Failure::from(error);
         match self.context().last_failure() {
             Some((cause, text)) if cannot_connect(code) => {
+                // With TLS 1.3 a client learns that its certificate is refused from a connection that breaks.
+                let cause = if text.contains("SSL routines") { Code::SSL } else { cause };
                 failure::by_code(if way_out(cause).is_some() { cause } else { code }, operation, text)
             }
             _ => failure::by_code(code, operation, message),

@@ -98,18 +98,21 @@ fn code_of(error: &KafkaError) -> Code {
 
 /// Whether somebody else has taken over.
 pub fn fenced(code: Code) -> bool {
-    matches!(
+    let member_fenced = matches!(
         code,
         Code::IllegalGeneration
             | Code::UnknownMemberId
             | Code::FencedInstanceId
             | Code::RebalanceInProgress
-            | Code::InvalidProducerEpoch
-            | Code::ProducerFenced
-            | Code::Fenced
             | Code::StaleMemberEpoch
             | Code::FencedMemberEpoch
-    )
+    );
+    member_fenced || producer_fenced(code)
+}
+
+/// Whether somebody else has taken over the transactional id.
+pub fn producer_fenced(code: Code) -> bool {
+    matches!(code, Code::InvalidProducerEpoch | Code::ProducerFenced | Code::Fenced)
 }
 
 /// What a person has to do, for errors that do not pass by themselves.

@@ -9,13 +9,14 @@ use rdkafka::Offset;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::types::RDKafkaErrorCode as Code;
 
+use super::admin::edges;
 use super::client::Context;
 use super::clock::Deadline;
 use super::failure::{bus_error, code_error, timed_out, way_out};
 use super::ffi::{Event, Fetched, Pump};
-use super::partitions::{Place, native, number, place_list};
+use super::partitions::{Place, native, number, place_list, resolve};
 use super::retire::Retiring;
-use crate::{BusError, Receive, Record};
+use crate::{BusError, Position, Receive, Record};
 
 /// How long librdkafka may take to jump to other positions.
 const SEEK_TIMEOUT: Duration = Duration::from_secs(10);
@@ -31,6 +32,8 @@ pub enum Change {
     Assigned(Vec<(String, i32)>),
     /// All partitions have to be given back.
     Revoked,
+    /// What was to be read next is not in the log, and librdkafka has given the partition up.
+    OutOfRange(Place),
 }
 
 /// What came in one round.
@@ -73,6 +76,21 @@ impl Fetcher {
         self.pump.client()
     }
 
+    /// Turns positions into places. What retention has deleted is passed over, and said.
+    pub fn resolve(&self, positions: &[Position], timeout: Duration) -> Result<Vec<Place>, BusError> {
+        if positions.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut places = resolve(self.consumer(), positions, timeout)?;
+        let asked: Vec<(&str, u32)> = places.iter().map(|place| (place.topic.as_str(), place.partition)).collect();
+        let starts = edges(self.consumer(), &asked, Offset::Beginning, timeout);
+        let starts = starts.map_err(|(place, code)| code_error(format!("look up offsets{place}"), code))?;
+        for (place, start) in places.iter_mut().zip(starts) {
+            place.skip_deleted(start);
+        }
+        Ok(places)
+    }
+
     /// Fetches these places, and nothing else.
     pub fn assign(&mut self, places: &[Place]) -> Result<(), BusError> {
         self.forget();
@@ -93,6 +111,31 @@ impl Fetcher {
         for partitions in &mut self.expected.next {
             partitions.clear();
         }
+    }
+
+    /// What is left of a partition whose next record was deleted: the place of the first one that is kept. An error if nothing
+    /// was deleted, so that the place lies past the end.
+    pub fn skip_deleted(&mut self, place: &Place) -> Result<(), BusError> {
+        let mut next = Place { offset: self.expected.next_of(place), ..place.clone() };
+        if !next.skip_deleted(self.first_kept(place)?) {
+            let operation = format!("fetch from {}, partition {}", place.topic, place.partition);
+            return Err(code_error(operation, Code::OffsetOutOfRange));
+        }
+        self.expected.set(&[next]);
+        Ok(())
+    }
+
+    /// Fetches anew, everything from where its delivery stands.
+    pub fn assign_again(&mut self) -> Result<(), BusError> {
+        let places = self.expected.all();
+        self.assign(&places)
+    }
+
+    fn first_kept(&self, place: &Place) -> Result<i64, BusError> {
+        let asked = [(place.topic.as_str(), place.partition)];
+        let found = edges(self.consumer(), &asked, Offset::Beginning, SEEK_TIMEOUT);
+        let found = found.map_err(|(place, code)| code_error(format!("look up offsets{place}"), code))?;
+        Ok(found.first().copied().unwrap_or(0))
     }
 
     /// Where the delivery of these partitions goes on, on all topics.
@@ -198,6 +241,10 @@ fn rare(
         Event::End { topic, partition, next_offset } => return expected.end(&topic, partition, next_offset, receive),
         Event::Assigned(partitions) => *pending = Some(Ok(Change::Assigned(partitions))),
         Event::Revoked => *pending = Some(Ok(Change::Revoked)),
+        Event::Failed { code: Code::AutoOffsetReset, place: Some((topic, partition)), .. } => {
+            let partition = number(partition).unwrap_or(u32::MAX);
+            *pending = Some(Ok(Change::OutOfRange(Place { topic, partition, offset: Offset::Invalid })));
+        }
         Event::Failed { code, fatal, place, reason } => {
             if let Some(error) = worth_telling(code, fatal, place, reason) {
                 *pending = Some(Err(error));
@@ -244,6 +291,17 @@ impl Expected {
             }
             partitions[partition] = Some(place.offset);
         }
+    }
+
+    fn all(&self) -> Vec<Place> {
+        let most = self.next.iter().map(Vec::len).max().unwrap_or(0);
+        let partitions: Vec<u32> = (0..most).filter_map(|partition| u32::try_from(partition).ok()).collect();
+        self.places(&partitions)
+    }
+
+    fn next_of(&self, place: &Place) -> Offset {
+        let places = self.places(&[place.partition]);
+        places.into_iter().find(|found| found.topic == place.topic).map_or(Offset::Invalid, |found| found.offset)
     }
 
     fn places(&self, partitions: &[u32]) -> Vec<Place> {

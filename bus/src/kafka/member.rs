@@ -19,9 +19,9 @@ use super::client::{self, Context};
 use super::failure::{bus_error, timed_out};
 use super::fetch::{Change, Fetcher};
 use super::ffi::{Membership, Pump};
-use super::partitions::{Place, list, number, place_list, resolve};
+use super::partitions::{Place, list, number};
 use super::settings::Settings;
-use super::transaction::{Stopped, Transactions};
+use super::transaction::{Stopped, Transactions, Witness, replaced};
 use super::{groups, outcome};
 use crate::{
     BusError, CommitError, Committed, GroupSpec, Member, Outgoing, Polled, Position, Receipt, Receive, SendError,
@@ -65,10 +65,7 @@ impl KafkaMember {
         groups::check_partitions(&consumer, &spec.topics, settings.config().request_timeout)?;
         let id = format!("{}.{}", spec.group, spec.slot);
         let transactions = Transactions::new(Arc::clone(settings), id, spec.changelog.clone())?;
-        let topics: Vec<&str> = spec.topics.iter().map(String::as_str).collect();
-        let subscribed = consumer.client().subscribe(&topics);
-        subscribed.map_err(|error| bus_error(format!("join the group {}", spec.group), error))?;
-        Ok(KafkaMember {
+        let member = KafkaMember {
             settings: Arc::clone(settings),
             fetcher: Fetcher::new(consumer, spec.topics.clone()),
             spec: spec.clone(),
@@ -77,7 +74,9 @@ impl KafkaMember {
             membership: None,
             paused: BTreeSet::new(),
             left: false,
-        })
+        };
+        member.subscribe()?;
+        Ok(member)
     }
 
     fn assigned(&mut self, partitions: Vec<(String, i32)>) -> Result<Polled, BusError> {
@@ -98,6 +97,20 @@ impl KafkaMember {
         Polled::Revoked { lost }
     }
 
+    /// Retention has overtaken a position. librdkafka begins anew only with an assignment: the member joins again, gives its
+    /// partitions back, and whoever gets them starts at what is kept.
+    fn begin_again(&mut self, place: &Place) -> Result<Polled, BusError> {
+        self.fetcher.skip_deleted(place)?;
+        self.subscribe()?;
+        Ok(Polled::Records(0))
+    }
+
+    fn subscribe(&self) -> Result<(), BusError> {
+        let topics: Vec<&str> = self.spec.topics.iter().map(String::as_str).collect();
+        let subscribed = self.fetcher.consumer().subscribe(&topics);
+        subscribed.map_err(|error| bus_error(format!("join the group {}", self.spec.group), error))
+    }
+
     /// A transaction without positions is not fenced by the broker: ask librdkafka whether the member is still in.
     fn still_in(&self, membership: &Membership) -> bool {
         let now = self.fetcher.pump().membership();
@@ -111,17 +124,26 @@ impl KafkaMember {
             Stopped::Unknown { reason, taken_over, witness, receipt } => (reason, taken_over, witness, receipt),
         };
         tracing::warn!(group = self.spec.group, slot = self.spec.slot, reason, "the answer to a commit was lost");
+        let committed = self.find_out(taken_over, witness, positions).map_err(not_found_out)?;
+        match (committed, taken_over) {
+            (true, _) => Ok(receipt),
+            (false, true) => Err(CommitError::Bus(replaced(reason))),
+            (false, false) => Err(CommitError::Aborted(reason)),
+        }
+    }
+
+    fn find_out(
+        &mut self,
+        taken_over: bool,
+        witness: Option<Witness>,
+        positions: &[Committed],
+    ) -> Result<bool, BusError> {
         if !taken_over {
             self.transactions.rebuild()?;
         }
-        let committed = match witness {
-            Some(witness) => outcome::visible(&self.settings, &witness)?,
-            None => outcome::committed(positions, &self.committed_of(positions)?),
-        };
-        match (committed, taken_over) {
-            (true, _) => Ok(receipt),
-            (false, true) => Err(CommitError::Fenced(reason)),
-            (false, false) => Err(CommitError::Aborted(reason)),
+        match witness {
+            Some(witness) => outcome::visible(&self.settings, &witness),
+            None => Ok(outcome::committed(positions, &self.committed_of(positions)?)),
         }
     }
 
@@ -158,16 +180,13 @@ impl Member for KafkaMember {
             None => Ok(Polled::Records(round.records)),
             Some(Change::Assigned(partitions)) => self.assigned(partitions),
             Some(Change::Revoked) => Ok(self.revoked()),
+            Some(Change::OutOfRange(place)) => self.begin_again(&place),
         }
     }
 
     fn committed(&mut self, partitions: &[u32]) -> Result<Vec<Committed>, BusError> {
         self.transactions.serve();
-        let places =
-            self.spec.topics.iter().flat_map(|topic| {
-                partitions.iter().map(move |&partition| (topic.as_str(), partition, Offset::Invalid))
-            });
-        groups::committed(self.fetcher.pump(), list(places)?, self.pending_max())
+        groups::committed(self.fetcher.pump(), list(self.everywhere(partitions))?, self.pending_max())
     }
 
     fn start(&mut self, positions: &[Position]) -> Result<(), BusError> {
@@ -182,7 +201,7 @@ impl Member for KafkaMember {
         if !complete || positions.len() != partitions.len() * self.spec.topics.len() {
             return Err(misuse("start to fetch", "there has to be one position for each topic and assigned partition"));
         }
-        let places = resolve(self.fetcher.consumer(), positions, self.settings.config().request_timeout)?;
+        let places = self.fetcher.resolve(positions, self.settings.config().request_timeout)?;
         self.fetcher.assign(&places)?;
         self.paused.clear();
         self.state = State::Fetching(partitions);
@@ -228,10 +247,13 @@ impl Member for KafkaMember {
     }
 
     fn seek(&mut self, positions: &[Position]) -> Result<(), BusError> {
-        if !matches!(self.state, State::Fetching(_)) {
-            return Err(misuse("go to other positions", "nothing is fetched"));
+        match self.state {
+            State::Fetching(_) => {}
+            // Nothing is delivered any more, and the next start gives new positions.
+            State::Revoked { .. } => return Ok(()),
+            _ => return Err(misuse("go to other positions", "nothing is fetched")),
         }
-        let places = resolve(self.fetcher.consumer(), positions, self.settings.config().request_timeout)?;
+        let places = self.fetcher.resolve(positions, self.settings.config().request_timeout)?;
         self.fetcher.seek(&places)
     }
 
@@ -242,11 +264,13 @@ impl Member for KafkaMember {
     }
 
     fn resume(&mut self, partitions: &[u32]) -> Result<(), BusError> {
-        let paused: Vec<u32> = partitions.iter().copied().filter(|partition| self.paused.remove(partition)).collect();
+        let paused: Vec<u32> = partitions.iter().copied().filter(|partition| self.paused.contains(partition)).collect();
         self.set_paused(&paused, false)?;
         // What librdkafka takes for the position after a pause is not always the right one (its issue 2190).
         let places = self.fetcher.places(&paused);
-        self.fetcher.seek(&places)
+        self.fetcher.seek(&places)?;
+        self.paused.retain(|partition| !paused.contains(partition));
+        Ok(())
     }
 
     fn close(mut self: Box<Self>) -> Result<(), BusError> {
@@ -255,12 +279,17 @@ impl Member for KafkaMember {
 }
 
 impl KafkaMember {
+    /// The partitions on all topics of the group, at no offset in particular.
+    fn everywhere<'a>(&'a self, partitions: &'a [u32]) -> impl Iterator<Item = (&'a str, u32, Offset)> {
+        let topics = self.spec.topics.iter();
+        topics.flat_map(|topic| partitions.iter().map(move |&partition| (topic.as_str(), partition, Offset::Invalid)))
+    }
+
     fn set_paused(&self, partitions: &[u32], paused: bool) -> Result<(), BusError> {
-        let places: Vec<Place> = self.fetcher.places(partitions);
-        if places.is_empty() {
+        if partitions.is_empty() {
             return Ok(());
         }
-        let list = place_list(&places)?;
+        let list = list(self.everywhere(partitions))?;
         let consumer = self.fetcher.consumer();
         let set = if paused { consumer.pause(&list) } else { consumer.resume(&list) };
         set.map_err(|error| bus_error("pause or resume partitions", error))
@@ -272,6 +301,14 @@ impl Drop for KafkaMember {
         if let Err(error) = self.leave() {
             tracing::debug!(%error, "leaving while dropped");
         }
+    }
+}
+
+/// Whoever does not know what became of a commit must not go back to what it remembers: as a new member it is told.
+fn not_found_out(error: BusError) -> BusError {
+    match error {
+        BusError::Unavailable { operation, message } => BusError::Fenced { operation, message },
+        error => error,
     }
 }
 

@@ -43,6 +43,14 @@ use crate::{
     Bus, BusError, Committed, GroupSpec, Member, NewTopic, Offsets, Producer, Reader, ReaderSpec, TopicDescription,
 };
 
+/// Checks settings without connecting to anything.
+///
+/// # Errors
+/// [`BusError::Fatal`] if librdkafka does not know a property or does not accept its value.
+pub fn check(config: &Config) -> Result<(), BusError> {
+    Settings::new(config.clone()).map(drop)
+}
+
 /// A Kafka cluster.
 pub struct Kafka {
     settings: Arc<Settings>,

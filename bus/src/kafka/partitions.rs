@@ -20,6 +20,20 @@ pub struct Place {
     pub offset: Offset,
 }
 
+impl Place {
+    /// Moves to the first record that is kept, `start`, if the next one to read was deleted; says so and gives whether it was.
+    pub fn skip_deleted(&mut self, start: i64) -> bool {
+        let Offset::Offset(wanted) = self.offset else { return false };
+        let deleted = wanted < start;
+        if deleted {
+            let (topic, partition, lost) = (&self.topic, self.partition, start - wanted);
+            tracing::warn!(topic, partition, lost, "retention deleted records before they were read");
+            self.offset = Offset::Offset(start);
+        }
+        deleted
+    }
+}
+
 /// For librdkafka. Partitions beyond its range become one that does not exist.
 pub fn list<'a>(places: impl IntoIterator<Item = (&'a str, u32, Offset)>) -> Result<TopicPartitionList, BusError> {
     let mut list = TopicPartitionList::new();
@@ -60,14 +74,16 @@ pub fn number(partition: i32) -> Option<u32> {
     u32::try_from(partition).ok()
 }
 
-/// Turns positions into offsets: times are looked up, all at once.
+/// Turns positions into offsets: times and ends are looked up now, all at once. librdkafka would look an end up when it
+/// begins to fetch, and pass over what was written in between.
 pub fn resolve(
     consumer: &BaseConsumer<Context>,
     positions: &[Position],
     timeout: Duration,
 ) -> Result<Vec<Place>, BusError> {
     let mut places: Vec<Place> = positions.iter().map(place).collect();
-    let timed: Vec<usize> = (0..positions.len()).filter(|&at| matches!(positions[at].start, Start::Time(_))).collect();
+    let timed: Vec<usize> =
+        (0..positions.len()).filter(|&at| matches!(positions[at].start, Start::Time(_) | Start::End)).collect();
     if timed.is_empty() {
         return Ok(places);
     }

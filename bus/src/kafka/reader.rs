@@ -6,9 +6,8 @@ use std::time::Duration;
 use rdkafka::consumer::BaseConsumer;
 
 use super::client::{self, Context};
-use super::fetch::Fetcher;
+use super::fetch::{Change, Fetcher};
 use super::ffi::Pump;
-use super::partitions::resolve;
 use super::settings::Settings;
 use crate::{BusError, Reader, ReaderSpec, Receive};
 
@@ -25,8 +24,8 @@ impl KafkaReader {
     pub fn open(settings: &Arc<Settings>, spec: &ReaderSpec) -> Result<KafkaReader, BusError> {
         let consumer: Pump<BaseConsumer<Context>> =
             client::create("reading", settings, &settings.reader(spec.isolation))?;
-        let places = resolve(consumer.client(), &spec.partitions, settings.config().request_timeout)?;
         let mut fetcher = Fetcher::new(consumer, spec.topics());
+        let places = fetcher.resolve(&spec.partitions, settings.config().request_timeout)?;
         fetcher.assign(&places)?;
         Ok(KafkaReader { fetcher })
     }
@@ -34,7 +33,12 @@ impl KafkaReader {
 
 impl Reader for KafkaReader {
     fn read(&mut self, timeout: Duration, limit: usize, receive: &mut dyn Receive) -> Result<usize, BusError> {
-        Ok(self.fetcher.round(timeout, limit, receive)?.records)
+        let round = self.fetcher.round(timeout, limit, receive)?;
+        if let Some(Change::OutOfRange(place)) = round.change {
+            self.fetcher.skip_deleted(&place)?;
+            self.fetcher.assign_again()?;
+        }
+        Ok(round.records)
     }
 }
 

@@ -18,6 +18,8 @@ const ANSWER_SLACK: Duration = Duration::from_millis(100);
 const HEARTBEAT_MAX: Duration = Duration::from_millis(500);
 /// Bytes that a reader may fetch ahead.
 const READER_BYTES_MAX: usize = 16 << 20;
+/// Name of no group that anybody joins, under the prefix that rights are given for.
+const READER_GROUP: &str = "dbintel.reader";
 /// Bytes that one fetch may bring.
 const FETCH_BYTES_MAX: usize = 16 << 20;
 
@@ -78,6 +80,8 @@ impl Settings {
         set(&mut properties, "transaction.timeout.ms", transaction_timeout.as_millis());
         set(&mut properties, "message.timeout.ms", self.message_timeout().as_millis());
         set(&mut properties, "socket.timeout.ms", (transaction_timeout + ANSWER_SLACK).as_millis());
+        // Trouble with the transaction coordinator is known from the log.
+        set(&mut properties, "log.connection.close", "true");
         self.bound_sending(&mut properties);
         properties
     }
@@ -97,7 +101,7 @@ impl Settings {
         let mut properties = self.with_defaults(&FETCHING);
         set(&mut properties, "queued.max.messages.kbytes", kibibytes(READER_BYTES_MAX));
         self.finish(&mut properties);
-        set(&mut properties, "group.id", format!("{}-reader", self.config.client_id));
+        set(&mut properties, "group.id", READER_GROUP);
         set_all(&mut properties, &EXACT_READING);
         set(&mut properties, "isolation.level", isolation(isolation_level));
         properties
@@ -133,7 +137,10 @@ impl Settings {
     /// What the user sets, and over it the typed settings.
     fn finish(&self, properties: &mut ClientConfig) {
         for (name, value) in &self.config.properties {
-            set(properties, name, value);
+            set(properties, canonical(name), value);
+        }
+        if self.config.properties.contains_key("debug") {
+            properties.set_log_level(RDKafkaLogLevel::Debug);
         }
         set(properties, "bootstrap.servers", self.config.bootstrap_servers.join(","));
         set(properties, "client.id", &self.config.client_id);
@@ -223,6 +230,23 @@ const EXACT_READING: [(&str, &str); 4] = [
     ("enable.auto.offset.store", "false"),
     ("auto.offset.reset", "error"),
     ("enable.partition.eof", "true"),
+];
+
+/// The name under which this file knows a property that librdkafka has two names for.
+fn canonical(name: &str) -> &str {
+    let alias = ALIASES.iter().find(|(alias, _)| *alias == name);
+    alias.map_or(name, |(_, canonical)| canonical)
+}
+
+/// Second names, and those that this file uses. With both set, chance would decide which one counts.
+const ALIASES: [(&str, &str); 7] = [
+    ("metadata.broker.list", "bootstrap.servers"),
+    ("delivery.timeout.ms", "message.timeout.ms"),
+    ("queue.buffering.max.ms", "linger.ms"),
+    ("compression.codec", "compression.type"),
+    ("max.partition.fetch.bytes", "fetch.message.max.bytes"),
+    ("sasl.mechanism", "sasl.mechanisms"),
+    ("auto.commit.enable", "enable.auto.commit"),
 ];
 
 fn isolation(level: Isolation) -> &'static str {

@@ -17,7 +17,7 @@ use rdkafka::types::RDKafkaErrorCode as Code;
 
 use super::client::{self, Context};
 use super::clock::Deadline;
-use super::failure::{Failure, fenced, way_out};
+use super::failure::{Failure, fenced, producer_fenced, way_out};
 use super::ffi::{Delivery, Event, Membership, Pump};
 use super::partitions::{committed_list, native, number};
 use super::producer::{headers, size};
@@ -33,6 +33,9 @@ const OFFSETS_TIMEOUT: Duration = Duration::from_secs(10);
 const GIVE_UP_SLACK: Duration = Duration::from_secs(3);
 /// How long an abort may take before the producer is given up.
 const ABORT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Between two looks at what has been delivered while a transaction is aborted: a call that ends sooner than librdkafka's
+/// own threads can answer spoils the producer.
+const ABORT_STEP: Duration = Duration::from_millis(20);
 /// Between two looks at what has been delivered.
 const STEP: Duration = Duration::from_millis(1);
 
@@ -196,7 +199,7 @@ impl Transactions {
         let deadline = Deadline::after(ABORT_TIMEOUT);
         loop {
             self.serve_for(&client, Duration::ZERO);
-            let Err(error) = client.client().abort_transaction(STEP) else {
+            let Err(error) = client.client().abort_transaction(ABORT_STEP) else {
                 break;
             };
             let failure = Failure::from(error);
@@ -292,9 +295,11 @@ impl Transactions {
 
     fn end(&mut self, client: &Client) -> Result<Receipt, Stopped> {
         let timeout = self.settings.config().transaction_timeout;
-        let deadline = Deadline::after(timeout + GIVE_UP_SLACK);
+        // librdkafka sends the end again after its own time-out, which is a little longer: a second one could end the next
+        // transaction (KAFKA-17754).
+        let deadline = Deadline::after(timeout);
         loop {
-            let Err(error) = client.client().commit_transaction(timeout) else {
+            let Err(error) = client.client().commit_transaction(deadline.left()) else {
                 return Ok(self.tally.receipt());
             };
             let failure = Failure::from(error);
@@ -382,6 +387,8 @@ fn refused(what: &str, code: Code) -> CommitError {
     let message = format!("{what}: {code}");
     if code == Code::MessageSizeTooLarge {
         CommitError::TooLarge { topic: what.to_owned(), message: code.to_string() }
+    } else if producer_fenced(code) {
+        CommitError::Bus(replaced(message))
     } else if fenced(code) {
         CommitError::Fenced(message)
     } else if let Some(way_out) = way_out(code) {
@@ -389,6 +396,15 @@ fn refused(what: &str, code: Code) -> CommitError {
     } else {
         CommitError::Aborted(message)
     }
+}
+
+/// A producer that was fenced while its member may keep its place in the group: no revocation follows, and only a new member
+/// helps.
+pub fn replaced(reason: String) -> BusError {
+    let message = format!(
+        "{reason}: another process uses the same slot, or the transaction was open for longer than transaction_timeout"
+    );
+    BusError::Fenced { operation: "commit".to_owned(), message }
 }
 
 fn base_record<'a>(record: &Outgoing<'a>) -> BaseRecord<'a, [u8], [u8]> {

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use super::super::outbox::{Call, Outbox};
 use super::super::sync::locked;
-use super::{CommitRequest, Ends, Waiting};
-use crate::CommitError;
+use super::{CommitRequest, Ends, Waiting, again};
+use crate::{BusError, CommitError};
 
 /// Bytes of commits after which a batch takes no further one.
 const ROUND_BYTES: usize = 8 << 20;
@@ -35,6 +35,18 @@ struct State {
 pub(super) struct Work {
     pub commits: Vec<Waiting>,
     pub outboxes: Vec<Arc<Outbox>>,
+}
+
+impl Work {
+    /// Writes none of it; what producers sent stays with them.
+    pub fn refuse(self, error: &BusError) {
+        for waiting in self.commits {
+            waiting.answer(Err(CommitError::Bus(again(error))));
+        }
+        for outbox in self.outboxes {
+            outbox.refused(&error.to_string());
+        }
+    }
 }
 
 impl Queue {
@@ -71,6 +83,18 @@ impl Queue {
         state.due = Some(at);
         state.not_before = Some(at);
         !state.closed
+    }
+
+    /// Records that producers wait to see written.
+    pub fn outstanding(&self) -> u64 {
+        locked(&self.state).outboxes.iter().map(|outbox| outbox.outstanding()).sum()
+    }
+
+    /// Takes nothing more; whoever waits for a commit learns that there will be no answer.
+    pub fn abandon(&self) {
+        let mut state = locked(&self.state);
+        state.closed = true;
+        state.commits.clear();
     }
 
     pub fn close(&self) {

@@ -41,6 +41,10 @@ fn properties_replace_defaults_but_not_what_has_to_hold() {
         ("enable.idempotence", "false"),
         ("bootstrap.servers", "elsewhere:1"),
         ("message.timeout.ms", "1"),
+        ("delivery.timeout.ms", "1"),
+        ("auto.commit.enable", "true"),
+        ("metadata.broker.list", "elsewhere:1"),
+        ("log.connection.close", "false"),
     ];
     let settings = Settings::new(with_properties(&[tuned.as_slice(), &dangerous].concat())).expect("settings");
     assert_eq!(settings.transactions("id").get("linger.ms"), Some("20"));
@@ -51,6 +55,12 @@ fn properties_replace_defaults_but_not_what_has_to_hold() {
     assert_eq!(member.get("auto.offset.reset"), Some("error"));
     assert_eq!(member.get("partition.assignment.strategy"), Some("range"));
     assert_eq!(member.get("bootstrap.servers"), Some("127.0.0.1:9092"));
+    for properties in [settings.transactions("id"), settings.producer(), settings.member(&spec())] {
+        for other_name in ["delivery.timeout.ms", "auto.commit.enable", "metadata.broker.list"] {
+            assert_eq!(properties.get(other_name), None, "librdkafka would take one of two by chance");
+        }
+    }
+    assert_eq!(settings.transactions("id").get("log.connection.close"), Some("true"));
     assert_eq!(settings.producer().get("enable.idempotence"), Some("true"));
     assert_eq!(settings.producer().get("message.timeout.ms"), Some("0"));
 }
