@@ -57,8 +57,9 @@ impl AdaptiveSampler {
             matching.map_or(("default", self.config.default_sampling_rate), |rule| (&*rule.name, rule.sampling_rate));
         let probability = rate / 100.0;
         let randomness = coin(record_id, &self.config.salt);
-        let threshold = probability * (1u64 << RANDOMNESS_BITS) as f64;
-        Some(Decision { rule, probability, randomness, kept: (randomness as f64) < threshold })
+        // As integers: the largest coins, as floating point numbers, would be rounded up past certainty.
+        let threshold = (probability * (1u64 << RANDOMNESS_BITS) as f64) as i64;
+        Some(Decision { rule, probability, randomness, kept: randomness < threshold })
     }
 }
 

@@ -80,7 +80,15 @@ impl LastPoll {
 
 const VERSION: u8 = 1;
 
+/// A baseline that was not refreshed for this long is forgotten. Complete snapshots refresh what the server still has every
+/// 10 minutes, so that only statements expire that are gone, or whose server was not read for a week.
+const KEPT_US: i64 = 7 * 24 * 3600 * 1_000_000;
+
 impl StateValue for Baseline {
+    fn expires_at(&self) -> Option<i64> {
+        Some(self.observed_at.saturating_add(KEPT_US))
+    }
+
     fn encode(&self, out: &mut Vec<u8>) {
         out.push(VERSION);
         self.epoch.write(out);

@@ -130,7 +130,12 @@ fn broken(baseline: &Baseline, reading: &Reading, poll: Option<&LastPoll>) -> Op
         return Some("eviction");
     }
     let absent_from_snapshot = poll.is_some_and(|poll| {
-        poll.snapshot_owner_epoch == baseline.owner_epoch && poll.snapshot_poll_seq > baseline.poll_seq
+        // The outcome of a poll may be seen before its rows.
+        let before_reading =
+            (poll.snapshot_owner_epoch, poll.snapshot_poll_seq) < (reading.owner_epoch, reading.poll_seq);
+        let after_baseline =
+            poll.snapshot_owner_epoch == baseline.owner_epoch && poll.snapshot_poll_seq > baseline.poll_seq;
+        before_reading && after_baseline
     });
     absent_from_snapshot.then_some("eviction")
 }

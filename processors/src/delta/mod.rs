@@ -13,7 +13,7 @@ use dbintel_schemas::records::{RawPoll, RawQuery};
 
 use self::baseline::{Baseline, LastPoll};
 use self::logic::{Outcome, Reading};
-use crate::engine::{Context, Disposition, Processor, Row, StateError, StateTable, Table, row};
+use crate::engine::{Context, Disposition, Processor, Row, StateError, StateTable, StateValue, Table, row};
 
 /// The processor.
 pub struct Delta {
@@ -40,7 +40,9 @@ impl Delta {
         statement_key(raw, &mut self.key);
         let poll = self.polls.get(raw.target.as_bytes())?;
         let reading = Reading::of(raw);
-        if let Some(baseline) = self.baselines.get_mut(&self.key)? {
+        let known = self.baselines.get_mut(&self.key)?;
+        let current = known.filter(|baseline| baseline.expires_at().is_none_or(|at| at > raw.observed_at));
+        if let Some(baseline) = current {
             let outcome = logic::advance(baseline, &reading, poll);
             return Ok(enriched(raw, offset, baseline, outcome));
         }

@@ -128,6 +128,25 @@ fn absence_from_a_complete_snapshot_is_an_eviction() {
 }
 
 #[test]
+fn a_snapshot_does_not_prove_the_absence_of_its_own_rows() {
+    let mut delta = Delta::new();
+    assert_eq!(step(&mut delta, &raw_query("q", 1, 100)), Got::Absorbed("baseline"));
+    // Its outcome overtakes its rows.
+    delta.poll(&raw_poll(2, true)).unwrap();
+    assert_eq!(step(&mut delta, &raw_query("q", 2, 150)), Got::Delta(50, None));
+}
+
+#[test]
+fn a_statement_that_was_not_seen_for_a_week_is_new_whether_or_not_its_baseline_is_still_there() {
+    let mut delta = Delta::new();
+    assert_eq!(step(&mut delta, &raw_query("q", 1, 100)), Got::Absorbed("baseline"));
+    let seconds = 7 * 24 * 3600;
+    assert_eq!(step(&mut delta, &raw_query("q", seconds, 150)), Got::Delta(50, None));
+    assert_eq!(step(&mut delta, &raw_query("q", 2 * seconds, 200)), Got::Absorbed("baseline"));
+    assert_eq!(step(&mut delta, &raw_query("q", 2 * seconds + 1, 201)), Got::Delta(1, None));
+}
+
+#[test]
 fn an_entry_that_began_after_the_last_poll_counts_from_zero() {
     let mut delta = Delta::new();
     delta.poll(&raw_poll(1, true)).unwrap();

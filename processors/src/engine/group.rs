@@ -1,6 +1,6 @@
 //! What runs: a consumer group with its inputs and pipelines, and the worker threads that carry it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -13,7 +13,7 @@ use dbintel_schemas::topics::Topic;
 use super::clock;
 use super::metrics::Metrics;
 use super::processor::Processor;
-use super::store::StoreMemory;
+use super::store::{RocksStore, Store, StoreError, StoreMemory};
 use super::worker::Worker;
 
 /// Input topics in the order of their rank: at the same timestamp a text is seen before the statement that it belongs
@@ -88,17 +88,22 @@ impl GroupConfig {
 
 /// A running group.
 pub struct Group {
-    stop: Arc<AtomicBool>,
+    shared: Arc<Shared>,
     workers: Vec<JoinHandle<()>>,
 }
+
+/// Opens the store in a directory.
+pub(super) type OpenStore = Box<dyn Fn(&Path) -> Result<Arc<dyn Store>, StoreError> + Send + Sync>;
 
 /// Shared by the workers of a group.
 pub(super) struct Shared {
     pub config: GroupConfig,
     pub bus: Arc<dyn Bus>,
     pub metrics: Metrics,
-    pub stores: StoreMemory,
-    pub stop: Arc<AtomicBool>,
+    pub open_store: OpenStore,
+    pub stop: AtomicBool,
+    /// One per worker: it has joined, and restored what it was assigned.
+    pub ready: Arc<[AtomicBool]>,
 }
 
 impl Shared {
@@ -124,9 +129,10 @@ impl Group {
         metrics: Metrics,
         stores: StoreMemory,
     ) -> Result<Self, BusError> {
-        let stop = Arc::new(AtomicBool::new(false));
         let workers = config.workers.max(1);
-        let shared = Arc::new(Shared { config, bus, metrics, stores, stop: Arc::clone(&stop) });
+        let ready = (0..workers).map(|_| AtomicBool::new(false)).collect();
+        let open_store: OpenStore = Box::new(move |directory| Ok(Arc::new(RocksStore::open(directory, &stores)?)));
+        let shared = Arc::new(Shared { config, bus, metrics, open_store, stop: AtomicBool::new(false), ready });
         let spawn = |number| {
             let shared = Arc::clone(&shared);
             std::thread::Builder::new()
@@ -138,12 +144,18 @@ impl Group {
                 })
         };
         let workers = (0..workers).map(spawn).collect::<Result<Vec<_>, _>>()?;
-        Ok(Self { stop, workers })
+        Ok(Self { shared, workers })
+    }
+
+    /// Asks whether every worker has joined and restored what it was assigned. One without partitions is ready.
+    pub fn readiness(&self) -> impl Fn() -> bool + Send + Sync + 'static {
+        let ready = Arc::clone(&self.shared.ready);
+        move || ready.iter().all(|ready| ready.load(Ordering::Acquire))
     }
 
     /// Stops at the next record boundary: commits, closes the stores, leaves the group. Returns when all is done.
     pub fn stop(self) {
-        self.stop.store(true, Ordering::Release);
+        self.shared.stop.store(true, Ordering::Release);
         for worker in self.workers {
             if worker.join().is_err() {
                 tracing::error!("a worker thread panicked while it stopped");
@@ -153,6 +165,6 @@ impl Group {
 
     /// Some worker has ended by itself, which only a fault of ours can cause.
     pub fn failed(&self) -> bool {
-        self.workers.iter().any(JoinHandle::is_finished) && !self.stop.load(Ordering::Acquire)
+        self.workers.iter().any(JoinHandle::is_finished) && !self.shared.stopping()
     }
 }

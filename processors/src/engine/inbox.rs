@@ -82,6 +82,11 @@ impl Inbox {
         self.bytes
     }
 
+    /// Each input has a record waiting, or none for now.
+    pub fn heads_known(&self) -> bool {
+        self.queues.iter().all(|queue| !queue.segments.is_empty() || queue.at_end)
+    }
+
     /// Nothing waits.
     pub fn is_empty(&self) -> bool {
         self.queues.iter().all(|queue| queue.segments.is_empty())
@@ -90,7 +95,7 @@ impl Inbox {
     /// The next records in order, at most `limit`. None when nothing waits, or when an input's head is not known and
     /// `unknown_heads` does not allow to go on without it.
     pub fn next_run(&self, limit: usize, unknown_heads: bool) -> Option<Run> {
-        if !unknown_heads && self.queues.iter().any(|queue| queue.segments.is_empty() && !queue.at_end) {
+        if !unknown_heads && !self.heads_known() {
             return None;
         }
         let heads = || self.queues.iter().enumerate().filter_map(|(topic, queue)| Some((queue.head()?, topic)));

@@ -42,7 +42,7 @@ impl Outbox {
     pub fn primary<'r, R: Record<'r>>(&mut self, record: &R, key: &str, partition: u32, timestamp: i64) -> Encoded<'_> {
         let index = self.push(record, key.as_bytes(), partition, timestamp);
         let value = self.waiting[index].value.clone();
-        let oversize = value.len() > topics::spec(R::TOPIC).max_message_bytes as usize;
+        let oversize = key.len() + value.len() > topics::spec(R::TOPIC).max_message_bytes as usize;
         if oversize {
             self.waiting.pop();
         }
@@ -83,6 +83,11 @@ impl Outbox {
         }
         self.clear();
         Ok(())
+    }
+
+    /// Bytes that wait.
+    pub fn bytes(&self) -> usize {
+        self.bytes.len()
     }
 
     /// Forgets the records.

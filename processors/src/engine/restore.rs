@@ -68,7 +68,8 @@ pub enum RestoreError {
     /// State and positions do not belong together, in a way that reading again does not mend.
     #[error(
         "partition {partition}: the state is at commit {state} and the group's positions at commit {positions}; \
-         `dbintel group seek` or `dbintel state discard` brings them together"
+         stop the group and delete its positions with `kafka-consumer-groups.sh --delete --group`, so that it goes on \
+         from its state"
     )]
     Apart {
         /// Partition.
@@ -170,8 +171,20 @@ impl Restore<'_> {
             position: from,
             failure: None,
         };
+        let refilled = replay.place.marker == Marker::default();
         self.read_to(log.end, &mut replay)?;
         replay.write()?;
+        let Marker { commit_seq, checkpoint, .. } = &replay.place.marker;
+        if refilled && *commit_seq > 0 && checkpoint.restore_from < from {
+            tracing::error!(
+                changelog = self.changelog,
+                partition = self.partition,
+                begins_at = from,
+                needed_from = checkpoint.restore_from,
+                "the beginning of the changelog was deleted, and the state in it is lost: statements begin with a baseline \
+                 again; give the topic unlimited retention"
+            );
+        }
         Ok(replay.place)
     }
 

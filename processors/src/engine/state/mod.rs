@@ -13,6 +13,12 @@ pub trait StateValue: Clone + Send + 'static {
 
     /// Reads what [`StateValue::encode`] of this or the previous release wrote.
     fn decode(bytes: &[u8]) -> Result<Self, StateError>;
+
+    /// Event time in µs from which on the value is as good as absent; the checkpoint removes it some time after that. A
+    /// processor must not use it either, so that it makes no difference when it is removed.
+    fn expires_at(&self) -> Option<i64> {
+        None
+    }
 }
 
 /// State could not be read or written. The task aborts and starts again from the changelog.
@@ -23,7 +29,8 @@ pub enum StateError {
     Store(#[from] StoreError),
     /// A stored value is not what its table writes.
     #[error(
-        "table {table}: a stored value cannot be decoded: {detail}; `dbintel state rebuild` restores it from the changelog"
+        "table {table}: a stored value cannot be decoded: {detail}; stop the process and delete the folder `processors` of its \
+         slot in the state directory: the next start restores it from the changelog"
     )]
     Decode {
         /// Name of the table.

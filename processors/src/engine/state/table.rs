@@ -12,7 +12,7 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 
 use super::{StateError, StateValue};
 use crate::engine::changelog::ChangeWriter;
-use crate::engine::store::{Store, StoreBatch, TableId};
+use crate::engine::store::{Entry, Store, StoreBatch, TableId};
 
 /// What the engine does with a table, whatever it holds.
 pub trait StateTable: Send {
@@ -24,6 +24,9 @@ pub trait StateTable: Send {
 
     /// Some value was changed by the open transaction.
     fn changed(&self) -> bool;
+
+    /// Removes what has expired at event time `now` (µs), of the entries of a store with these full keys.
+    fn expire(&mut self, entries: &[Entry], now: i64) -> Result<(), StateError>;
 
     /// Writes the changes of the open transaction to the changelog.
     fn log_changes(&self, out: &mut ChangeWriter);
@@ -184,6 +187,19 @@ impl<V: StateValue> StateTable for Table<V> {
 
     fn changed(&self) -> bool {
         !self.undo.is_empty()
+    }
+
+    fn expire(&mut self, entries: &[Entry], now: i64) -> Result<(), StateError> {
+        let Some(id) = self.place.as_ref().map(|(id, _)| *id) else { return Ok(()) };
+        let expired = |value: &V| value.expires_at().is_some_and(|at| at <= now);
+        for (full_key, stored) in entries {
+            let Some(key) = full_key.strip_prefix(id.0.to_be_bytes().as_slice()) else { continue };
+            // What is in memory may be newer than what was stored.
+            if expired(&V::decode(stored)?) && self.get(key)?.is_some_and(expired) {
+                self.remove(key)?;
+            }
+        }
+        Ok(())
     }
 
     fn log_changes(&self, out: &mut ChangeWriter) {

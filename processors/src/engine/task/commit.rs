@@ -2,7 +2,7 @@
 
 use dbintel_bus::{Committed, Position, Start};
 
-use super::{CHECKPOINT_FACTOR, Committing, FLUSH_BYTES, Pending, Task, TaskError};
+use super::{CHECKPOINT_FACTOR, Committing, FLUSH_BYTES, Pending, SLICE_BYTES_MAX, Task, TaskError};
 use crate::engine::books::Commit;
 use crate::engine::changelog::Marker;
 use crate::engine::metrics::Metrics;
@@ -24,13 +24,27 @@ impl Task {
             changes.rewrite(key, value);
         }
         let before = changes.bytes();
+        self.expire(task_time)?;
         self.each_table(|table| table.log_changes(&mut changes));
-        self.unflushed_bytes += changes.bytes() - before;
+        let changed_bytes = changes.bytes() - before;
         let marker = self.next_marker(commit_seq);
         let parts = changes.finish(&marker);
         self.changes = changes;
-        self.pending = Some(Pending { marker, tallies });
+        self.pending = Some(Pending { marker, tallies, changed_bytes });
         Ok(parts)
+    }
+
+    /// The checkpoint passes over all state: what has expired goes with it.
+    fn expire(&mut self, now: i64) -> Result<(), TaskError> {
+        let slice = std::mem::take(&mut self.committed.slice);
+        let mut outcome = Ok(());
+        self.each_table(|table| {
+            if outcome.is_ok() {
+                outcome = table.expire(&slice, now);
+            }
+        });
+        self.committed.slice = slice;
+        Ok(outcome?)
     }
 
     /// Event time of the partition in ms, for the timestamps of what the task itself writes.
@@ -73,7 +87,8 @@ impl Task {
     /// The prepared commit is visible. Only now may the store learn of it. Gives the offset below which the changelog
     /// is not needed any more.
     pub fn committed(&mut self, changelog_next: i64, metrics: &Metrics) -> Result<i64, StoreError> {
-        let Some(Pending { mut marker, tallies }) = self.pending.take() else { return Ok(0) };
+        let Some(Pending { mut marker, tallies, changed_bytes }) = self.pending.take() else { return Ok(0) };
+        self.unflushed_bytes += changed_bytes;
         for tally in tallies {
             metrics.rows.with_label_values(&[&*tally.pipeline, tally.disposition, tally.reason]).inc_by(tally.rows);
         }
@@ -84,7 +99,7 @@ impl Task {
         self.poisoned.retain(|(topic, offset), _| self.positions[*topic].is_none_or(|next| *offset >= next));
         self.each_table(|table| table.commit());
         if self.unflushed_bytes >= FLUSH_BYTES {
-            let budget = CHECKPOINT_FACTOR * self.unflushed_bytes;
+            let budget = (CHECKPOINT_FACTOR * self.unflushed_bytes).min(SLICE_BYTES_MAX);
             self.flush()?;
             self.cut_slice(budget)?;
         }

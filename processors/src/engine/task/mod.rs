@@ -36,6 +36,9 @@ const FLUSH_BYTES: usize = 1 << 20;
 /// The checkpoint rewrites this many bytes of state for each changed byte: a cycle is over when twice the state was logged.
 const CHECKPOINT_FACTOR: usize = 2;
 
+/// Most bytes of state that one commit rewrites.
+const SLICE_BYTES_MAX: usize = 8 << 20;
+
 /// Records that made a processor panic, remembered until their commit.
 const POISONED_MAX: usize = 1000;
 
@@ -67,6 +70,7 @@ pub struct Task {
 struct Pending {
     marker: Marker,
     tallies: Vec<Tally>,
+    changed_bytes: usize,
 }
 
 /// The state as of the last commit.
@@ -215,6 +219,8 @@ impl Task {
                 outcome => decoded.push(outcome),
             }
         }
+        // A panic while state is prefetched is put down to the first record.
+        self.current = batch.entries.first().map(|entry| (batch.topic, entry.offset));
         let rows: Vec<Row<'_>> = decoded.iter().filter_map(|outcome| Some(outcome.as_ref().ok()?.1)).collect();
         for pipeline in &mut self.pipelines {
             pipeline.prefetch(&rows)?;

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use dbintel_bus::{Committed, Position, Start, topic_name};
@@ -9,7 +10,7 @@ use dbintel_bus::{Committed, Position, Start, topic_name};
 use super::{Running, Worker, WorkerError};
 use crate::engine::group::INPUTS;
 use crate::engine::restore::Restore;
-use crate::engine::store::{RocksStore, StoreError};
+use crate::engine::store::{RocksStore, Store, StoreError};
 use crate::engine::task::Task;
 
 /// How long to wait for another process of this machine that still has a store open.
@@ -27,6 +28,7 @@ impl Worker<'_> {
         }
         self.member.start(&positions)?;
         self.shared.metrics.partitions.add(partitions.len() as i64);
+        self.ready.store(true, Ordering::Release);
         tracing::info!(group = self.shared.config.name, ?partitions, "partitions assigned");
         Ok(())
     }
@@ -34,7 +36,7 @@ impl Worker<'_> {
     fn restore(&self, partition: u32, committed: &[Committed]) -> Result<(Task, Vec<Position>), WorkerError> {
         let config = &self.shared.config;
         let directory = config.state_directory.join(&config.name).join(partition.to_string());
-        let store = Arc::new(self.open_store(&directory)?);
+        let store = self.open_store(&directory)?;
         let topics: Vec<String> = INPUTS.iter().map(|topic| topic_name(*topic)).collect();
         let committed: Vec<Committed> =
             committed.iter().filter(|position| position.partition == partition).cloned().collect();
@@ -67,13 +69,13 @@ impl Worker<'_> {
         Ok(())
     }
 
-    fn open_store(&self, directory: &Path) -> Result<RocksStore, StoreError> {
+    fn open_store(&self, directory: &Path) -> Result<Arc<dyn Store>, StoreError> {
         if let Err(error) = std::fs::create_dir_all(directory) {
             return Err(StoreError { directory: directory.into(), operation: "create", message: error.to_string() });
         }
         let deadline = crate::engine::clock::now() + STORE_WAIT;
         loop {
-            match RocksStore::open(directory, &self.shared.stores) {
+            match (self.shared.open_store)(directory) {
                 Ok(store) => return Ok(store),
                 Err(error) if error.message.contains("lock") && crate::engine::clock::now() < deadline => {
                     self.shared.wait(Duration::from_millis(100));
@@ -109,12 +111,12 @@ impl Worker<'_> {
         self.shared.metrics.aborts.inc();
         self.outbox.clear();
         self.member.abort()?;
-        self.pace.dirty_since = None;
-        self.pace.rows = 0;
+        self.pace.begin();
         self.close_tasks()
     }
 
     pub(super) fn close_tasks(&mut self) -> Result<(), WorkerError> {
+        self.ready.store(false, Ordering::Release);
         self.shared.metrics.partitions.sub(self.tasks.len() as i64);
         for (_, running) in std::mem::take(&mut self.tasks) {
             running.task.close()?;

@@ -5,9 +5,9 @@
 
 use std::time::Duration;
 
-use dbintel_bus::{CommitError, Outgoing, Receipt, SendError};
+use dbintel_bus::{BusError, CommitError, Outgoing, Receipt, SendError};
 
-use super::{Worker, WorkerError};
+use super::{IDLE_WAIT, Worker, WorkerError};
 use crate::engine::clock;
 
 /// Shortest time between two commits that are made because there is nothing else to do.
@@ -19,7 +19,7 @@ impl Worker<'_> {
         let now = clock::now();
         let idle = self.tasks.values().all(|running| running.task.inbox.is_empty())
             && self.pace.last_commit.is_none_or(|last| now - last >= IDLE_COMMIT_GAP);
-        idle || self.pace.rows >= self.pace.rows_max || now - dirty_since >= self.shared.config.commit_interval
+        idle || self.pace.full() || now - dirty_since >= self.shared.config.commit_interval
     }
 
     /// Commits what all tasks have processed.
@@ -27,13 +27,16 @@ impl Worker<'_> {
         let dirty: Vec<u32> =
             self.tasks.iter().filter(|(_, running)| running.task.dirty()).map(|(partition, _)| *partition).collect();
         if dirty.is_empty() {
-            self.pace.dirty_since = None;
+            self.pace.begin();
             return Ok(());
         }
         let started = clock::now();
         let mut positions = Vec::new();
         for partition in &dirty {
-            self.send_books_and_changes(*partition)?;
+            match self.send_books_and_changes(*partition) {
+                Err(WorkerError::TooLarge { .. }) => return self.too_large(),
+                sent => sent?,
+            }
             positions.extend(self.tasks[partition].task.commit_positions());
         }
         match self.member.commit(&positions) {
@@ -43,8 +46,7 @@ impl Worker<'_> {
         self.shared.metrics.commits.inc();
         self.shared.metrics.commit_seconds.observe(started.elapsed().as_secs_f64());
         self.pace.last_commit = Some(clock::now());
-        self.pace.dirty_since = None;
-        self.pace.rows = 0;
+        self.pace.begin();
         self.pace.rows_max = self.shared.config.commit_rows.min(self.pace.rows_max * 2);
         Ok(())
     }
@@ -88,17 +90,30 @@ impl Worker<'_> {
         match error {
             CommitError::Aborted(_) => self.rollback(),
             CommitError::Fenced(_) => self.forget(),
-            CommitError::TooLarge { .. } => {
-                if self.pace.rows <= 1 {
-                    self.tasks.values_mut().for_each(|running| running.task.refuse_oversize());
-                }
-                let rows_max = (self.pace.rows / 2).max(1);
+            CommitError::TooLarge { .. } => self.too_large(),
+            CommitError::Bus(BusError::Unavailable { .. }) => {
                 self.rollback()?;
-                self.pace.rows_max = rows_max;
+                self.shared.wait(IDLE_WAIT);
                 Ok(())
             }
             CommitError::Bus(error) => Err(error.into()),
         }
+    }
+
+    /// The bus refused a record for its size: halves the transaction until the row that causes it is alone, which then goes
+    /// to quarantine.
+    pub(super) fn too_large(&mut self) -> Result<(), WorkerError> {
+        if self.pace.rows <= 1 {
+            self.tasks.values_mut().for_each(|running| running.task.refuse_oversize());
+        }
+        self.again_with(self.pace.rows / 2)
+    }
+
+    /// Goes back to the last commit, to make the next one after this many rows. Later commits may grow again.
+    pub(super) fn again_with(&mut self, rows: usize) -> Result<(), WorkerError> {
+        self.rollback()?;
+        self.pace.rows_max = rows.max(1);
+        Ok(())
     }
 
     /// Aborts the transaction and goes back to the committed positions.
@@ -108,8 +123,7 @@ impl Worker<'_> {
         self.member.abort()?;
         let positions: Vec<_> = self.tasks.values_mut().flat_map(|running| running.task.rollback()).collect();
         self.member.seek(&positions)?;
-        self.pace.dirty_since = None;
-        self.pace.rows = 0;
+        self.pace.begin();
         Ok(())
     }
 }

@@ -7,6 +7,7 @@ mod assignment;
 mod commit;
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use dbintel_bus::{BusError, GroupSpec, Member, Polled, Receive, Record, SendError, topic_name};
@@ -25,6 +26,9 @@ const POLL_RECORDS: usize = 10_000;
 /// Rows of one task that are processed before the others have their turn.
 const TURN_ROWS: usize = 5_000;
 
+/// Bytes of outputs after which a commit is due: with changelog and checkpoint well below what a transaction may hold.
+const COMMIT_BYTES: usize = 16 << 20;
+
 /// Longest wait for a record when there is nothing to do.
 const IDLE_WAIT: Duration = Duration::from_millis(100);
 
@@ -37,6 +41,8 @@ const REJOIN_WAIT: (Duration, Duration) = (Duration::from_millis(100), Duration:
 /// One worker thread.
 pub(super) struct Worker<'a> {
     shared: &'a Shared,
+    /// Its part of the group's readiness.
+    ready: &'a AtomicBool,
     member: Box<dyn Member>,
     writer: String,
     tasks: BTreeMap<u32, Running>,
@@ -63,8 +69,26 @@ struct Pace {
     dirty_since: Option<Instant>,
     last_commit: Option<Instant>,
     rows: usize,
+    /// Bytes of outputs sent in the open transaction.
+    bytes: usize,
     /// Rows per transaction; halved while the bus refuses a transaction for the size of a record.
     rows_max: usize,
+}
+
+impl Pace {
+    fn new(rows_max: usize) -> Pace {
+        Pace { dirty_since: None, last_commit: None, rows: 0, bytes: 0, rows_max }
+    }
+
+    /// A transaction begins.
+    fn begin(&mut self) {
+        (self.dirty_since, self.rows, self.bytes) = (None, 0, 0);
+    }
+
+    /// The transaction takes no more.
+    fn full(&self) -> bool {
+        self.rows >= self.rows_max || self.bytes >= COMMIT_BYTES
+    }
 }
 
 /// A worker cannot go on; it leaves the group and joins again.
@@ -78,6 +102,8 @@ enum WorkerError {
     Restore(#[from] RestoreError),
     #[error(transparent)]
     Task(#[from] TaskError),
+    #[error("a record of {bytes} bytes is larger than the bus allows")]
+    TooLarge { bytes: usize },
 }
 
 impl<'a> Worker<'a> {
@@ -103,7 +129,7 @@ impl<'a> Worker<'a> {
 
     fn join(shared: &'a Shared, number: usize) -> Result<Self, WorkerError> {
         let config = &shared.config;
-        let slot = format!("{}-{number}", config.slot);
+        let slot = slot(number, &config.slot);
         let changelog = config.changelog();
         let member = shared.bus.join(&GroupSpec {
             group: config.name.clone(),
@@ -114,12 +140,13 @@ impl<'a> Worker<'a> {
         })?;
         Ok(Self {
             shared,
+            ready: &shared.ready[number],
             member,
             writer: slot,
             tasks: BTreeMap::new(),
             outbox: Outbox::new(config.framings.clone()),
             lookup: SchemaLookup::new(config.schema_registry.clone()),
-            pace: Pace { dirty_since: None, last_commit: None, rows: 0, rows_max: config.commit_rows },
+            pace: Pace::new(config.commit_rows),
             changelog,
             stalled: false,
         })
@@ -127,6 +154,7 @@ impl<'a> Worker<'a> {
 
     fn work(mut self) -> Result<(), WorkerError> {
         let outcome = self.work_until_stopped();
+        self.ready.store(false, Ordering::Release);
         self.shared.metrics.partitions.sub(self.tasks.len() as i64);
         self.tasks.clear();
         let left = self.member.close();
@@ -176,7 +204,8 @@ impl<'a> Worker<'a> {
     }
 
     fn poll_timeout(&self) -> Duration {
-        if self.tasks.values().any(|running| !running.task.inbox.is_empty() && running.blocked_since.is_none()) {
+        let waits = |running: &Running| !running.task.inbox.is_empty() && running.blocked_since.is_none();
+        if !self.stalled && self.tasks.values().any(waits) {
             return Duration::ZERO;
         }
         let now = clock::now();
@@ -199,8 +228,10 @@ impl<'a> Worker<'a> {
                 Ok(()) => {}
                 Err(WorkerError::Task(TaskError::Panicked { topic, offset })) => {
                     tracing::error!(topic, partition, offset, "a processor panicked; the record goes to quarantine");
-                    return self.rollback();
+                    // What came before it is committed first, so that each of many such records costs a commit and no more.
+                    return self.again_with(self.pace.rows);
                 }
+                Err(WorkerError::TooLarge { .. }) => return self.too_large(),
                 Err(error) => return Err(error),
             }
         }
@@ -211,8 +242,9 @@ impl<'a> Worker<'a> {
         let Some(running) = self.tasks.get_mut(&partition) else { return Ok(()) };
         let now = clock::now();
         let mut turn = 0;
-        while turn < TURN_ROWS && self.pace.rows < self.pace.rows_max {
+        while turn < TURN_ROWS && !self.pace.full() && self.outbox.bytes() < COMMIT_BYTES {
             let limit = (self.pace.rows_max - self.pace.rows).min(TURN_ROWS - turn);
+            running.blocked_since = running.blocked_since.filter(|_| !running.task.inbox.heads_known());
             let unknown_heads = running.blocked_since.is_some_and(|since| now - since >= MERGE_WAIT);
             match running.task.process(&self.lookup, limit, unknown_heads, &mut self.outbox)? {
                 Progress::Rows(0) => {
@@ -225,7 +257,6 @@ impl<'a> Worker<'a> {
                     turn += rows;
                     self.pace.rows += rows;
                     self.pace.dirty_since.get_or_insert(now);
-                    running.blocked_since = running.blocked_since.filter(|_| unknown_heads);
                 }
                 Progress::UnknownSchema(writer) => {
                     self.lookup.look(&writer, &*self.shared.bus, now);
@@ -239,6 +270,7 @@ impl<'a> Worker<'a> {
 
     /// Sends what waits in the outbox; a full send buffer is waited for.
     fn send_outbox(&mut self) -> Result<(), WorkerError> {
+        self.pace.bytes += self.outbox.bytes();
         let member = &mut self.member;
         self.outbox.drain(|record| {
             loop {
@@ -246,14 +278,17 @@ impl<'a> Worker<'a> {
                     Err(SendError::Full) => std::thread::sleep(Duration::from_millis(1)),
                     Ok(()) => return Ok(()),
                     Err(SendError::Bus(error)) => return Err(WorkerError::Bus(error)),
-                    Err(error @ SendError::TooLarge { .. }) => {
-                        let operation = format!("send to {}", record.topic);
-                        return Err(WorkerError::Bus(BusError::Fatal { operation, message: error.to_string() }));
-                    }
+                    Err(SendError::TooLarge { bytes }) => return Err(WorkerError::TooLarge { bytes }),
                 }
             }
         })
     }
+}
+
+/// Name of a worker in its group. Logs hand out partitions in the order of these names: with the number of the worker first,
+/// every process owns something before any owns more.
+fn slot(number: usize, process: &str) -> String {
+    format!("{number}-{process}")
 }
 
 /// Puts fetched records into the inboxes of their tasks.
@@ -274,3 +309,6 @@ impl Receive for Intake<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

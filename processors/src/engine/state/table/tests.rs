@@ -114,3 +114,50 @@ fn a_value_that_cannot_be_decoded_names_its_table() {
     let message = table.get(b"a").unwrap_err().to_string();
     assert!(message.contains("numbers") && message.contains("1 bytes"), "{message}");
 }
+
+/// Expires at the time that it holds.
+#[derive(Debug, Clone, PartialEq)]
+struct Until(i64);
+
+impl StateValue for Until {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.0.to_le_bytes());
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Self, StateError> {
+        Ok(Until(i64::from_le_bytes(bytes.try_into().unwrap())))
+    }
+
+    fn expires_at(&self) -> Option<i64> {
+        Some(self.0)
+    }
+}
+
+#[test]
+fn the_checkpoint_removes_what_has_expired_unless_it_was_refreshed() {
+    let store = Arc::new(MemoryStore::default());
+    let mut table = Table::new("until");
+    table.attach(TableId(5), Arc::clone(&store) as Arc<dyn Store>);
+    for (key, until) in [(b"gone", 10), (b"kept", 30), (b"back", 10)] {
+        table.insert(key, Until(until)).unwrap();
+    }
+    table.commit();
+    let mut batch = StoreBatch::default();
+    table.flush(&mut batch, 0);
+    let foreign = TableId(6);
+    batch.put(foreign, b"gone", |out| out.extend_from_slice(b"of another table"));
+    store.write(&batch, &Place::default()).unwrap();
+    table.insert(b"back", Until(40)).unwrap();
+    table.commit();
+
+    let slice = store.scan(&[], usize::MAX).unwrap();
+    table.expire(&slice, 20).unwrap();
+    let mut changes = ChangeWriter::default();
+    table.log_changes(&mut changes);
+    let mut logged = StoreBatch::default();
+    apply(&changes.finish(&Marker::default()).remove(0), &mut logged).unwrap();
+    let removed: Vec<_> = logged.iter().map(|(key, value)| (key[8..].to_vec(), value.is_none())).collect();
+    assert_eq!(removed, [(b"gone".to_vec(), true)]);
+    table.rollback();
+    assert_eq!(table.get(b"gone").unwrap(), Some(&Until(10)), "a transaction that is not committed removes nothing");
+}
