@@ -8,6 +8,7 @@ use dbintel_bus::{Publisher, SendError};
 use tokio::sync::mpsc;
 use tracing::{info, warn};
 
+use crate::clock::Clock;
 use crate::metrics::Metrics;
 use crate::poll::Poll;
 use crate::spool::{Lost, Spool, Waiting};
@@ -44,7 +45,8 @@ impl Outlet {
         let (sender, receiver) = mpsc::channel(POLLS_IN_HAND_MAX);
         let losses = Arc::new(Losses::default());
         let target = target.to_owned();
-        let feed = Feed { target, bus, metrics, spool: Spool::new(targets), losses: losses.clone(), refusing: false };
+        let (spool, clock) = (Spool::new(targets), Clock::start());
+        let feed = Feed { target, bus, metrics, spool, losses: losses.clone(), clock, refusing_since: None };
         (Outlet { polls: sender, losses }, feed.run(receiver))
     }
 
@@ -72,7 +74,9 @@ struct Feed {
     metrics: Metrics,
     spool: Spool,
     losses: Arc<Losses>,
-    refusing: bool,
+    clock: Clock,
+    /// When the bus began to take nothing more.
+    refusing_since: Option<Duration>,
 }
 
 impl Feed {
@@ -118,8 +122,15 @@ impl Feed {
                 Err(error) => break Some(error),
             }
         };
+        if (self.spool.rows() as i64) < before {
+            // It takes some at a time.
+            self.refusing_since = self.refusing_since.map(|_| self.clock.monotonic());
+        }
         self.note_refusal(refusal);
-        let lost = self.spool.thin();
+        self.metrics.rows_waiting.add(self.spool.rows() as i64 - before);
+        let (before, refusing) = (self.spool.rows() as i64, self.refusing());
+        let process_rows = usize::try_from(self.metrics.rows_waiting.get()).unwrap_or(0);
+        let lost = self.spool.thin(refusing, process_rows);
         self.metrics.rows_waiting.add(self.spool.rows() as i64 - before);
         self.note(lost);
     }
@@ -177,13 +188,19 @@ impl Feed {
         if let Some(error) = &refusal {
             let reason = if matches!(error, SendError::Full) { "full" } else { "unavailable" };
             self.metrics.bus_refusals.with_label_values(&[reason]).inc();
-            if !self.refusing {
+            if self.refusing_since.is_none() {
                 warn!(target = self.target, %error, rows = self.spool.rows(), "the bus takes no more: rows wait");
             }
-        } else if self.refusing {
+        } else if self.refusing_since.is_some() {
             info!(target = self.target, "the bus takes rows again");
         }
-        self.refusing = refusal.is_some();
+        let since = self.refusing_since.unwrap_or_else(|| self.clock.monotonic());
+        self.refusing_since = refusal.map(|_| since);
+    }
+
+    /// For how long the bus has taken nothing more.
+    fn refusing(&self) -> Duration {
+        self.refusing_since.map_or(Duration::ZERO, |since| self.clock.monotonic().saturating_sub(since))
     }
 
     fn note(&self, lost: Lost) {

@@ -78,6 +78,17 @@ impl<J: Clone + PartialEq> Schedule<J> {
         }
     }
 
+    /// Makes the jobs of which `concerns` is true due no earlier than `until`. Grid points before that are skipped.
+    pub fn postpone(&mut self, concerns: impl Fn(&J) -> bool, until: Duration) {
+        for entry in self.entries.iter_mut().filter(|entry| concerns(&entry.job)) {
+            let Some(due_at) = entry.due_at.filter(|due_at| *due_at < until) else { continue };
+            if let Some(interval) = entry.interval {
+                entry.skipped += after(due_at, interval, until).1 - 1;
+            }
+            entry.due_at = Some(until);
+        }
+    }
+
     /// Drops the jobs for which `keep` says no.
     pub fn retain(&mut self, mut keep: impl FnMut(&J) -> bool) {
         self.entries.retain(|entry| keep(&entry.job));

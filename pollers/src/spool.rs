@@ -1,17 +1,22 @@
 //! Polls that wait for the bus. Pure.
 //!
 //! A bus that is down must not stop polling, and must not fill the memory. So the polls wait here, in order, up to a
-//! number of rows, and what is cumulative goes first: an older reading of the same counters as soon as a newer one
+//! number of rows (a bus that is only busy for a moment may leave more, up to a bound of the process), and what is cumulative goes first: an older reading of the same counters as soon as a newer one
 //! waits behind it, then counters in general, then sessions, then the records of the polls themselves. What is lost is
 //! counted in the poll that it belonged to, and reported, so that the poller can send a complete snapshot again.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use crate::poll::Poll;
 use crate::rows::Rows;
 
 /// Rows that the spools of all targets of a process hold together.
 pub const SPOOL_ROWS_MAX: usize = 50_000;
+/// Rows that all spools may hold while the bus has been refusing for less than [`PATIENCE`].
+pub const BUSY_ROWS_MAX: usize = 4 * SPOOL_ROWS_MAX;
+/// Time for which a bus that takes nothing is only busy.
+pub const PATIENCE: Duration = Duration::from_secs(5);
 /// Rows that the spool of one target may hold however many targets there are.
 pub const TARGET_ROWS_MIN: usize = 500;
 /// Polls that the spool of one target may hold: half an hour of sessions.
@@ -68,8 +73,8 @@ impl Spool {
         self.rows
     }
 
-    /// Adds a poll at the end. Readings that it makes obsolete go.
-    pub fn push(&mut self, poll: Poll) -> Lost {
+    /// Adds a poll at the end. Readings that it makes obsolete go: then nobody can tell any more which interval its rows cover.
+    pub fn push(&mut self, mut poll: Poll) -> Lost {
         let mut lost = Lost::default();
         if poll.rows.are_cumulative() {
             for waiting in &mut self.polls {
@@ -77,6 +82,9 @@ impl Spool {
                     self.rows -= waiting.drop_rows(&mut lost);
                 }
             }
+        }
+        if lost != Lost::default() {
+            poll.stamp.interval_ns = None;
         }
         if poll.snapshot_complete {
             lost.queries = 0;
@@ -117,13 +125,16 @@ impl Spool {
         front
     }
 
-    /// Drops rows, and then polls, until the bounds hold.
-    pub fn thin(&mut self) -> Lost {
+    /// Drops rows, and then polls, until the bounds hold, after the bus has refused for so long. All spools of the process
+    /// together hold `process_rows`.
+    pub fn thin(&mut self, refusing: Duration, process_rows: usize) -> Lost {
+        let is_busy = refusing < PATIENCE && process_rows <= BUSY_ROWS_MAX;
+        let rows_max = if is_busy { BUSY_ROWS_MAX } else { self.rows_max };
         let mut lost = Lost::default();
         let thinnings: [fn(&Rows) -> bool; 2] = [Rows::are_cumulative, |_| true];
         for goes_now in thinnings {
             for waiting in &mut self.polls {
-                if self.rows > self.rows_max && goes_now(&waiting.poll.rows) {
+                if self.rows > rows_max && goes_now(&waiting.poll.rows) {
                     self.rows -= waiting.drop_rows(&mut lost);
                 }
             }

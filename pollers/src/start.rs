@@ -7,7 +7,7 @@ use dbintel_bus::Publisher;
 use dbintel_config::ComponentId;
 use prometheus::Registry;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use tracing::warn;
 
 use crate::limits::Limits;
@@ -40,6 +40,9 @@ pub enum StartError {
 pub struct Handle {
     lanes: JoinSet<()>,
     feeds: JoinSet<()>,
+    /// What runs for each target, to be asked whether it still does.
+    alive: BTreeMap<String, Vec<AbortHandle>>,
+    trouble: BTreeMap<String, watch::Receiver<Option<String>>>,
     limits: BTreeMap<String, watch::Sender<Limits>>,
     bus: Publisher,
 }
@@ -55,15 +58,18 @@ pub fn start(
     let metrics = Metrics::register(registry)?;
     let targets = components.len();
     let (lanes, feeds) = (JoinSet::new(), JoinSet::new());
-    let mut handle = Handle { lanes, feeds, limits: BTreeMap::new(), bus };
+    let mut handle =
+        Handle { lanes, feeds, alive: BTreeMap::new(), trouble: BTreeMap::new(), limits: BTreeMap::new(), bus };
     for (component, config) in components {
         let name = config.target_name(&component);
         let (outlet, feed) = Outlet::open(&name, targets, handle.bus.clone(), metrics.clone());
-        handle.feeds.spawn(feed);
+        let mut alive = vec![handle.feeds.spawn(feed)];
         let (limits, limits_receiver) = watch::channel(Limits::default());
         handle.limits.insert(name.clone(), limits);
-        let target = Target::new(component.to_string(), name, config, outlet, metrics.clone(), limits_receiver);
-        postgresql::spawn(target, &mut handle.lanes, &stop);
+        let target = Target::new(component.to_string(), name.clone(), config, outlet, metrics.clone(), limits_receiver);
+        handle.trouble.insert(name.clone(), target.trouble.subscribe());
+        alive.extend(postgresql::spawn(target, &mut handle.lanes, &stop));
+        handle.alive.insert(name, alive);
     }
     Ok(handle)
 }
@@ -83,6 +89,17 @@ impl Handle {
     /// Names of the targets.
     pub fn targets(&self) -> impl Iterator<Item = &str> {
         self.limits.keys().map(String::as_str)
+    }
+
+    /// Asks whether everything that polls a target still runs. It does until the stop, unless it panicked.
+    pub fn lanes_alive(&self, target: &str) -> impl Fn() -> bool + Send + Sync + 'static {
+        let alive = self.alive.get(target).cloned().unwrap_or_default();
+        move || !alive.iter().any(AbortHandle::is_finished)
+    }
+
+    /// Class of the error of the last poll of a target, if that failed.
+    pub fn trouble(&self, target: &str) -> Option<watch::Receiver<Option<String>>> {
+        self.trouble.get(target).cloned()
     }
 
     /// Steers a target; it obeys within one poll. False if there is no such target.

@@ -10,6 +10,7 @@ use tokio::sync::Notify;
 use super::*;
 use crate::poll::{Class, Identity, Stamp};
 use crate::rows::{Rows, SessionRow};
+use crate::spool::PATIENCE;
 
 /// A bus that takes so many records and then is full, until it gets room.
 #[derive(Default)]
@@ -145,7 +146,26 @@ async fn rows_wait_for_the_bus_and_none_is_sent_twice() {
     assert_eq!((metrics.rows_dropped.with_label_values(&["raw.sessions"]).get(), metrics.rows_waiting.get()), (0, 0));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
+async fn a_bus_that_is_only_busy_loses_nothing() {
+    let bus = Bus::with_room(0);
+    let (outlet, feed, metrics) = open(&bus, 100);
+    outlet.submit(sessions(400)).await;
+    outlet.submit(sessions(300)).await;
+    bus.refused.notified().await;
+    tokio::time::sleep(PATIENCE / 2).await;
+    bus.make_room(1);
+    // It took something: it is not away.
+    tokio::time::sleep(PATIENCE / 2 + RETRY_INTERVAL).await;
+    bus.make_room(1000);
+    bus.wait_for(702).await;
+    drop(outlet);
+    feed.await.unwrap();
+    assert_eq!(bus.polls(), [("ok".to_owned(), None, 400), ("ok".to_owned(), None, 300)]);
+    assert_eq!(metrics.rows_dropped.with_label_values(&["raw.sessions"]).get(), 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_does_not_fit_is_dropped_and_said() {
     let bus = Bus::with_room(0);
     let (outlet, feed, metrics) = open(&bus, 100);
@@ -153,7 +173,7 @@ async fn what_does_not_fit_is_dropped_and_said() {
     bus.refused.notified().await;
     outlet.submit(sessions(300)).await;
     while metrics.rows_dropped.with_label_values(&["raw.sessions"]).get() == 0 {
-        tokio::task::yield_now().await;
+        tokio::time::sleep(RETRY_INTERVAL).await;
     }
     bus.make_room(1000);
     bus.wait_for(302).await;

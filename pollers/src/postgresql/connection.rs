@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio_postgres::config::SslMode;
 use tokio_postgres::tls::MakeTlsConnect;
@@ -15,25 +17,32 @@ use super::error::Failure;
 use super::transaction::{Timeouts, Transaction};
 use super::{process_id, tls};
 
-/// Time for the request to cancel a statement.
-const CANCEL_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long a silent connection lives before the network is asked whether it is still there.
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(30);
+/// Time for the goodbye to the server. Then the connection is cut, whatever the server still owes us.
+const CLOSE_GRACE: Duration = Duration::from_millis(500);
 
-/// A connection to one database. Closed when dropped.
+/// A connection to one database. Closed when dropped, within [`CLOSE_GRACE`], even if the server never answers.
 pub struct Connection {
     client: Client,
     tls: Option<MakeRustlsConnect>,
-    driver: JoinHandle<()>,
+    driver: Driver,
     /// Name that the server shows for our sessions.
     application_name: String,
     via_pooler: bool,
 }
 
+/// The task that moves bytes. It ends soon after `in_use` is dropped.
+struct Driver {
+    task: JoinHandle<()>,
+    in_use: oneshot::Sender<()>,
+}
+
 impl Connection {
-    /// Connects, and makes sure that nobody stands between us and the server, unless `via_pooler` allows it.
-    pub async fn open(config: &Config, database: &str) -> Result<Connection, Failure> {
-        let opened = tokio::time::timeout(config.connect_timeout, Connection::try_open(config, database)).await;
+    /// Connects. `target` stands in the log when the connection ends.
+    pub async fn open(config: &Config, target: &str, database: &str) -> Result<Connection, Failure> {
+        let opening = Connection::try_open(config, target, database);
+        let opened = tokio::time::timeout(config.connect_timeout, opening).await;
         let opened = opened.unwrap_or_else(|_| {
             let message = format!("no connection to {} within {:?}", config.endpoint, config.connect_timeout);
             Err(Failure::refused("timeout", message))
@@ -41,26 +50,17 @@ impl Connection {
         opened.map_err(Failure::while_connecting)
     }
 
-    async fn try_open(config: &Config, database: &str) -> Result<Connection, Failure> {
+    async fn try_open(config: &Config, target: &str, database: &str) -> Result<Connection, Failure> {
         let mut settings = settings(config, database);
-        let connection = if config.tls.is_on(&config.endpoint) {
-            let tls = tls::connector(&config.tls).map_err(|error| Failure::refused("tls", error.to_string()))?;
-            let (client, driver) = connect(&settings, tls.clone()).await?;
-            Connection::new(client, Some(tls), driver, config)
-        } else {
-            settings.ssl_mode(SslMode::Disable);
-            let (client, driver) = connect(&settings, NoTls).await?;
-            Connection::new(client, None, driver, config)
-        };
-        if !config.via_pooler {
-            connection.refuse_pooler(config).await?;
-        }
-        Ok(connection)
-    }
-
-    fn new(client: Client, tls: Option<MakeRustlsConnect>, driver: JoinHandle<()>, config: &Config) -> Connection {
         let (application_name, via_pooler) = (config.application_name.clone(), config.via_pooler);
-        Connection { client, tls, driver, application_name, via_pooler }
+        if config.tls.is_on(&config.endpoint) {
+            let tls = tls::connector(&config.tls).map_err(|error| Failure::refused("tls", error.to_string()))?;
+            let (client, driver) = connect(&settings, tls.clone(), target).await?;
+            return Ok(Connection { client, tls: Some(tls), driver, application_name, via_pooler });
+        }
+        settings.ssl_mode(SslMode::Disable);
+        let (client, driver) = connect(&settings, NoTls, target).await?;
+        Ok(Connection { client, tls: None, driver, application_name, via_pooler })
     }
 
     /// Whether the connection is of no more use.
@@ -74,8 +74,16 @@ impl Connection {
         Transaction::begin(&self.client, timeouts, application_name).await
     }
 
-    /// Gives the connection up in the middle of a statement: asks the server to end it, and closes.
-    pub async fn abandon(self) {
+    /// Closes, and waits until the server was told.
+    pub async fn close(self) {
+        let Driver { task, in_use } = self.driver;
+        drop((self.client, in_use));
+        // An error would mean that the task panicked: the connection is closed then, too.
+        let _ = task.await;
+    }
+
+    /// Gives the connection up in the middle of a statement: asks the server to end it, for `limit` at most, and closes.
+    pub async fn abandon(self, limit: Duration) {
         let token = self.client.cancel_token();
         let cancelled = async {
             match &self.tls {
@@ -83,29 +91,16 @@ impl Connection {
                 None => token.cancel_query(NoTls).await,
             }
         };
-        if !matches!(tokio::time::timeout(CANCEL_TIMEOUT, cancelled).await, Ok(Ok(()))) {
+        if !matches!(tokio::time::timeout(limit, cancelled).await, Ok(Ok(()))) {
             info!("could not ask the server to end a statement; its statement_timeout will");
         }
-        self.driver.abort();
+        self.driver.task.abort();
     }
 
-    /// A pooler answers with a process id of its own making, and then has some backend do the work: so the id that came
-    /// with the connection is not that of the backend. A server reports the same id both times.
-    async fn refuse_pooler(&self, config: &Config) -> Result<(), Failure> {
-        let reported = process_id::reported(&self.client.cancel_token()).await;
-        let transaction = self.begin(Timeouts::within(config.connect_timeout)).await?;
-        let actual = transaction.facts().process_id;
-        transaction.commit().await?;
-        if reported == Some(actual) {
-            return Ok(());
-        }
-        Err(Failure::refused(
-            "pooler",
-            format!(
-                "a connection pooler answers at {}: connect to the server itself, or set `via_pooler: true`",
-                config.endpoint
-            ),
-        ))
+    /// Whether the server itself answers. A pooler answers with a process id of its own making, and then has some backend
+    /// do the work: so the id that came with the connection is not `process_id`, that of the backend.
+    pub async fn is_direct(&self, process_id: i32) -> bool {
+        process_id::reported(&self.client.cancel_token()).await == Some(process_id)
     }
 }
 
@@ -128,22 +123,39 @@ fn settings(config: &Config, database: &str) -> tokio_postgres::Config {
     settings
 }
 
-/// Connects and leaves a task that moves bytes until the client is dropped or the server goes away.
-async fn connect<T>(settings: &tokio_postgres::Config, tls: T) -> Result<(Client, JoinHandle<()>), Failure>
+/// Connects and leaves a task that moves bytes until the server goes away, or until we have closed.
+async fn connect<T>(settings: &tokio_postgres::Config, tls: T, target: &str) -> Result<(Client, Driver), Failure>
 where
     T: MakeTlsConnect<Socket>,
     T::Stream: Send + 'static,
 {
-    let (client, mut connection) = settings.connect(tls).await?;
-    let driver = tokio::spawn(async move {
-        // Notices are dropped: they may quote what applications do.
-        while let Some(message) = std::future::poll_fn(|context| connection.poll_message(context)).await {
-            if let Err(error) = message {
-                let failure = Failure::from(error);
-                info!(class = failure.class, message = failure.message, "the connection ended");
-                break;
-            }
+    let (client, connection) = settings.connect(tls).await?;
+    let (in_use, closed) = oneshot::channel();
+    let target = target.to_owned();
+    let task = tokio::spawn(async move {
+        let limit = async {
+            // Nothing is ever sent: an error means that the connection was dropped.
+            let _ = closed.await;
+            tokio::time::sleep(CLOSE_GRACE).await;
+        };
+        tokio::select! {
+            () = drive(connection, &target) => {}
+            () = limit => {}
         }
     });
-    Ok((client, driver))
+    Ok((client, Driver { task, in_use }))
+}
+
+async fn drive<T>(mut connection: tokio_postgres::Connection<Socket, T>, target: &str)
+where
+    T: AsyncRead + AsyncWrite + Unpin,
+{
+    // Notices are dropped: they may quote what applications do.
+    while let Some(message) = std::future::poll_fn(|context| connection.poll_message(context)).await {
+        if let Err(error) = message {
+            let failure = Failure::from(error);
+            info!(target, class = failure.class, message = failure.message, "the connection ended");
+            break;
+        }
+    }
 }

@@ -1,16 +1,18 @@
 //! What is read on the connections for per-database work: tables, indexes and sizes. Each lane has its share of the
 //! databases, and keeps its connection open as long as the share is one database.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
 
-use crate::poll::{Capability, Class, Poll};
+use crate::poll::{Class, Poll};
 use crate::rows::Rows;
 
 use super::error::Failure;
 use super::lane::{Job, Jobs, Reader, changed};
 use super::link::Connected;
+use super::server::Server;
 use super::server_reader::Fleet;
 use super::target::Target;
 use super::transaction::Transaction;
@@ -47,11 +49,15 @@ impl Reader for DatabaseReader {
         }
         let databases = self.fleet.borrow_and_update().databases.clone();
         let mine: Vec<_> = databases.into_iter().skip(self.share).step_by(self.shares).collect();
-        jobs.retain(|job| job.database.as_ref().is_some_and(|database| mine.contains(database)));
+        jobs.retain(|database| mine.contains(database));
         for database in mine {
             jobs.every(Job { class: Class::Tables, database: Some(database.clone()) });
             jobs.every(Job { class: Class::Sizes, database: Some(database) });
         }
+    }
+
+    fn known(&self) -> Option<Arc<Server>> {
+        self.fleet.borrow().server.clone()
     }
 
     fn connected(&mut self, _: &Target, _: &Connected) {}
@@ -87,25 +93,19 @@ impl Reader for DatabaseReader {
 }
 
 async fn tables(transaction: &Transaction<'_>, poll: &mut Poll) -> Result<(), Failure> {
-    let mut rows = pg_stat_user_tables::read(transaction).await?;
-    let left_out = pg_stat_user_tables::left_out(&rows);
-    if left_out > 0 {
-        poll.capabilities.push(Capability {
-            name: "pg_stat_user_tables".to_owned(),
-            consequence: format!("{left_out} tables beyond the first {} are not read", pg_stat_user_tables::TABLES_MAX),
-            remedy: "none".to_owned(),
-        });
-    }
-    rows.extend(pg_stat_user_indexes::read(transaction).await?);
+    let (mut rows, missing_tables) = pg_stat_user_tables::read(transaction).await?;
+    let (indexes, missing_indexes) = pg_stat_user_indexes::read(transaction).await?;
+    rows.extend(indexes);
     poll.rows = Rows::Metrics(rows);
+    poll.capabilities.extend(missing_tables.into_iter().chain(missing_indexes));
     Ok(())
 }
 
 async fn sizes(transaction: &Transaction<'_>, poll: &mut Poll) -> Result<(), Failure> {
     let mut rows = pg_database::size(transaction).await?;
-    let (relations, left_out) = pg_relation_size::read(transaction).await?;
+    let (relations, missing) = pg_relation_size::read(transaction).await?;
     rows.extend(relations);
     poll.rows = Rows::Metrics(rows);
-    poll.capabilities.extend(left_out);
+    poll.capabilities.extend(missing);
     Ok(())
 }

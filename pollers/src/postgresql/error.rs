@@ -6,6 +6,9 @@ use tokio_postgres::error::SqlState;
 
 use crate::poll::Outcome;
 
+/// Classes and states of errors whose words hold nothing but names of databases, roles and objects, and settings.
+const WORDS_TOLD: [&str; 8] = ["3D", "53", "55", "57", "42501", "42P01", "42703", "42883"];
+
 /// A poll that gave nothing. Prints what happened and what helps, without values and credentials.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
@@ -64,6 +67,17 @@ impl Failure {
         states.iter().any(|state| state.code() == self.class)
     }
 
+    /// Whether the server as a whole is in trouble or out of reach, and not only one database of it.
+    pub fn is_of_server(&self) -> bool {
+        ["io", "timeout", "tls", "28P01", "53300", "57P03"].contains(&self.class.as_str())
+    }
+
+    /// Whether a text has bytes that the encoding of our database does not have.
+    pub fn is_of_encoding(&self) -> bool {
+        let states = [SqlState::CHARACTER_NOT_IN_REPERTOIRE, SqlState::UNTRANSLATABLE_CHARACTER];
+        states.iter().any(|state| state.code() == self.class)
+    }
+
     /// Whether a statement waited for a lock for longer than it may.
     pub fn is_lock_timeout(&self) -> bool {
         self.class == SqlState::LOCK_NOT_AVAILABLE.code()
@@ -90,8 +104,22 @@ fn of_server(error: &tokio_postgres::error::DbError) -> Failure {
     Failure {
         outcome: if timed_out { Outcome::Timeout } else { Outcome::Error },
         class: state.code().to_owned(),
-        message: format!("{}{}", error.message(), advice(state)),
+        message: message(state, error.message()),
         connection_lost: fatal,
+    }
+}
+
+/// The server's words, where they can only name what we asked for. Others may quote texts of applications, and refusals to
+/// let us in quote addresses and rules: of those only the class is told.
+fn message(state: &SqlState, words: &str) -> String {
+    let code = state.code();
+    let advice = advice(state);
+    if code.starts_with("28") {
+        return format!("the server does not let us in{advice}");
+    }
+    match WORDS_TOLD.iter().any(|class| code.starts_with(class)) {
+        true => format!("{words}{advice}"),
+        false => format!("the server refused the statement with SQLSTATE {code}{advice}"),
     }
 }
 
@@ -120,5 +148,37 @@ fn advice(state: &SqlState) -> &'static str {
         SqlState::QUERY_CANCELED => ": it took longer than the `timeout` of its class",
         SqlState::LOCK_NOT_AVAILABLE => ": something holds an exclusive lock on what we read",
         _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_words_of_the_server_are_told_only_where_they_are_about_us() {
+        let cases = [
+            ("3D000", "database \"x\" does not exist", "database \"x\" does not exist: check `connect_database`"),
+            ("42501", "permission denied for view x", "permission denied for view x"),
+            ("28P01", "password authentication failed for user \"x\"", LOGIN),
+            ("28000", "no pg_hba.conf entry for host \"10.0.0.1\"", RULES),
+            ("22021", "invalid byte sequence: 0xe9", "the server refused the statement with SQLSTATE 22021"),
+            ("42601", "syntax error at or near \"secret\"", "the server refused the statement with SQLSTATE 42601"),
+        ];
+        for (code, words, expected) in cases {
+            assert_eq!(message(&SqlState::from_code(code), words), expected);
+        }
+    }
+
+    const LOGIN: &str = "the server does not let us in: check `username` and `password`";
+    const RULES: &str = "the server does not let us in: check `username` and pg_hba.conf";
+
+    #[test]
+    fn one_database_that_refuses_us_is_no_trouble_of_the_server() {
+        let cases =
+            [("io", true), ("53300", true), ("57P03", true), ("28000", false), ("42501", false), ("3D000", false)];
+        for (class, expected) in cases {
+            assert_eq!(Failure::refused(class, "").is_of_server(), expected, "{class}");
+        }
     }
 }

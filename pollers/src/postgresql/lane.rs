@@ -7,19 +7,22 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tracing::{info, warn};
 
-use crate::backoff::fraction;
+use crate::backoff::{Backoff, fraction};
 use crate::poll::{Class, Identity, Outcome, Poll};
 use crate::schedule::{Next, Schedule, Turn};
 
 use super::error::Failure;
 use super::link::{Connected, Link};
+use super::server::Server;
 use super::target::Target;
 use super::transaction::{Timeouts, Transaction};
 
 /// Time that a poll as a whole may take beyond the limit of its statements. Then its connection is given up.
 const DEADLINE_GRACE: Duration = Duration::from_secs(1);
 /// Time that a poll in flight has when the process stops.
-const STOP_GRACE: Duration = Duration::from_secs(1);
+const STOP_GRACE: Duration = Duration::from_millis(700);
+/// Time for the request to cancel what is in flight after that.
+const STOP_CANCEL_TIMEOUT: Duration = Duration::from_millis(300);
 /// First polls are spread over this time, so that a fleet does not start in step.
 const SPREAD: Duration = Duration::from_secs(1);
 /// Time after which a poll that waited too long for a lock is tried again, if its turn is later.
@@ -41,6 +44,9 @@ pub trait Reader {
 
     /// Adds and drops jobs.
     fn adjust(&mut self, lane: &mut Jobs<'_>);
+
+    /// The server, if another lane has asked it what it offers.
+    fn known(&self) -> Option<Arc<Server>>;
 
     /// There is a new connection, or the server was asked again what it offers.
     fn connected(&mut self, target: &Target, connected: &Connected);
@@ -69,6 +75,25 @@ pub trait Reader {
 pub struct Jobs<'a> {
     target: &'a Target,
     schedule: &'a mut Schedule<Job>,
+    memory: &'a mut Memory,
+}
+
+/// What is remembered of jobs, as long as they are there.
+#[derive(Default)]
+struct Memory {
+    /// When the last good poll of each job began.
+    polled_at: HashMap<Job, Duration>,
+    /// Jobs whose last poll failed, with the class of the error: each kind of failure is logged once.
+    failing: HashMap<Job, String>,
+    /// Databases that do not let us in.
+    refusals: HashMap<Arc<str>, Refusal>,
+}
+
+/// A database that does not let us in, while the server as a whole does.
+struct Refusal {
+    backoff: Backoff,
+    /// Class of the error.
+    class: String,
 }
 
 /// One connection and its polls.
@@ -77,10 +102,7 @@ pub struct Lane<R> {
     link: Link,
     schedule: Schedule<Job>,
     reader: R,
-    /// When each job was last polled.
-    polled_at: HashMap<Job, Duration>,
-    /// Jobs whose last poll failed, with the class of the error: each kind of failure is logged once.
-    failing: HashMap<Job, String>,
+    memory: Memory,
     /// Who the server was when it was last seen.
     identity: Arc<Identity>,
 }
@@ -89,8 +111,7 @@ impl<R: Reader> Lane<R> {
     /// A lane that has not begun.
     pub fn new(target: Arc<Target>, name: &str, reader: R) -> Lane<R> {
         let (link, identity) = (Link::new(&target.name, name), target.identity(None));
-        let (polled_at, failing) = (HashMap::new(), HashMap::new());
-        Lane { target, link, schedule: Schedule::default(), reader, polled_at, failing, identity }
+        Lane { target, link, schedule: Schedule::default(), reader, memory: Memory::default(), identity }
     }
 
     /// Polls until `stop` is true.
@@ -101,16 +122,20 @@ impl<R: Reader> Lane<R> {
             let _ = stop_soon.wait_for(|stop| *stop).await;
             tokio::time::sleep(STOP_GRACE).await;
         };
-        tokio::select! {
-            () = self.run_until(&mut stop) => {}
-            () = stopped => {}
+        let in_flight = tokio::select! {
+            () = self.run_until(&mut stop) => false,
+            () = stopped => true,
+        };
+        if in_flight {
+            self.link.abandon(STOP_CANCEL_TIMEOUT).await;
         }
     }
 
     async fn run_until(&mut self, stop: &mut watch::Receiver<bool>) {
         let mut limits = self.target.limits.clone();
         loop {
-            self.reader.adjust(&mut Jobs { target: &self.target, schedule: &mut self.schedule });
+            let (schedule, memory) = (&mut self.schedule, &mut self.memory);
+            self.reader.adjust(&mut Jobs { target: &self.target, schedule, memory });
             let now = self.target.clock.monotonic();
             let wait = match self.next(now) {
                 Next::Run(turn) => {
@@ -144,8 +169,8 @@ impl<R: Reader> Lane<R> {
         let Turn { job, skipped } = turn;
         let target = self.target.clone();
         let mut run = target.begin(job.class, job.database.as_deref(), skipped, self.identity.clone());
-        let previous = self.polled_at.insert(job.clone(), run.began_at());
-        let interval = previous.map(|previous| run.began_at().saturating_sub(previous));
+        let previous = self.memory.polled_at.get(&job);
+        let interval = previous.map(|previous| run.began_at().saturating_sub(*previous));
         run.poll.stamp.interval_ns = interval.and_then(|interval| i64::try_from(interval.as_nanos()).ok());
         let allowed = target.limits.borrow().allow(job.class, job.database.as_deref());
         let result = if allowed { self.connect_and_read(&job, &mut run.poll).await } else { Ok(()) };
@@ -153,7 +178,10 @@ impl<R: Reader> Lane<R> {
         self.schedule.finish(&job, now);
         match &result {
             Ok(()) if !allowed => run.poll.outcome = Outcome::Skipped,
-            Ok(()) => self.follow_up(&job, run.took(&target)),
+            Ok(()) => {
+                self.memory.polled_at.insert(job.clone(), run.began_at());
+                self.follow_up(&job, run.took(&target));
+            }
             Err(failure) => self.handle(&job, failure, now).await,
         }
         target.end(run, result).await;
@@ -161,7 +189,10 @@ impl<R: Reader> Lane<R> {
 
     fn follow_up(&mut self, job: &Job, took: Duration) {
         self.link.succeed();
-        if self.failing.remove(job).is_some() {
+        if let Some(database) = &job.database {
+            self.memory.refusals.remove(database);
+        }
+        if self.memory.failing.remove(job).is_some() {
             info!(
                 target = self.target.name,
                 class = job.class.name(),
@@ -178,9 +209,17 @@ impl<R: Reader> Lane<R> {
         if self.reader.failed(job, failure) {
             self.link.probe_soon();
         }
-        if self.failing.insert(job.clone(), failure.class.clone()).as_ref() != Some(&failure.class) {
-            let (class, database, error_class) = (job.class.name(), job.database.as_deref(), &failure.class);
-            warn!(target = self.target.name, class, database, %error_class, error = %failure, "a poll failed");
+        let before = self.memory.failing.insert(job.clone(), failure.class.clone());
+        match &job.database {
+            Some(database) if failure.outcome == Outcome::Refused && !failure.is_of_server() => {
+                self.leave_alone(database, failure, now);
+            }
+            _ if failure.outcome == Outcome::Refused => self.link.back_off(&self.target, failure),
+            database if before.as_ref() != Some(&failure.class) => {
+                let (class, database, error_class) = (job.class.name(), database.as_deref(), &failure.class);
+                warn!(target = self.target.name, class, database, %error_class, error = %failure, "a poll failed");
+            }
+            _ => {}
         }
         if failure.is_lock_timeout() && self.target.class(job.class).interval > LOCK_RETRY {
             self.schedule.ask(job, now + LOCK_RETRY);
@@ -191,10 +230,23 @@ impl<R: Reader> Lane<R> {
         }
     }
 
+    /// A database that does not let us in is not tried again too soon; the others of the lane are read meanwhile.
+    fn leave_alone(&mut self, database: &Arc<str>, failure: &Failure, now: Duration) {
+        let target = &self.target.name;
+        let first = || Refusal { backoff: Backoff::new(format!("{target} {database}")), class: String::new() };
+        let refusal = self.memory.refusals.entry(database.clone()).or_insert_with(first);
+        self.schedule.postpone(|job| job.database.as_ref() == Some(database), now + refusal.backoff.fail());
+        if refusal.class != failure.class {
+            refusal.class.clone_from(&failure.class);
+            let (class, message) = (&failure.class, &failure.message);
+            warn!(target, %database, %class, %message, "a database does not let us in");
+        }
+    }
+
     async fn connect_and_read(&mut self, job: &Job, poll: &mut Poll) -> Result<(), Failure> {
         let target = self.target.clone();
         let database = job.database.as_deref().unwrap_or(&target.config.connect_database);
-        let is_new = self.link.connect(&target, database).await?;
+        let is_new = self.link.connect(&target, database, self.reader.known()).await?;
         let was_probed = self.link.probe_if_due(&target).await?;
         let Some(connected) = self.link.connected() else { return Err(Failure::protocol("no connection")) };
         if is_new || was_probed {
@@ -244,13 +296,15 @@ async fn read<R: Reader>(
 
 impl Jobs<'_> {
     /// Adds a job that is run at the interval of its class, unless it is there. Its first run is due soon: at a moment
-    /// that depends on the names of target and job.
+    /// that depends on the names of target and job. All jobs of a database stand on one moment, so that they share a
+    /// connection to it.
     pub fn every(&mut self, job: Job) {
         let target = self.target;
-        let database = job.database.as_deref().unwrap_or("");
-        let delay = fraction(&[target.name.as_bytes(), job.class.name().as_bytes(), database.as_bytes()]);
+        let name = job.database.as_deref().unwrap_or(job.class.name());
+        let delay = fraction(&[target.name.as_bytes(), name.as_bytes()]);
         let interval = target.class(job.class).interval;
-        let first_at = target.clock.monotonic() + SPREAD.min(interval).mul_f64(delay);
+        let spread = SPREAD.min(self.target.class(Class::Tables).interval).min(interval);
+        let first_at = target.clock.monotonic() + spread.mul_f64(delay);
         self.schedule.every(job, interval, first_at);
     }
 
@@ -264,9 +318,13 @@ impl Jobs<'_> {
         self.schedule.set_interval(job, interval);
     }
 
-    /// Drops the jobs for which `keep` says no.
-    pub fn retain(&mut self, keep: impl FnMut(&Job) -> bool) {
-        self.schedule.retain(keep);
+    /// Drops the jobs of databases for which `keep` says no, and what is remembered of them.
+    pub fn retain(&mut self, keep: impl Fn(&Arc<str>) -> bool) {
+        let keeps = |job: &Job| job.database.as_ref().is_none_or(&keep);
+        self.schedule.retain(keeps);
+        self.memory.polled_at.retain(|job, _| keeps(job));
+        self.memory.failing.retain(|job, _| keeps(job));
+        self.memory.refusals.retain(|database, _| keep(database));
     }
 
     /// The target.

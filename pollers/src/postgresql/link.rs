@@ -3,11 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tracing::{info, warn};
+use tokio_postgres::error::SqlState;
+use tracing::{debug, info, warn};
 
 use crate::backoff::Backoff;
 use crate::poll::Identity;
 
+use super::config::Config;
 use super::connection::Connection;
 use super::error::Failure;
 use super::server::Server;
@@ -16,6 +18,12 @@ use super::transaction::Timeouts;
 
 /// Time after which a server is asked again what it offers: an extension may have been created, a grant given.
 const PROBE_INTERVAL: Duration = Duration::from_secs(600);
+/// Time for the request to cancel a statement.
+const CANCEL_TIMEOUT: Duration = Duration::from_secs(1);
+/// A server counts a connection until its process has ended, a moment after we closed it. So when we change to another
+/// database and have no connection left, we try again, this often and after this time.
+const CHANGE_TRIES: u32 = 10;
+const CHANGE_PAUSE: Duration = Duration::from_millis(50);
 
 /// The place of one connection.
 pub struct Link {
@@ -55,31 +63,38 @@ impl Link {
         self.connection.as_ref()
     }
 
-    /// Connects to a database, unless connected to it. True if the connection is new.
-    pub async fn connect(&mut self, target: &Target, database: &str) -> Result<bool, Failure> {
+    /// Connects to a database, unless connected to it. True if the connection is new. If the server is `known` it is not
+    /// asked what it offers; that it is the same is seen at the first poll.
+    pub async fn connect(
+        &mut self,
+        target: &Target,
+        database: &str,
+        known: Option<Arc<Server>>,
+    ) -> Result<bool, Failure> {
         if self.connection.as_ref().is_some_and(|it| it.database == database && !it.connection.is_closed()) {
             return Ok(false);
         }
-        self.connection = None;
-        let connected = open(target, database).await;
-        match connected {
-            Ok(connected) => {
-                info!(
-                    target = target.name,
-                    link = self.name,
-                    database,
-                    version = connected.server.version,
-                    role = connected.server.role(),
-                    "connected"
-                );
-                self.connection = Some(connected);
-                Ok(true)
-            }
-            Err(failure) => {
-                self.note_failure(target, &failure);
-                Err(failure)
-            }
+        let changes_database = self.connection.is_some();
+        if let Some(connected) = self.connection.take() {
+            connected.connection.close().await;
         }
+        let mut opened = open(target, database, known.clone()).await;
+        for _ in 0..CHANGE_TRIES {
+            let none_left = opened.as_ref().is_err_and(|it| it.class == SqlState::TOO_MANY_CONNECTIONS.code());
+            if !changes_database || !none_left {
+                break;
+            }
+            tokio::time::sleep(CHANGE_PAUSE).await;
+            opened = open(target, database, known.clone()).await;
+        }
+        let connected = self.connection.insert(opened?);
+        let (version, role) = (&connected.server.version, connected.server.role());
+        if changes_database {
+            debug!(target = target.name, link = self.name, database, version, role, "changed the database");
+        } else {
+            info!(target = target.name, link = self.name, database, version, role, "connected");
+        }
+        Ok(true)
     }
 
     /// Asks the server again what it offers, if that is due. True if it was asked.
@@ -88,7 +103,7 @@ impl Link {
         let Some(connected) = self.connection.as_mut().filter(|connected| connected.probe_at <= now) else {
             return Ok(false);
         };
-        connected.server = Arc::new(probe(target, &connected.connection).await?);
+        connected.server = Arc::new(ask(&target.config, &connected.connection).await?);
         connected.identity = target.identity(Some(&connected.server));
         connected.probe_at = now + PROBE_INTERVAL;
         Ok(true)
@@ -114,7 +129,14 @@ impl Link {
         let (class, message) = (&failure.class, &failure.message);
         warn!(target = target.name, link = self.name, %class, %message, "connection given up");
         if failure.class == "timeout" {
-            connected.connection.abandon().await;
+            connected.connection.abandon(CANCEL_TIMEOUT).await;
+        }
+    }
+
+    /// Closes in the middle of a poll; the server is asked to end what it does for us, for `limit` at most.
+    pub async fn abandon(&mut self, limit: Duration) {
+        if let Some(connected) = self.connection.take() {
+            connected.connection.abandon(limit).await;
         }
     }
 
@@ -123,7 +145,8 @@ impl Link {
         self.retry_at = None;
     }
 
-    fn note_failure(&mut self, target: &Target, failure: &Failure) {
+    /// Leaves the server alone for a while, after it did not let us connect.
+    pub fn back_off(&mut self, target: &Target, failure: &Failure) {
         let wait = self.backoff.fail();
         self.retry_at = Some(target.clock.monotonic() + wait);
         let (failures, class, message) = (self.backoff.failures(), &failure.class, &failure.message);
@@ -135,21 +158,51 @@ impl Link {
     }
 }
 
-async fn open(target: &Target, database: &str) -> Result<Connected, Failure> {
-    let connection = Connection::open(&target.config, database).await?;
-    let server = Arc::new(probe(target, &connection).await.map_err(Failure::while_connecting)?);
+async fn open(target: &Target, database: &str, known: Option<Arc<Server>>) -> Result<Connected, Failure> {
+    let (connection, server) = match known {
+        Some(server) => (Connection::open(&target.config, &target.name, database).await?, server),
+        None => {
+            let (connection, server) = reach(&target.config, &target.name, database).await?;
+            (connection, Arc::new(server))
+        }
+    };
     let identity = target.identity(Some(&server));
     let probe_at = target.clock.monotonic() + PROBE_INTERVAL;
     Ok(Connected { connection, database: database.to_owned(), server, identity, probe_at })
 }
 
-async fn probe(target: &Target, connection: &Connection) -> Result<Server, Failure> {
-    let limit = target.config.connect_timeout;
-    let probed = tokio::time::timeout(limit, async {
+/// Connects, and asks the server what it offers.
+pub async fn reach(config: &Config, target: &str, database: &str) -> Result<(Connection, Server), Failure> {
+    let connection = Connection::open(config, target, database).await?;
+    match ask(config, &connection).await {
+        Ok(server) => Ok((connection, server)),
+        Err(failure) => {
+            if failure.class == "timeout" {
+                connection.abandon(CANCEL_TIMEOUT).await;
+            }
+            Err(failure.while_connecting())
+        }
+    }
+}
+
+async fn ask(config: &Config, connection: &Connection) -> Result<Server, Failure> {
+    let limit = config.connect_timeout;
+    let asked = tokio::time::timeout(limit, async {
         let transaction = connection.begin(Timeouts::within(limit)).await?;
+        if !config.via_pooler && !connection.is_direct(transaction.facts().process_id).await {
+            transaction.roll_back().await?;
+            return Err(a_pooler_answers(config));
+        }
         let server = Server::probe(&transaction).await?;
         transaction.commit().await?;
         Ok(server)
     });
-    probed.await.unwrap_or_else(|_| Err(Failure::deadline()))
+    asked.await.unwrap_or_else(|_| Err(Failure::deadline()))
+}
+
+fn a_pooler_answers(config: &Config) -> Failure {
+    let endpoint = &config.endpoint;
+    let message =
+        format!("a connection pooler answers at {endpoint}: connect to the server itself, or set `via_pooler: true`");
+    Failure::refused("pooler", message)
 }

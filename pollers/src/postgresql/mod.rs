@@ -41,19 +41,16 @@ mod value;
 use std::sync::Arc;
 
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 
 use crate::poll::Capability;
 
 pub use self::config::Config;
-use self::connection::Connection;
 use self::database_reader::DatabaseReader;
 pub use self::error::Failure;
 use self::lane::Lane;
-use self::server::Server;
 use self::server_reader::{Fleet, ServerReader};
 pub(crate) use self::target::Target;
-use self::transaction::Timeouts;
 
 /// What a server says to whoever asks whether a configuration works.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,24 +65,24 @@ pub struct Found {
 
 /// Connects as the poller would, asks the server what it offers, and disconnects.
 pub async fn probe(config: &Config) -> Result<Found, Failure> {
-    let connection = Connection::open(config, &config.connect_database).await?;
-    let transaction = connection.begin(Timeouts::within(config.connect_timeout)).await?;
-    let server = Server::probe(&transaction).await?;
-    transaction.commit().await?;
+    let (connection, server) = link::reach(config, &config.endpoint.to_string(), &config.connect_database).await?;
+    connection.close().await;
     let role = server.role();
     Ok(Found { version: server.version, role, missing: server.missing })
 }
 
-/// Begins to poll a target: its lanes run in `tasks` until `stop` is true.
-pub(crate) fn spawn(target: Target, tasks: &mut JoinSet<()>, stop: &watch::Receiver<bool>) {
+/// Begins to poll a target: its lanes, which are returned, run in `tasks` until `stop` is true.
+pub(crate) fn spawn(target: Target, tasks: &mut JoinSet<()>, stop: &watch::Receiver<bool>) -> Vec<AbortHandle> {
     let target = Arc::new(target);
     let (fleet, watcher) = watch::channel(Fleet::default());
     let shares = target.config.connections_max;
+    let mut lanes = Vec::new();
     for share in 0..shares {
         let reader = DatabaseReader::new(watcher.clone(), share, shares);
         let lane = Lane::new(target.clone(), &format!("database {share}"), reader);
-        tasks.spawn(lane.run(stop.clone()));
+        lanes.push(tasks.spawn(lane.run(stop.clone())));
     }
     let lane = Lane::new(target, "server", ServerReader::new(fleet));
-    tasks.spawn(lane.run(stop.clone()));
+    lanes.push(tasks.spawn(lane.run(stop.clone())));
+    lanes
 }

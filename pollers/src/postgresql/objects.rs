@@ -3,6 +3,7 @@
 use tokio_postgres::Row;
 
 use crate::metric::{Number, Series, Value};
+use crate::poll::Capability;
 use crate::rows::MetricRow;
 
 use super::error::Failure;
@@ -33,6 +34,18 @@ impl View {
     ) -> Result<Vec<MetricRow>, Failure> {
         let rows = transaction.query(&self.sql(from), parameters).await?;
         rows.iter().map(|row| self.metric_row(row)).collect()
+    }
+
+    /// As [`View::read`], but the first `max` objects only; with what is missing if there are more.
+    pub async fn read_first(
+        &self,
+        max: usize,
+        transaction: &Transaction<'_>,
+        from: &str,
+    ) -> Result<(Vec<MetricRow>, Option<Capability>), Failure> {
+        let mut rows = self.read(transaction, &format!("{from} LIMIT {}", max + 1), &[]).await?;
+        let missing = beyond(self.name, max, &mut rows);
+        Ok((rows, missing))
     }
 
     /// The row of an object that is not read from a view.
@@ -74,10 +87,33 @@ impl View {
     }
 }
 
+/// Keeps `max` of the rows of a view, of which one more was asked for; what is missing if there are more.
+pub fn beyond<T>(view: &str, max: usize, rows: &mut Vec<T>) -> Option<Capability> {
+    if rows.len() <= max {
+        return None;
+    }
+    rows.truncate(max);
+    Some(Capability {
+        name: view.to_owned(),
+        consequence: format!("only the first {max} rows are read, and there are more"),
+        remedy: "none".to_owned(),
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::postgresql::mapping;
+
+    #[test]
+    fn rows_beyond_a_limit_are_left_out_and_said() {
+        let cases = [(0, 0, None), (3, 3, None), (4, 3, Some("only the first 3 rows are read, and there are more"))];
+        for (read, kept, consequence) in cases {
+            let mut rows: Vec<usize> = (0..read).collect();
+            let missing = beyond("pg_database", 3, &mut rows);
+            assert_eq!((rows.len(), missing.as_ref().map(|it| it.consequence.as_str())), (kept, consequence));
+        }
+    }
 
     #[test]
     fn columns_are_cast_to_what_their_series_holds() {

@@ -3,12 +3,13 @@
 use tokio_postgres::types::Type;
 
 use crate::metric::Value;
+use crate::poll::Capability;
 use crate::rows::MetricRow;
 
 use super::config::Config;
 use super::error::Failure;
 use super::mapping;
-use super::objects::View;
+use super::objects::{View, beyond};
 use super::transaction::{Parameter, Transaction};
 use super::value::Columns;
 
@@ -41,26 +42,32 @@ pub struct Databases {
     pub connectable: Vec<String>,
     /// The number of all that are chosen.
     pub count: MetricRows,
+    /// There are more than are read.
+    pub missing: Option<Capability>,
 }
 
 /// Rows of metrics.
 pub type MetricRows = Vec<MetricRow>;
 
-/// Reads which databases there are.
+/// Reads which databases there are. A limit of -2 marks what is left of a DROP DATABASE that was interrupted.
 pub async fn read(transaction: &Transaction<'_>, config: &Config) -> Result<Databases, Failure> {
     let sql = format!(
-        "SELECT d.datname AS database, d.datallowconn AND has_database_privilege(d.oid, 'CONNECT') AS connectable
-         FROM pg_database AS d WHERE {CHOSEN} ORDER BY d.datname LIMIT {DATABASES_MAX}"
+        "SELECT d.datname AS database, count(*) OVER () AS databases,
+                d.datallowconn AND d.datconnlimit <> -2 AND has_database_privilege(d.oid, 'CONNECT') AS connectable
+         FROM pg_database AS d WHERE {CHOSEN} ORDER BY d.datname LIMIT {}",
+        DATABASES_MAX + 1
     );
-    let rows = transaction.query(&sql, &Chosen(config).parameters()).await?;
-    let mut databases = Databases::default();
+    let mut rows = transaction.query(&sql, &Chosen(config).parameters()).await?;
+    let count = rows.first().map_or(Ok(0), |row| Columns(row).required("databases"))?;
+    let missing = beyond("pg_database", DATABASES_MAX, &mut rows);
+    let mut databases = Databases { missing, ..Databases::default() };
     for row in &rows {
         let row = Columns(row);
         if row.required("connectable")? {
             databases.connectable.extend(row.text("database")?);
         }
     }
-    let count = (&mapping::PG_DATABASE[0], Value::Integer(rows.len() as i64));
+    let count = (&mapping::PG_DATABASE[0], Value::Integer(count));
     databases.count.push(COUNT.row(Vec::new(), vec![count]));
     Ok(databases)
 }

@@ -33,25 +33,26 @@ WITH locked AS MATERIALIZED (
 )";
 
 /// Sizes, and what was left out.
-pub async fn read(transaction: &Transaction<'_>) -> Result<(Vec<MetricRow>, Option<Capability>), Failure> {
-    let tables = from("pg_stat_user_tables", "relid", r#"relname AS "table""#, TABLES_MAX);
-    let mut rows = TABLES.read(transaction, &tables, &[]).await?;
-    let columns = r#"relname AS "table", indexrelname AS index"#;
-    let indexes = from("pg_stat_user_indexes", "indexrelid", columns, INDEXES_MAX);
-    rows.extend(INDEXES.read(transaction, &indexes, &[]).await?);
+pub async fn read(transaction: &Transaction<'_>) -> Result<(Vec<MetricRow>, Vec<Capability>), Failure> {
+    let tables = from("pg_stat_user_tables", "relid", r#"relname AS "table""#);
+    let (mut rows, missing_tables) = TABLES.read_first(TABLES_MAX, transaction, &tables).await?;
+    let indexes = from("pg_stat_user_indexes", "indexrelid", r#"relname AS "table", indexrelname AS index"#);
+    let (indexes, missing_indexes) = INDEXES.read_first(INDEXES_MAX, transaction, &indexes).await?;
+    rows.extend(indexes);
     let before = rows.len();
     rows.retain(|row| !row.points.is_empty());
     let left_out = before - rows.len();
-    Ok((rows, (left_out > 0).then(|| locked(left_out))))
+    let locked = (left_out > 0).then(|| locked(left_out));
+    Ok((rows, missing_tables.into_iter().chain(missing_indexes).chain(locked).collect()))
 }
 
 /// The size is null for what is locked, and for what was dropped meanwhile.
-fn from(view: &str, relation: &str, columns: &str, limit: usize) -> String {
+fn from(view: &str, relation: &str, columns: &str) -> String {
     format!(
         "{LOCKED} SELECT current_database() AS database, schemaname AS schema, {columns},
                 NULL::timestamptz AS stats_reset,
                 CASE WHEN locked.relation IS NULL THEN pg_relation_size({relation}) END AS size
-         FROM {view} LEFT JOIN locked ON locked.relation = {relation} ORDER BY {relation} LIMIT {limit}"
+         FROM {view} LEFT JOIN locked ON locked.relation = {relation} ORDER BY {relation}"
     )
 }
 

@@ -4,19 +4,23 @@ use std::collections::BTreeSet;
 
 use tokio_postgres::types::Type;
 
-use crate::poll::Signals;
+use crate::poll::{Capability, Signals};
 use crate::rows::{MetricRow, SessionRow};
 
 use super::config::Config;
 use super::error::Failure;
 use super::mapping;
-use super::objects::View;
+use super::objects::{View, beyond};
 use super::pg_database::{CHOSEN, Chosen};
+use super::server::Server;
 use super::transaction::Transaction;
 use super::value::Columns;
 
 /// Most sessions of one sample; those with the oldest transactions come first.
 pub const SESSIONS_MAX: usize = 5_000;
+/// Most sessions waiting for locks for which the server is asked who is in their way: each one costs a look at all locks,
+/// of which there are the more the more wait.
+pub const WAITERS_MAX: i64 = 100;
 
 const BACKENDS: View = View {
     name: "pg_stat_activity",
@@ -32,32 +36,60 @@ pub struct Sample {
     pub sessions: Vec<SessionRow>,
     /// What all sessions together tell about the server.
     pub signals: Signals,
+    /// What was missing.
+    pub missing: Vec<Capability>,
 }
 
-/// Takes a sample. `application_name` and our role tell our own sessions.
+/// Takes a sample. `application_name` and our role tell our own sessions. Blockers are read if at most `waiters_max` wait.
 pub async fn sample(
     transaction: &Transaction<'_>,
-    columns: &BTreeSet<String>,
+    server: &Server,
     application_name: &str,
+    waiters_max: i64,
 ) -> Result<Sample, Failure> {
-    let rows = transaction.query(&sql(columns), &[(&application_name, Type::TEXT)]).await?;
+    let sql = sql(&server.activity_columns);
+    let parameters = [(&application_name as _, Type::TEXT), (&waiters_max as _, Type::INT8)];
+    let rows = transaction.query(&sql, &parameters).await?;
     let mut sample = Sample::default();
     for row in &rows {
         let row = Columns(row);
         if row.required("is_this")? {
-            sample.signals.connections_used = row.optional("connections")?;
-            sample.signals.active_sessions = row.optional("active")?;
-            sample.signals.lock_waiters = row.optional("lock_waiters")?;
+            sample.signals = signals(&row)?;
         } else {
             sample.sessions.push(session(&row)?);
         }
     }
+    let waiters = sample.signals.lock_waiters.filter(|waiters| *waiters > waiters_max);
+    sample.missing.extend(waiters.map(no_blockers));
+    sample.missing.extend(beyond("pg_stat_activity", SESSIONS_MAX, &mut sample.sessions));
+    if let Some(hidden) = server.hidden_statistics() {
+        // Of other roles' sessions there is neither kind nor state: counts of them would be wrong.
+        sample.signals = Signals::default();
+        sample.missing.push(hidden.clone());
+    }
     Ok(sample)
 }
 
+fn signals(row: &Columns<'_>) -> Result<Signals, Failure> {
+    Ok(Signals {
+        connections_used: row.optional("connections")?,
+        active_sessions: row.optional("active")?,
+        lock_waiters: row.optional("lock_waiters")?,
+        ..Signals::default()
+    })
+}
+
+fn no_blockers(waiters: i64) -> Capability {
+    Capability {
+        name: "pg_blocking_pids".to_owned(),
+        consequence: format!("{waiters} sessions wait for locks: to ask who is in their way would take too long"),
+        remedy: "none is needed: it is asked again when fewer wait".to_owned(),
+    }
+}
+
 /// The counts are over all sessions, ours left out of the active ones, and stand on each row, so that one scan gives
-/// both; our own row is always there. Blockers are asked for only where there is a lock to wait for: asking stops the
-/// server's lock manager for a moment. Processes that only ever send the log are not sessions of anybody.
+/// both; our own row is always there, and one more than is wanted tells that there are more. Blockers are asked for only
+/// where there is a lock to wait for: asking stops the server's lock manager for a moment. Processes that only ever send the log are not sessions of anybody.
 fn sql(columns: &BTreeSet<String>) -> String {
     let or_null = |name: &str, kind: &str| match columns.contains(name) {
         true => name.to_owned(),
@@ -68,7 +100,7 @@ fn sql(columns: &BTreeSet<String>) -> String {
         "SELECT pid, backend_start, datname, usename, application_name, host(client_addr) AS client_address,
                 client_port::int8, backend_type, state, state_change, wait_event_type, wait_event, query_id, leader_pid,
                 query_start, xact_start, is_this, connections, active, lock_waiters,
-                CASE WHEN wait_event_type = 'Lock' THEN pg_blocking_pids(pid) END AS blockers
+                CASE WHEN wait_event_type = 'Lock' AND lock_waiters <= $2 THEN pg_blocking_pids(pid) END AS blockers
          FROM (
              SELECT pid, backend_start, datname, usename, application_name, client_addr, client_port, backend_type,
                     state, state_change, wait_event_type, wait_event, {query_id}, {leader_pid}, query_start, xact_start,
@@ -85,7 +117,8 @@ fn sql(columns: &BTreeSet<String>) -> String {
          WHERE is_this OR (
              state <> 'idle' AND backend_type <> 'walsender' AND is_ours IS NOT TRUE
          )
-         ORDER BY is_this DESC, xact_start LIMIT {SESSIONS_MAX}"
+         ORDER BY is_this DESC, xact_start LIMIT {}",
+        SESSIONS_MAX + 2
     )
 }
 

@@ -4,6 +4,7 @@
 //! snapshot: after each connect, every ten minutes, and after rows were lost on the way to the bus.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
@@ -62,6 +63,8 @@ pub struct Reading {
     pub entries: Entries,
     /// Last reset, in µs since the epoch; none before PostgreSQL 14.
     pub statistics_reset_at: Option<i64>,
+    /// They are all statements of the server.
+    pub complete: bool,
     /// What was missing.
     pub missing: Vec<Capability>,
 }
@@ -84,6 +87,11 @@ pub async fn read(transaction: &Transaction<'_>, extension: &Extension) -> Resul
     }
     if rows.len() > STATEMENTS_MAX {
         reading.missing.push(too_many_statements());
+    }
+    reading.complete = reading.missing.is_empty();
+    if !layout.has_toplevel {
+        let merged = merge_levels(&mut reading.statements);
+        reading.missing.extend((merged > 0).then(|| no_levels(merged)));
     }
     if extension.has_info {
         let sql = format!("SELECT dealloc, stats_reset FROM {schema}.pg_stat_statements_info");
@@ -114,6 +122,50 @@ fn statement(row: &Row, layout: &Layout) -> Result<Option<Statement>, Failure> {
         }
     }
     Ok(Some(statement))
+}
+
+/// An extension older than its server (before 1.9, on PostgreSQL 14 or later) gives two rows without telling which is
+/// which to a statement that ran on both levels: they become one. Returns how many did.
+fn merge_levels(statements: &mut Vec<Statement>) -> usize {
+    let mut merged: Vec<Statement> = Vec::with_capacity(statements.len());
+    let mut places: HashMap<Key, usize> = HashMap::with_capacity(statements.len());
+    for statement in statements.iter() {
+        match places.entry(statement.key) {
+            Entry::Occupied(place) => merged[*place.get()].add(statement),
+            Entry::Vacant(place) => {
+                place.insert(merged.len());
+                merged.push(*statement);
+            }
+        }
+    }
+    let gone = statements.len() - merged.len();
+    *statements = merged;
+    gone
+}
+
+impl Statement {
+    /// Adds what the server counted apart.
+    fn add(&mut self, other: &Statement) {
+        let both = |one: Option<i64>, other: Option<i64>, join: fn(i64, i64) -> i64| match (one, other) {
+            (Some(one), Some(other)) => Some(join(one, other)),
+            (one, other) => one.or(other),
+        };
+        self.since_at = both(self.since_at, other.since_at, i64::min);
+        self.min_exec_time_ns = both(self.min_exec_time_ns, other.min_exec_time_ns, i64::min);
+        self.max_exec_time_ns = both(self.max_exec_time_ns, other.max_exec_time_ns, i64::max);
+        for index in 0..QueryCounters::FIELDS.len() {
+            let sum = both(self.counters.get(index), other.counters.get(index), i64::saturating_add);
+            self.counters.set(index, sum);
+        }
+    }
+}
+
+fn no_levels(merged: usize) -> Capability {
+    Capability {
+        name: "pg_stat_statements.toplevel".to_owned(),
+        consequence: format!("{merged} statements are counted together with themselves as called by functions"),
+        remedy: "ALTER EXTENSION pg_stat_statements UPDATE".to_owned(),
+    }
 }
 
 fn hidden_statements(count: usize) -> Capability {

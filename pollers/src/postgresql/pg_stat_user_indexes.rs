@@ -1,5 +1,6 @@
 //! Indexes of one database.
 
+use crate::poll::Capability;
 use crate::rows::MetricRow;
 
 use super::error::Failure;
@@ -22,7 +23,7 @@ SELECT current_database() AS database, schemaname AS schema, relname AS "table",
        (SELECT stats_reset FROM pg_stat_database WHERE datname = current_database()) AS stats_reset, idx_scan
 FROM pg_stat_user_indexes ORDER BY indexrelid"#;
 
-/// Reads the view.
-pub async fn read(transaction: &Transaction<'_>) -> Result<Vec<MetricRow>, Failure> {
-    VIEW.read(transaction, &format!("{FROM} LIMIT {INDEXES_MAX}"), &[]).await
+/// The indexes of a database, and what is missing.
+pub async fn read(transaction: &Transaction<'_>) -> Result<(Vec<MetricRow>, Option<Capability>), Failure> {
+    VIEW.read_first(INDEXES_MAX, transaction, FROM).await
 }

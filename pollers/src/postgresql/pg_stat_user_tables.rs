@@ -1,6 +1,6 @@
 //! Tables of one database, with `pg_statio_user_tables`.
 
-use crate::metric::Value;
+use crate::poll::Capability;
 use crate::rows::MetricRow;
 
 use super::error::Failure;
@@ -35,19 +35,9 @@ FROM pg_stat_user_tables AS t JOIN pg_statio_user_tables AS io USING (relid)"#;
 const COUNT_FROM: &str = "
 SELECT current_database() AS database, NULL::timestamptz AS stats_reset, count(*) AS tables FROM pg_stat_user_tables";
 
-/// The tables of a database, and their number.
-pub async fn read(transaction: &Transaction<'_>) -> Result<Vec<MetricRow>, Failure> {
-    let mut rows = COUNT.read(transaction, COUNT_FROM, &[]).await?;
-    rows.extend(VIEW.read(transaction, &format!("{FROM} ORDER BY t.relid LIMIT {TABLES_MAX}"), &[]).await?);
-    Ok(rows)
-}
-
-/// How many tables a reading left out.
-pub fn left_out(rows: &[MetricRow]) -> i64 {
-    let read = rows.iter().filter(|row| row.view == VIEW.name).count() as i64;
-    let count = rows.iter().find(|row| row.view == COUNT.name).and_then(|row| row.points.first());
-    match count {
-        Some((_, Value::Integer(count))) => (count - read).max(0),
-        _ => 0,
-    }
+/// The tables of a database and their number, and what is missing.
+pub async fn read(transaction: &Transaction<'_>) -> Result<(Vec<MetricRow>, Option<Capability>), Failure> {
+    let (mut rows, missing) = VIEW.read_first(TABLES_MAX, transaction, &format!("{FROM} ORDER BY t.relid")).await?;
+    rows.extend(COUNT.read(transaction, COUNT_FROM, &[]).await?);
+    Ok((rows, missing))
 }

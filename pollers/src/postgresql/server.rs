@@ -48,6 +48,9 @@ SELECT current_setting('server_version') AS version,
        current_user::text AS username,
        current_database()::text AS database";
 
+/// The role that shows what others do.
+const READ_ALL_STATS: &str = "pg_read_all_stats";
+
 const SYSTEM_IDENTIFIER: &str = "SELECT system_identifier::text FROM pg_control_system()";
 const TIMELINE_OF_STANDBY: &str = "SELECT timeline_id::int8 FROM pg_control_checkpoint()";
 const TIMELINE_OF_PRIMARY: &str = "SELECT ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int8";
@@ -80,6 +83,11 @@ impl Server {
     /// Whether this is still the server that was asked: the same life, in the same role.
     pub fn is_still(&self, facts: &Facts) -> bool {
         self.started_at == facts.started_at && self.in_recovery == facts.in_recovery
+    }
+
+    /// What is missing if statistics of other roles are hidden from us.
+    pub fn hidden_statistics(&self) -> Option<&Capability> {
+        self.missing.iter().find(|missing| missing.name == READ_ALL_STATS)
     }
 
     /// primary or standby.
@@ -120,7 +128,7 @@ impl Server {
 
 fn no_statistics(username: &str) -> Capability {
     Capability {
-        name: "pg_read_all_stats".to_owned(),
+        name: READ_ALL_STATS.to_owned(),
         consequence: "statements and sessions of other roles are hidden".to_owned(),
         remedy: format!("GRANT pg_monitor TO {}", quoted(username)),
     }

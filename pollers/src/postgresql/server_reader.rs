@@ -7,9 +7,10 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tracing::warn;
 
-use crate::poll::{Capability, Class, Poll};
+use crate::poll::{Capability, Class, Outcome, Poll};
 use crate::rows::{MetricRow, Rows};
 
+use super::config::ClassConfig;
 use super::error::Failure;
 use super::lane::{Job, Jobs, Reader};
 use super::link::Connected;
@@ -36,6 +37,9 @@ const VIEWS: [&str; 8] = [
     "pg_settings",
 ];
 
+/// Polls of sessions that do without blockers after one that did not end in time.
+const POLLS_WITHOUT_BLOCKERS: u32 = 10;
+
 /// What the server lane tells the database lanes.
 #[derive(Debug, Clone, Default)]
 pub struct Fleet {
@@ -55,6 +59,8 @@ pub struct ServerReader {
     unavailable: BTreeMap<&'static str, Capability>,
     /// The view that is being read.
     view: &'static str,
+    /// Polls of sessions that are still to do without blockers.
+    without_blockers: u32,
     /// Identifiers of the servers that answered, the latest last.
     seen: Vec<String>,
     begun: bool,
@@ -70,6 +76,7 @@ impl ServerReader {
             texts: Texts::default(),
             unavailable: BTreeMap::new(),
             view: "",
+            without_blockers: 0,
             seen: Vec::new(),
             begun: false,
         }
@@ -83,8 +90,11 @@ impl ServerReader {
         poll: &mut Poll,
     ) -> Result<(), Failure> {
         let application_name = &target.config.application_name;
-        let sample = pg_stat_activity::sample(transaction, &server.activity_columns, application_name).await?;
+        let waiters_max = if self.without_blockers > 0 { 0 } else { pg_stat_activity::WAITERS_MAX };
+        let sample = pg_stat_activity::sample(transaction, server, application_name, waiters_max).await?;
+        self.without_blockers = self.without_blockers.saturating_sub(1);
         poll.signals = sample.signals;
+        poll.capabilities = sample.missing;
         poll.signals.connections_max = server.connections_max;
         read_recovery(transaction, poll).await?;
         poll.rows = Rows::Sessions(sample.sessions);
@@ -107,6 +117,8 @@ impl ServerReader {
         self.names.cover(transaction, keys.clone()).await?;
         if target.outlet.take_lost_queries() {
             self.published.forget();
+            // What is published now happened since a poll that nobody knows: the interval is no longer that of the rows.
+            poll.stamp.interval_ns = None;
         }
         if target.outlet.take_lost_texts() {
             self.texts.forget();
@@ -114,11 +126,11 @@ impl ServerReader {
         self.texts.note(keys);
         let now = target.clock.monotonic();
         let selection = self.published.select(&reading.statements, now, target.config.snapshot_interval);
-        let hides_nothing = reading.missing.is_empty();
-        poll.snapshot_complete = selection.snapshot && hides_nothing;
+        poll.snapshot_complete = selection.snapshot && reading.complete;
         poll.entries = reading.entries;
         poll.stamp.statistics_reset_at = reading.statistics_reset_at;
         poll.capabilities = reading.missing;
+        poll.capabilities.extend(self.texts.unavailable().cloned());
         poll.rows = Rows::Queries(selection.into_rows(&self.names));
         Ok(())
     }
@@ -131,10 +143,16 @@ impl ServerReader {
         poll: &mut Poll,
     ) -> Result<(), Failure> {
         let Some(extension) = &server.statements else { return Ok(()) };
+        self.names.cover(transaction, self.texts.missing().iter().copied()).await?;
+        let ClassConfig { interval, timeout } = target.config.texts;
         let began_at = target.clock.monotonic();
-        let texts = texts::read(transaction, extension, self.texts.missing()).await?;
+        // Whoever gives the poll up does not come back here: until it has ended, it has taken all its time.
+        self.texts.spent(began_at + timeout, timeout, interval);
+        let read = texts::read(transaction, extension, self.texts.missing()).await;
         let now = target.clock.monotonic();
-        self.texts.read(&texts, now, now.saturating_sub(began_at), target.config.texts.interval);
+        self.texts.spent(now, now.saturating_sub(began_at), interval);
+        let texts = read?;
+        self.texts.read(&texts);
         let mut rows = Vec::with_capacity(texts.len());
         for text in texts {
             let (row, withheld) = text.into_row(&self.names);
@@ -161,7 +179,7 @@ impl ServerReader {
         for view in VIEWS {
             if !self.unavailable.contains_key(view) {
                 self.view = view;
-                rows.extend(self.view_rows(view, target, transaction, server).await?);
+                rows.extend(self.view_rows(view, target, transaction, server, poll).await?);
             }
         }
         poll.capabilities.extend(server.missing.iter().chain(self.unavailable.values()).cloned());
@@ -176,11 +194,13 @@ impl ServerReader {
         target: &Target,
         transaction: &Transaction<'_>,
         server: &Arc<Server>,
+        poll: &mut Poll,
     ) -> Result<Vec<MetricRow>, Failure> {
         match view {
             "pg_database" => {
                 let databases = pg_database::read(transaction, &target.config).await?;
                 self.announce(server, databases.connectable);
+                poll.capabilities.extend(databases.missing);
                 Ok(databases.count)
             }
             "pg_stat_database" => pg_stat_database::read(transaction, &target.config).await,
@@ -218,7 +238,7 @@ impl ServerReader {
     fn see(&mut self, server: &Server) {
         if self.seen.last() != Some(&server.system_identifier) {
             if !self.seen.is_empty() {
-                self.texts.forget();
+                self.texts = Texts::default();
             }
             self.seen.push(server.system_identifier.clone());
             self.seen.drain(..self.seen.len().saturating_sub(3));
@@ -252,6 +272,10 @@ impl Reader for ServerReader {
         }
         let interval = jobs.target().limits.borrow().sessions_interval(jobs.target().config.sessions.interval);
         jobs.set_interval(&job(Class::Sessions), interval);
+    }
+
+    fn known(&self) -> Option<Arc<Server>> {
+        None
     }
 
     fn connected(&mut self, target: &Target, connected: &Connected) {
@@ -295,6 +319,8 @@ impl Reader for ServerReader {
     fn failed(&mut self, job: &Job, failure: &Failure) -> bool {
         match job.class {
             Class::Statements => self.published.forget(),
+            Class::Texts if failure.outcome != Outcome::Refused => self.texts.fail(failure),
+            Class::Sessions if failure.outcome == Outcome::Timeout => self.without_blockers = POLLS_WITHOUT_BLOCKERS,
             Class::Metrics if failure.is_missing_capability() => {
                 let missing = Capability {
                     name: self.view.to_owned(),

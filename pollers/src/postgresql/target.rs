@@ -32,6 +32,10 @@ pub struct Target {
     pub metrics: Metrics,
     /// What steers the target.
     pub limits: watch::Receiver<Limits>,
+    /// Class of the error of the last poll, if that failed.
+    pub trouble: watch::Sender<Option<String>>,
+    first_poll_seq: i64,
+    /// The number that was given last.
     poll_seq: AtomicI64,
 }
 
@@ -43,8 +47,8 @@ pub struct Run {
 }
 
 impl Target {
-    /// A target that was not polled yet. Polls are numbered from the wall clock in ms: there are fewer than one poll per
-    /// ms, so that numbers go on rising when the process starts again, without anything being stored.
+    /// A target that was not polled yet. Its polls are numbered from the wall clock in ms, so that numbers go on rising when
+    /// the process starts again, without anything being stored.
     pub fn new(
         component: String,
         name: String,
@@ -54,8 +58,10 @@ impl Target {
         limits: watch::Receiver<Limits>,
     ) -> Target {
         let clock = Clock::start();
-        let poll_seq = AtomicI64::new(clock.wall_us() / 1000);
-        Target { component, name, config, clock, outlet, metrics, limits, poll_seq }
+        let first_poll_seq = clock.wall_us() / 1000;
+        let poll_seq = AtomicI64::new(first_poll_seq);
+        let trouble = watch::Sender::new(None);
+        Target { component, name, config, clock, outlet, metrics, limits, trouble, first_poll_seq, poll_seq }
     }
 
     /// Interval and time limit of a class.
@@ -95,7 +101,10 @@ impl Target {
     /// Begins a poll: from now on it takes time.
     pub fn begin(&self, class: Class, database: Option<&str>, skipped: u64, identity: Arc<Identity>) -> Run {
         let wall = self.clock.wall_us();
-        let poll_seq = self.poll_seq.fetch_add(1, Ordering::Relaxed);
+        let uptime = self.clock.monotonic();
+        let next = |last| Some(next_poll_seq(self.first_poll_seq, last, uptime));
+        let last = self.poll_seq.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).unwrap_or_else(|last| last);
+        let poll_seq = next_poll_seq(self.first_poll_seq, last, uptime);
         let mut poll = Poll::new(class, Stamp { identity, poll_seq, observed_at: wall, ..Stamp::default() });
         poll.database = database.map(str::to_owned);
         poll.started_at = wall;
@@ -117,10 +126,19 @@ impl Target {
         self.metrics.polls.with_label_values(&[class, run.poll.outcome.name()]).inc();
         self.metrics.polls_skipped.with_label_values(&[class]).inc_by(run.poll.skipped_polls.unsigned_abs());
         if run.poll.outcome != Outcome::Skipped {
+            self.trouble.send_replace(run.poll.error_class.clone());
             self.metrics.poll_duration.with_label_values(&[class]).observe(took.as_secs_f64());
         }
         self.outlet.submit(run.poll).await;
     }
+}
+
+/// The number of the next poll. Numbers rise by half of the ms that pass: so a start after the wall clock was set back by
+/// less than half of the time that the last process ran is not noticed, and after a larger step numbers catch up with
+/// those given before in at most twice the step. Until then readings would be taken for late ones.
+fn next_poll_seq(first: i64, last: i64, uptime: Duration) -> i64 {
+    let floor = i64::try_from(uptime.as_millis() / 2).unwrap_or(i64::MAX).saturating_add(first);
+    floor.max(last + 1)
 }
 
 impl Run {
@@ -132,5 +150,40 @@ impl Run {
     /// How long it has taken so far.
     pub fn took(&self, target: &Target) -> Duration {
         target.clock.monotonic().saturating_sub(self.began_at)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_of_polls_rise_and_follow_the_clock() {
+        let cases = [
+            (0, 1_000, 1_001),
+            (1, 1_000, 1_001),
+            (10_000, 1_001, 6_000),
+            (10_000, 6_000, 6_001),
+            (10_001, 9_000, 9_001),
+        ];
+        for (uptime_ms, last, expected) in cases {
+            assert_eq!(
+                next_poll_seq(1_000, last, Duration::from_millis(uptime_ms)),
+                expected,
+                "{uptime_ms} ms, {last}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_before_a_start_silences_nothing_for_long() {
+        let hours = |hours: u64| Duration::from_secs(3600 * hours);
+        let after = |first: i64, uptime| next_poll_seq(first, first, uptime);
+        let (first, hour) = (1_000 * 3_600_000, 3_600_000);
+        // After a day, a step of 6 hours: the new numbers are higher at once.
+        let last = after(first, hours(24));
+        assert!(first + 24 * hour - 6 * hour > last);
+        // After no time at all, a step of 3 hours.
+        assert!(after(first - 3 * hour, hours(7)) > after(first, hours(0)));
     }
 }

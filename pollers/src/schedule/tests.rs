@@ -167,3 +167,26 @@ fn runs_and_skips_add_up() {
     };
     assert_eq!(runs + 1 + skipped + last.skipped, now / 100 + 1);
 }
+
+#[test]
+fn postponed_jobs_wait_and_the_others_do_not() {
+    let mut schedule = Schedule::default();
+    schedule.every("closed", ms(1000), ms(0));
+    schedule.every("open", ms(1000), ms(100));
+    schedule.on_demand("texts");
+    check(&mut schedule, &[(0, run("closed", 0), 10)]);
+    schedule.postpone(|job| *job != "open", ms(3500));
+    check(
+        &mut schedule,
+        &[
+            (100, run("open", 0), 10),
+            (110, Next::WaitUntil(ms(1100)), 0),
+            (3450, run("open", 2), 10),
+            // The points at 1 and 2 s are gone, that of 3 s runs now.
+            (3500, run("closed", 2), 10),
+            (3510, Next::WaitUntil(ms(4100)), 0),
+        ],
+    );
+    schedule.postpone(|_| true, ms(4050));
+    check(&mut schedule, &[(4050, Next::WaitUntil(ms(4100)), 0)]);
+}

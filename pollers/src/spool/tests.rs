@@ -119,11 +119,38 @@ fn counters_are_thinned_before_sessions_and_texts() {
     spool.push(poll(Class::Texts, 100));
     spool.push(poll(Class::Statements, 200));
     spool.push(poll(Class::Metrics, 50));
-    assert_eq!(spool.thin(), Lost { queries: 200, ..Lost::default() });
+    assert_eq!(spool.thin(PATIENCE, 0), Lost { queries: 200, ..Lost::default() });
     spool.push(poll(Class::Sessions, 300));
-    assert_eq!(spool.thin(), Lost { metrics: 50, sessions: 200, ..Lost::default() });
+    assert_eq!(spool.thin(PATIENCE, 0), Lost { metrics: 50, sessions: 200, ..Lost::default() });
     assert_eq!(spool.rows(), 400);
-    assert_eq!(spool.thin(), Lost::default());
+    assert_eq!(spool.thin(PATIENCE, 0), Lost::default());
+}
+
+#[test]
+fn a_bus_that_is_only_busy_loses_nothing() {
+    let moment = PATIENCE / 2;
+    let mut spool = Spool::new(100);
+    spool.push(snapshot(TARGET_ROWS_MIN * 4));
+    assert_eq!(spool.thin(moment, spool.rows()), Lost::default());
+    // Others wait too, and the memory of the process is full.
+    assert_eq!(spool.thin(moment, BUSY_ROWS_MAX + 1).queries, TARGET_ROWS_MIN as u64 * 4);
+    spool.push(snapshot(TARGET_ROWS_MIN * 4));
+    assert_eq!(spool.thin(PATIENCE, spool.rows()).queries, TARGET_ROWS_MIN as u64 * 4);
+}
+
+#[test]
+fn the_interval_of_what_follows_a_loss_is_not_known() {
+    let timed = |class| {
+        let mut poll = poll(class, 2);
+        poll.stamp.interval_ns = Some(10);
+        poll
+    };
+    let mut spool = Spool::new(1);
+    for class in [Class::Statements, Class::Sessions, Class::Statements, Class::Sessions] {
+        spool.push(timed(class));
+    }
+    let intervals: Vec<_> = spool.polls.iter().map(|waiting| waiting.poll.stamp.interval_ns).collect();
+    assert_eq!(intervals, [Some(10), Some(10), None, Some(10)]);
 }
 
 #[test]
@@ -131,7 +158,7 @@ fn the_number_of_polls_is_bounded() {
     let mut spool = Spool::new(1);
     for _ in 0..POLLS_MAX + 3 {
         spool.push(poll(Class::Sessions, 1));
-        spool.thin();
+        spool.thin(PATIENCE, 0);
     }
     assert_eq!((spool.polls.len(), spool.rows()), (POLLS_MAX, POLLS_MAX));
 }

@@ -97,3 +97,19 @@ fn rows_carry_names_where_they_are_known() {
     assert_eq!((id.user.as_deref(), id.user_id.as_str(), id.query_id.as_str()), (None, "10", "-42"));
     assert!(rows[0].snapshot);
 }
+
+#[test]
+fn rows_of_one_statement_on_two_levels_become_one() {
+    let timed = |query, calls, min, max| Statement {
+        min_exec_time_ns: Some(min),
+        max_exec_time_ns: Some(max),
+        ..statement(query, calls)
+    };
+    let mut statements = vec![timed(1, 5, 20, 30), timed(2, 7, 1, 2), timed(1, 6, 10, 25), timed(3, 1, 4, 4)];
+    assert_eq!(merge_levels(&mut statements), 1);
+    let seen = |it: &Statement| (it.key.query, it.counters.calls, it.min_exec_time_ns, it.max_exec_time_ns);
+    let expected = [(1, Some(11), Some(10), Some(30)), (2, Some(7), Some(1), Some(2)), (3, Some(1), Some(4), Some(4))];
+    assert_eq!(statements.iter().map(seen).collect::<Vec<_>>(), expected);
+    assert!(statements.iter().all(|statement| statement.counters.rows.is_none()));
+    assert_eq!(merge_levels(&mut statements), 0);
+}

@@ -2,7 +2,7 @@
 //!
 //! Reading any text makes the server load all of them (measured: 0.6 s and 197 MB of temporary blocks for 4,000
 //! statements, whatever LIMIT or WHERE say). So the misses of a poll are read together, and after a read that took long
-//! there is none for fifty times as long.
+//! there is none for fifty times as long, however it ended; after a few failures in a row it is tried only rarely.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
+use crate::poll::Capability;
 use crate::postgresql::error::Failure;
 use crate::postgresql::names::Names;
 use crate::postgresql::transaction::Transaction;
@@ -25,6 +26,10 @@ const STATEMENTS_PER_READ_MAX: usize = 5_000;
 const BYTES_PER_READ_MAX: i64 = 8 * 1024 * 1024;
 /// Reading texts may take one part in this many of the server's time.
 const DUTY_PARTS: u32 = 50;
+/// Failures in a row after which texts are given up for [`GIVEN_UP_WAIT`].
+const FAILURES_MAX: u32 = 3;
+/// Time between reads after that.
+const GIVEN_UP_WAIT: Duration = Duration::from_secs(3600);
 
 /// Which texts are known. Holds what the last reading of counters held.
 #[derive(Debug, Default)]
@@ -32,6 +37,9 @@ pub struct Texts {
     known: HashSet<Key>,
     missing: Vec<Key>,
     next_read_at: Duration,
+    /// Reads that failed since the last one that did not.
+    failures: u32,
+    unavailable: Option<Capability>,
 }
 
 /// A text as the server gave it.
@@ -71,23 +79,68 @@ impl Texts {
         &self.missing
     }
 
-    /// Takes note of a read that ended at `now` and took so long, and of the texts that it brought.
-    pub fn read(&mut self, texts: &[Text], now: Duration, took: Duration, interval: Duration) {
+    /// What is missing as long as reads fail.
+    pub fn unavailable(&self) -> Option<&Capability> {
+        self.unavailable.as_ref()
+    }
+
+    /// Takes note of a read that ended at `now`, well or not, and took so long.
+    pub fn spent(&mut self, now: Duration, took: Duration, interval: Duration) {
+        self.next_read_at = now + interval.max(took * (DUTY_PARTS - 1));
+    }
+
+    /// Takes note of the texts that a read brought.
+    pub fn read(&mut self, texts: &[Text]) {
         self.known.extend(texts.iter().map(|text| text.key));
         self.missing.clear();
-        self.next_read_at = now + interval.max(took * (DUTY_PARTS - 1));
+        (self.failures, self.unavailable) = (0, None);
+    }
+
+    /// Takes note of a read that failed, whose time is noted already.
+    pub fn fail(&mut self, failure: &Failure) {
+        self.failures = self.failures.saturating_add(1);
+        if failure.is_of_encoding() {
+            self.unavailable = Some(other_encoding());
+        } else if self.failures >= FAILURES_MAX {
+            self.unavailable = Some(given_up(failure));
+        }
+        if self.failures >= FAILURES_MAX {
+            self.next_read_at += GIVEN_UP_WAIT;
+        }
     }
 }
 
-/// Reads the texts of some statements. Not all of them need come: some may be gone, some may not fit into one read.
+fn other_encoding() -> Capability {
+    Capability {
+        name: "pg_stat_statements.query".to_owned(),
+        consequence: "no text of a statement is read: one has bytes that the encoding of our database does not have"
+            .to_owned(),
+        remedy:
+            "create pg_stat_statements in a database with the encoding SQL_ASCII, and name it as `connect_database`"
+                .to_owned(),
+    }
+}
+
+fn given_up(failure: &Failure) -> Capability {
+    let hours = GIVEN_UP_WAIT.as_secs() / 3600;
+    Capability {
+        name: "pg_stat_statements.query".to_owned(),
+        consequence: format!(
+            "texts of statements are tried only every {hours} h, since reading them failed: {failure}"
+        ),
+        remedy: "a longer `timeout` of `texts`, or a smaller pg_stat_statements.max".to_owned(),
+    }
+}
+
+/// Reads the texts of some statements, each once. Not all of them need come: some may be gone, some may not fit into one read.
 pub async fn read(transaction: &Transaction<'_>, extension: &Extension, keys: &[Key]) -> Result<Vec<Text>, Failure> {
-    let wanted: HashSet<&Key> = keys.iter().collect();
+    let mut wanted: HashSet<Key> = keys.iter().copied().collect();
     let mut queries: Vec<i64> = keys.iter().map(|key| key.query).collect();
     queries.sort_unstable();
     queries.dedup();
     let rows = transaction.query(&sql(extension), &[(&queries, Type::INT8_ARRAY)]).await?;
     let texts: Result<Vec<Text>, Failure> = rows.iter().map(text).collect();
-    Ok(texts?.into_iter().filter(|text| wanted.contains(&text.key)).collect())
+    Ok(texts?.into_iter().filter(|text| wanted.remove(&text.key)).collect())
 }
 
 /// `convert_to` its own encoding keeps the bytes as they are: a text that is no valid text is no error.
@@ -155,7 +208,7 @@ mod tests {
         let mut texts = Texts::default();
         assert!(texts.note([key(1), key(2)].into_iter()));
         assert_eq!(texts.missing(), [key(1), key(2)]);
-        texts.read(&[given(1, b""), given(2, b"")], Duration::ZERO, Duration::ZERO, Duration::ZERO);
+        texts.read(&[given(1, b""), given(2, b"")]);
         assert!(!texts.note([key(1), key(2)].into_iter()));
         assert!(texts.note([key(1), key(3)].into_iter()));
         assert_eq!(texts.missing(), [key(3)]);
@@ -165,7 +218,7 @@ mod tests {
     fn what_did_not_come_is_asked_for_again_and_what_was_evicted_is_forgotten() {
         let mut texts = Texts::default();
         texts.note([key(1), key(2)].into_iter());
-        texts.read(&[given(1, b"")], Duration::ZERO, Duration::ZERO, Duration::ZERO);
+        texts.read(&[given(1, b"")]);
         texts.note([key(1), key(2)].into_iter());
         assert_eq!(texts.missing(), [key(2)]);
         assert!(!texts.note([].into_iter()));
@@ -177,7 +230,7 @@ mod tests {
     fn after_a_loss_all_texts_are_read_again() {
         let mut texts = Texts::default();
         texts.note([key(1)].into_iter());
-        texts.read(&[given(1, b"")], Duration::ZERO, Duration::ZERO, Duration::ZERO);
+        texts.read(&[given(1, b"")]);
         texts.forget();
         assert!(texts.note([key(1)].into_iter()));
     }
@@ -188,9 +241,27 @@ mod tests {
         let cases = [(0, 1, 101), (1, 1, 149), (10, 1, 590), (0, 60, 160)];
         for (took, interval, next) in cases {
             let mut texts = Texts::default();
-            texts.read(&[], seconds(100), seconds(took), seconds(interval));
+            texts.spent(seconds(100), seconds(took), seconds(interval));
             assert_eq!(texts.next_read_at(), seconds(next), "took {took} s, interval {interval} s");
+            texts.fail(&Failure::deadline());
+            assert_eq!(texts.next_read_at(), seconds(next), "a failure takes nothing back");
         }
+    }
+
+    #[test]
+    fn reads_that_go_on_failing_are_given_up_until_one_goes_well() {
+        let mut texts = Texts::default();
+        for failures in 1..=FAILURES_MAX {
+            assert_eq!(texts.unavailable(), None);
+            texts.spent(Duration::ZERO, Duration::ZERO, Duration::ZERO);
+            texts.fail(&Failure::deadline());
+            assert_eq!(texts.next_read_at() >= GIVEN_UP_WAIT, failures == FAILURES_MAX);
+        }
+        assert!(texts.unavailable().is_some_and(|it| it.consequence.contains("every 1 h")));
+        texts.read(&[]);
+        assert_eq!((texts.unavailable(), texts.failures), (None, 0));
+        texts.fail(&Failure::refused("22021", ""));
+        assert!(texts.unavailable().is_some_and(|it| it.remedy.contains("SQL_ASCII")));
     }
 
     #[test]
