@@ -8,17 +8,21 @@ export CCACHE_DIR ?= $(CACHE)/ccache
 export CC = ccache clang
 export CXX = ccache clang++
 
-# `cargo deny`, built once per version.
+# `cargo deny` and `cargo fuzz`, each built once per version.
 CARGO_DENY_VERSION = 0.20.2
-CARGO_DENY_ROOT = $(CACHE)/tools/cargo-deny-$(CARGO_DENY_VERSION)
-CARGO_DENY = $(CARGO_DENY_ROOT)/bin/cargo-deny
+CARGO_DENY = $(CACHE)/tools/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny
+CARGO_FUZZ_VERSION = 0.13.2
+CARGO_FUZZ = $(CACHE)/tools/cargo-fuzz-$(CARGO_FUZZ_VERSION)/bin/cargo-fuzz
+
+# How long `make fuzz` runs.
+FUZZ_SECONDS ?= 60
 
 # Arguments for `make run`, such as ARGS="--quiet", and for `make test`, such as TESTS=compose.
 ARGS ?=
 TESTS ?=
 
 .DEFAULT_GOAL = help
-.PHONY: help run test build lint format-check clippy deny compose-check bench fmt advisories packages servers
+.PHONY: help run test build lint format-check clippy deny compose-check bench fuzz fmt advisories packages servers
 
 help: ## Show the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -28,7 +32,7 @@ run: packages ## Install what is missing, build, watch a throw-away PostgreSQL w
 	cargo build --locked --workspace --bins
 	@"$(CARGO_TARGET_DIR)/debug/dbintel" up --demo --postgres-bin "$(CACHE)/servers/postgres-18/bin" $(ARGS)
 
-test: packages servers lint build ## Install the real servers, check everything, run every test
+test: packages servers lint build fuzz ## Install the real servers, check everything, run every test
 	cargo test --locked --workspace --no-fail-fast -- $(TESTS)
 
 lint: packages format-check deny compose-check clippy ## Check format, licences, container files and clippy's rules
@@ -37,6 +41,13 @@ bench: packages ## Measure codec and embedded log on this machine
 	cargo run --locked --release -p dbintel-schemas --example codec_speed
 	@scratch=$$(mktemp -d) && trap 'rm -rf "$$scratch"' EXIT && \
 	  cargo run --locked --release -p dbintel-bus --example embedded_speed -- 4000000 5000 "$$scratch/log"
+
+# On stable Rust, which has no sanitizers. New inputs that it finds stay in the cache, for the next run to begin with.
+fuzz: packages $(CARGO_FUZZ) ## Feed the decoder with hostile bytes for a minute
+	@mkdir -p "$(CACHE)/fuzz/decode"
+	cargo fetch --quiet --locked --manifest-path schemas/fuzz/Cargo.toml
+	cd schemas && "$(CARGO_FUZZ)" run decode --sanitizer none "$(CACHE)/fuzz/decode" testdata/v1 -- \
+	  -max_total_time=$(FUZZ_SECONDS) -verbosity=0 -print_final_stats=1
 
 fmt: ## Format all Rust code
 	cargo fmt --all
@@ -66,6 +77,8 @@ compose-check: packages
 	@tests/compose/check.sh
 
 # With little optimization: that would take longer than it could ever save.
-$(CARGO_DENY): | packages
+$(CARGO_DENY): TOOL = cargo-deny@=$(CARGO_DENY_VERSION)
+$(CARGO_FUZZ): TOOL = cargo-fuzz@=$(CARGO_FUZZ_VERSION)
+$(CARGO_DENY) $(CARGO_FUZZ): | packages
 	env -u CARGO_TARGET_DIR CARGO_PROFILE_DEV_DEBUG=0 CARGO_PROFILE_DEV_OPT_LEVEL=1 \
-	  cargo install --quiet --locked --debug --root "$(CARGO_DENY_ROOT)" cargo-deny@=$(CARGO_DENY_VERSION)
+	  cargo install --quiet --locked --debug --root "$(dir $(@D))" $(TOOL)

@@ -4,7 +4,10 @@
 //! whose text came from a variable or a file remembers how it was written, and is never shown
 //! otherwise, neither in a message nor in the printed configuration. `Debug` shows no text at all.
 
+use std::borrow::Cow;
 use std::fmt;
+
+use crate::secret::MASK;
 
 /// A place in a file: line and column, both counted from 1, columns in characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -94,9 +97,14 @@ impl Scalar {
 
     /// The text as it can be printed: a reference such as `${env:PASSWORD}` stays a reference.
     pub fn shown(&self) -> &str {
+        self.written().unwrap_or(&self.text)
+    }
+
+    /// What the file says, if the text came from variables or files.
+    pub(crate) fn written(&self) -> Option<&str> {
         match &self.origin {
-            Origin::Expanded { written } => written,
-            Origin::Literal | Origin::Unresolved => &self.text,
+            Origin::Expanded { written } => Some(written),
+            Origin::Literal | Origin::Unresolved => None,
         }
     }
 
@@ -109,10 +117,6 @@ impl Scalar {
     /// What this counts towards [`crate::NODES_MAX`]: a long text counts more than a short one.
     pub(crate) fn nodes(&self) -> usize {
         1 + self.text.len() / BYTES_PER_NODE
-    }
-
-    pub(crate) fn origin(&self) -> &Origin {
-        &self.origin
     }
 
     pub(crate) fn is_unresolved(&self) -> bool {
@@ -163,10 +167,18 @@ impl Node {
             Value::Sequence(_) => "a list".to_owned(),
             Value::Mapping(_) => "a mapping".to_owned(),
             Value::Scalar(scalar) if scalar.is_null() => "nothing".to_owned(),
-            Value::Scalar(scalar) => match scalar.origin() {
-                Origin::Expanded { written } => format!("what `{}` gives", shortened(written)),
-                _ => format!("`{}`", shortened(scalar.text())),
+            Value::Scalar(scalar) => match scalar.written() {
+                Some(written) => format!("what `{}` gives", shortened(&without_credentials(written))),
+                None => format!("`{}`", shortened(&without_credentials(scalar.text()))),
             },
+        }
+    }
+
+    /// What this is where a mapping should be. Text is not quoted: it may be the secret that belongs into the mapping.
+    pub(crate) fn described_without_text(&self) -> String {
+        match &self.value {
+            Value::Scalar(scalar) if !scalar.is_null() && scalar.written().is_none() => "text".to_owned(),
+            _ => self.described(),
         }
     }
 
@@ -184,6 +196,20 @@ const BYTES_PER_NODE: usize = 1024;
 
 /// At most this many characters of a value are quoted in a message.
 const QUOTED_CHARACTERS_MAX: usize = 60;
+
+/// The text with `****` for the user name and password of each address in it: `https://user:password@host`.
+pub(crate) fn without_credentials(text: &str) -> Cow<'_, str> {
+    let mut shown = Cow::Borrowed(text);
+    let mut from = 0;
+    while let Some(scheme) = shown[from..].find("://") {
+        from += scheme + "://".len();
+        let authority = shown[from..].split(['/', '?', '#', '"', '\'', ' ', '\n']).next().unwrap_or_default();
+        if let Some(at) = authority.rfind('@') {
+            shown.to_mut().replace_range(from..from + at, MASK);
+        }
+    }
+    shown
+}
 
 fn shortened(text: &str) -> String {
     let line = text.lines().next().unwrap_or_default();

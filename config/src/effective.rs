@@ -4,7 +4,7 @@
 //! The printed YAML loads again: a value that came from a variable or a file is printed as the
 //! reference, never as what the reference gave.
 
-use crate::document::{Node, Origin, Scalar, Value};
+use crate::document::{Entry, Node, Scalar, Value, without_credentials};
 use crate::problem::{Path, Segment, json_text};
 use crate::secret::MASK;
 
@@ -75,7 +75,7 @@ pub enum Printable {
     Masked,
     /// A list.
     List(Vec<Printable>),
-    /// A mapping.
+    /// A mapping; its keys as they are written in a file.
     Map(Vec<(String, Printable)>),
 }
 
@@ -116,10 +116,10 @@ enum Layout {
 impl Printable {
     /// A scalar of the file.
     pub(crate) fn of_scalar(scalar: &Scalar) -> Printable {
-        match scalar.origin() {
-            Origin::Expanded { written } => Printable::Reference(written.clone()),
-            _ if scalar.is_null() => Printable::Nothing,
-            _ => Printable::Text(scalar.text().to_owned()),
+        match scalar.written() {
+            Some(written) => Printable::Reference(without_credentials(written).into_owned()),
+            None if scalar.is_null() => Printable::Nothing,
+            None => Printable::Text(without_credentials(scalar.text()).into_owned()),
         }
     }
 
@@ -128,12 +128,14 @@ impl Printable {
         match &node.value {
             Value::Scalar(scalar) => Printable::of_scalar(scalar),
             Value::Sequence(items) => Printable::List(items.iter().map(Printable::of_node).collect()),
-            Value::Mapping(entries) => {
-                let printable =
-                    entries.iter().map(|entry| (entry.key.text().to_owned(), Printable::of_node(&entry.value)));
-                Printable::Map(printable.collect())
-            }
+            Value::Mapping(entries) => Printable::of_entries(entries, |entry| Printable::of_node(&entry.value)),
         }
+    }
+
+    /// The entries of a mapping of the file, each with what is printed of its value.
+    pub(crate) fn of_entries(entries: &[Entry], value: impl Fn(&Entry) -> Printable) -> Printable {
+        let key = |key: &Scalar| key.written().map_or_else(|| escaped(key.text()), str::to_owned);
+        Printable::Map(entries.iter().map(|entry| (key(&entry.key), value(entry))).collect())
     }
 
     /// Puts `value` at a place of this tree. A section that is opened again keeps what it has.
@@ -150,14 +152,8 @@ impl Printable {
     /// The place under `segment`, made if it is missing.
     fn child(&mut self, segment: &Segment) -> &mut Printable {
         match segment {
-            Segment::Key(key) => {
-                let entries = self.entries();
-                let place = entries.iter().position(|(name, _)| name == key).unwrap_or_else(|| {
-                    entries.push((key.clone(), Printable::Nothing));
-                    entries.len() - 1
-                });
-                &mut entries[place].1
-            }
+            Segment::Key(key) => self.under(escaped(key)),
+            Segment::Reference(written) => self.under(written.clone()),
             Segment::Index(index) => {
                 let items = self.items();
                 while items.len() <= *index {
@@ -166,6 +162,16 @@ impl Printable {
                 &mut items[*index]
             }
         }
+    }
+
+    /// The place under a key as it is written, made if it is missing.
+    fn under(&mut self, key: String) -> &mut Printable {
+        let entries = self.entries();
+        let place = entries.iter().position(|(name, _)| *name == key).unwrap_or_else(|| {
+            entries.push((key, Printable::Nothing));
+            entries.len() - 1
+        });
+        &mut entries[place].1
     }
 
     fn entries(&mut self) -> &mut Vec<(String, Printable)> {
@@ -222,7 +228,7 @@ fn item_lines(item: &Printable) -> Vec<String> {
 }
 
 fn entry_lines(key: &str, value: &Printable) -> Vec<String> {
-    let key = yaml_text(&escaped(key));
+    let key = yaml_text(key);
     match value.layout() {
         Layout::Inline(text) => vec![format!("{key}: {text}")],
         Layout::Block(lines) => {

@@ -57,7 +57,7 @@ impl Expander<'_> {
         let Entry { key, key_position, value } = entry;
         let written = path.key(key.text());
         let key = self.scalar(key, key_position, &written);
-        let value = self.node(value, &path.key(key.text()));
+        let value = self.node(value, &path.entry(&key));
         Entry { key, key_position, value }
     }
 
@@ -68,7 +68,7 @@ impl Expander<'_> {
             let key = entry.key.text();
             if let Some(first) = first_places.get(key) {
                 let message = format!("duplicate key `{}`, first written at {first}", entry.key.shown());
-                self.report.error(entry.key_position, path.key(key), message);
+                self.report.error(entry.key_position, path.entry(&entry.key), message);
                 continue;
             }
             first_places.insert(key.to_owned(), entry.key_position);

@@ -116,4 +116,5 @@ pub use pipeline::{Component, Pipeline, Role, Topology};
 pub use problem::{Path, Problem, Problems, Segment, Severity};
 pub use secret::Secret;
 pub use section::{Integer, Section};
+pub use suggest::way_out;
 pub use units::{parse_bytes, parse_duration};

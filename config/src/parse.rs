@@ -220,7 +220,7 @@ fn merge_sources(value: Node, report: &Report) -> Vec<Entry> {
     };
     let mut brought = Vec::new();
     for source in sources {
-        let found = source.described();
+        let found = source.described_without_text();
         match source.value {
             Value::Mapping(entries) => brought.extend(entries),
             _ => {

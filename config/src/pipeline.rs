@@ -3,7 +3,8 @@
 
 use std::collections::BTreeSet;
 
-use crate::component::ComponentId;
+use crate::component::{ComponentId, ComponentIdError};
+use crate::problem::Segment;
 use crate::section::{Item, Section};
 use crate::suggest::way_out;
 
@@ -53,7 +54,7 @@ impl Component {
     /// Reports a kind that the role does not know, with those it knows, and lets the settings go
     /// unread.
     pub fn refuse_kind(self, known: &[&str]) {
-        let (noun, kind) = (self.role.noun(), &self.id.kind);
+        let (noun, kind) = (self.role.noun(), written(&self.section).unwrap_or(&self.id.kind));
         self.section.problem_here(format!("unknown {noun} type `{kind}`{}", way_out(kind, known)));
         self.section.skip();
     }
@@ -120,7 +121,7 @@ impl Topology {
 fn refuse_collector_names(section: &mut Section) {
     for (theirs, ours) in COLLECTOR_NAMES {
         let message = format!(
-            "the Collector's `{theirs}` are `{ours}` here; `dbintel config convert` translates a Collector configuration"
+            "the Collector's `{theirs}` are `{ours}` here; `dbintel config print` shows a configuration with every setting"
         );
         section.refuse(theirs, message);
     }
@@ -132,12 +133,25 @@ fn declared(root: &mut Section, role: Role) -> Vec<Component> {
         match name.parse() {
             Ok(id) => components.push(Component { role, id, section }),
             Err(error) => {
-                section.problem_here(format!("{error}"));
+                section.problem_here(misnamed(written(&section), &error));
                 section.skip();
             }
         }
     }
     components
+}
+
+/// What the file says for the name of a section, if the name came from variables or files.
+fn written(section: &Section) -> Option<&str> {
+    match section.path().segments().last() {
+        Some(Segment::Reference(written)) => Some(written),
+        _ => None,
+    }
+}
+
+/// What is wrong with a name, without what a variable or a file gave.
+fn misnamed(written: Option<&str>, error: &ComponentIdError) -> String {
+    written.map_or_else(|| error.to_string(), |written| format!("what `{written}` gives is not a component id"))
 }
 
 /// The components that a pipeline names, each declared and named once.
@@ -151,7 +165,7 @@ fn references(section: &mut Section, role: Role, declared: &[Component]) -> Vec<
     for item in items.unwrap_or_default() {
         match resolve(&item, role, declared) {
             Ok(id) if found.contains(&id) => {
-                section.problem_at(&item, format!("{} `{id}` is named twice", role.noun()));
+                section.problem_at(&item, format!("{} `{}` is named twice", role.noun(), item.shown));
             }
             Ok(id) => found.push(id),
             Err(message) => section.problem_at(&item, message),
@@ -161,13 +175,15 @@ fn references(section: &mut Section, role: Role, declared: &[Component]) -> Vec<
 }
 
 fn resolve(item: &Item, role: Role, declared: &[Component]) -> Result<ComponentId, String> {
-    let id: ComponentId = item.text.parse().map_err(|error| format!("{error}"))?;
+    let reference = (item.shown != item.text).then_some(item.shown.as_str());
+    let id: ComponentId = item.text.parse().map_err(|error| misnamed(reference, &error))?;
     if declared.iter().any(|component| component.id == id) {
         return Ok(id);
     }
-    let known: Vec<String> = declared.iter().map(|component| component.id.to_string()).collect();
+    let shown = |component: &Component| written(&component.section).map_or(component.id.to_string(), str::to_owned);
+    let known: Vec<String> = declared.iter().map(shown).collect();
     let known: Vec<&str> = known.iter().map(String::as_str).collect();
-    Err(format!("undeclared {} `{id}`{}", role.noun(), way_out(&item.text, &known)))
+    Err(format!("undeclared {} `{}`{}", role.noun(), item.shown, way_out(&item.shown, &known)))
 }
 
 fn pipeline(name: &str, section: &Section, references: [Vec<ComponentId>; 3]) -> Option<Pipeline> {
@@ -175,7 +191,7 @@ fn pipeline(name: &str, section: &Section, references: [Vec<ComponentId>; 3]) ->
     match name.parse() {
         Ok(name) => Some(Pipeline { name, pollers, processors, sinks }),
         Err(error) => {
-            section.problem_here(format!("{error}"));
+            section.problem_here(misnamed(written(section), &error));
             None
         }
     }

@@ -3,7 +3,7 @@
 use std::fmt::{self, Write as _};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::document::Position;
+use crate::document::{Position, Scalar};
 use crate::effective::Setting;
 
 /// Where a value stands in the tree, printed as `sinks.otlp.rules[2].name`.
@@ -15,6 +15,8 @@ pub struct Path(Vec<Segment>);
 pub enum Segment {
     /// Under this key of a mapping.
     Key(String),
+    /// Under a key that came from a variable or a file: what is written for it, never what that gave.
+    Reference(String),
     /// At this place of a list, counted from 0.
     Index(usize),
 }
@@ -23,6 +25,14 @@ impl Path {
     /// The path of what stands under `key`.
     pub fn key(&self, key: &str) -> Path {
         self.join(Segment::Key(key.to_owned()))
+    }
+
+    /// The path of what stands under a key of the file.
+    pub(crate) fn entry(&self, key: &Scalar) -> Path {
+        self.join(match key.written() {
+            Some(written) => Segment::Reference(written.to_owned()),
+            None => Segment::Key(key.text().to_owned()),
+        })
     }
 
     /// The path of the item at `index`.
@@ -50,8 +60,8 @@ impl fmt::Display for Path {
                 Segment::Key(key) if key.contains(['.', ' ', '[', ']', '\n']) => {
                     write!(formatter, "[{key:?}]")?;
                 }
-                Segment::Key(key) if place == 0 => formatter.write_str(key)?,
-                Segment::Key(key) => write!(formatter, ".{key}")?,
+                Segment::Key(key) | Segment::Reference(key) if place == 0 => formatter.write_str(key)?,
+                Segment::Key(key) | Segment::Reference(key) => write!(formatter, ".{key}")?,
             }
         }
         Ok(())

@@ -37,7 +37,7 @@ pub struct Section {
 impl Section {
     /// The section at `path`. Nothing is an empty section; what is no mapping is reported.
     pub(crate) fn open(node: Node, position: Position, path: Path, report: Report) -> Section {
-        let found = node.described();
+        let found = node.described_without_text();
         let excused = node.is_null() || node.is_unresolved();
         let entries = match node.value {
             Value::Mapping(entries) => entries,
@@ -80,6 +80,14 @@ impl Section {
         self.complain(Severity::Warning, key, message.into());
     }
 
+    /// Reports a mistake in one entry of a mapping such as [`Section::text_map`] gives, at its value.
+    pub fn problem_in(&self, key: &str, name: &str, message: impl Into<String>) {
+        let Some(Value::Mapping(entries)) = self.entry(key).map(|entry| &entry.value.value) else { return };
+        if let Some(entry) = entries.iter().find(|entry| entry.key.text() == name) {
+            self.report.error(entry.value.position, self.path.key(key).entry(&entry.key), message);
+        }
+    }
+
     /// Reports a mistake in the section as a whole.
     pub fn problem_here(&self, message: impl Into<String>) {
         self.report.error(self.position, self.path.clone(), message);
@@ -115,8 +123,9 @@ impl Section {
             if was_asked_for || entry.key.is_unresolved() {
                 continue;
             }
-            let message = format!("unknown key `{key}`{}", way_out(key, &known));
-            self.report.error(entry.key_position, self.path.key(key), message);
+            let shown = entry.key.shown();
+            let message = format!("unknown key `{shown}`{}", way_out(shown, &known));
+            self.report.error(entry.key_position, self.path.entry(&entry.key), message);
         }
     }
 
@@ -152,6 +161,14 @@ impl Section {
     fn mismatch(&self, node: &Node, path: Path, wanted: &str, hint: &str) {
         if !node.is_unresolved() {
             let message = format!("expected {wanted}, found {}{hint}", node.described());
+            self.report.error(node.position, path, message);
+        }
+    }
+
+    /// The same where a mapping should be: what stands there instead is not quoted.
+    fn no_mapping(&self, node: &Node, path: Path, wanted: &str) {
+        if !node.is_unresolved() {
+            let message = format!("expected {wanted}, found {}", node.described_without_text());
             self.report.error(node.position, path, message);
         }
     }

@@ -21,7 +21,7 @@ pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) 
 }
 
 /// The end of a message about an unknown name: `, did you mean …?` and all that is known.
-pub(crate) fn way_out(name: &str, known: &[&str]) -> String {
+pub fn way_out(name: &str, known: &[&str]) -> String {
     let hint = match nearest(name, known.iter().copied()) {
         Some(nearest) => format!(", did you mean `{nearest}`?"),
         None => ";".to_owned(),

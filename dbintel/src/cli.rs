@@ -1,12 +1,18 @@
 //! What the command line understands. Every flag has its help text here, and every common flag an environment variable.
 
+use std::ffi::OsStr;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::builder::Resettable;
+use clap::{Arg, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use dbintel_config::Environment;
 
 use crate::failure::Failure;
-use crate::logging;
+use crate::listen::Address;
+use crate::logging::Level;
+use crate::output;
+use crate::settings::BuiltIn;
 
 /// Watches PostgreSQL servers and streams what it sees through a log.
 #[derive(Debug, Parser)]
@@ -15,6 +21,49 @@ pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
+}
+
+/// Reads the command line of the process; ends it if that cannot be understood. A variable that is empty is not set.
+pub fn parse(environment: &Environment) -> Cli {
+    if environment.get("DBINTEL_LOG_FORMAT") == Some("json") {
+        output::complain_as(LogFormat::Json);
+    }
+    let matches = without_empty_variables(Cli::command(), environment).try_get_matches();
+    let cli = matches.and_then(|matches| Cli::from_arg_matches(&matches)).unwrap_or_else(|error| refuse(&error));
+    if let Some(LogFormat::Json) = cli.command.log_format() {
+        output::complain_as(LogFormat::Json);
+    }
+    cli
+}
+
+fn without_empty_variables(command: clap::Command, environment: &Environment) -> clap::Command {
+    let is_empty = |name: &OsStr| name.to_str().and_then(|name| environment.get(name)) == Some("");
+    let mended = |arg: Arg| if arg.get_env().is_some_and(is_empty) { arg.env(Resettable::Reset) } else { arg };
+    command.mut_args(mended).mut_subcommands(|command| without_empty_variables(command, environment))
+}
+
+/// Shows the help that was asked for, or what is wrong.
+fn refuse(error: &clap::Error) -> ! {
+    if !error.use_stderr() {
+        error.exit();
+    }
+    if !output::complains_in_json() {
+        error.exit();
+    }
+    output::complain(error.to_string().trim_end());
+    std::process::exit(error.exit_code());
+}
+
+impl Command {
+    fn log_format(&self) -> Option<LogFormat> {
+        match self {
+            Command::Up(arguments) => arguments.serve.log_format,
+            Command::Poller(arguments) | Command::Processor(arguments) | Command::Sink(arguments) => {
+                arguments.log_format
+            }
+            _ => None,
+        }
+    }
 }
 
 /// Subcommands; each has a file of this name in `commands`.
@@ -76,6 +125,10 @@ pub struct ConfigArgument {
     /// Configuration file; without one, a built-in configuration takes what it needs from the environment.
     #[arg(short, long, value_name = "FILE", env = "DBINTEL_CONFIG")]
     pub config: Option<PathBuf>,
+    /// Built-in configuration, where no file is named [default: kafka for `poller`, `processor` and `sink`; embedded for
+    /// everything else].
+    #[arg(long, value_enum, value_name = "NAME", env = "DBINTEL_BUILT_IN")]
+    pub built_in: Option<BuiltIn>,
     /// Where state, the embedded log and locks are kept.
     #[arg(long, value_name = "DIRECTORY", env = "DBINTEL_STATE_DIRECTORY")]
     pub state_directory: Option<PathBuf>,
@@ -97,27 +150,33 @@ pub struct ServeArguments {
     pub config: ConfigArgument,
     /// Where `/`, `/livez` and `/readyz` answer [default: 127.0.0.1:13133]. Port 0 takes a free one and prints it.
     #[arg(long, value_name = "ADDRESS", env = "DBINTEL_HEALTH_ADDRESS")]
-    pub health_address: Option<String>,
+    pub health_address: Option<Address>,
     /// Where this process's own metrics are [default: 127.0.0.1:8888].
     #[arg(long, value_name = "ADDRESS", env = "DBINTEL_METRICS_ADDRESS")]
-    pub metrics_address: Option<String>,
-    /// Where the `prometheus` sink is scraped, instead of its `endpoint` [default: 127.0.0.1:8889].
+    pub metrics_address: Option<Address>,
+    /// Where the `prometheus` sink is scraped, if there is one, instead of its `endpoint` [default: 127.0.0.1:8889].
     #[arg(long, value_name = "ADDRESS", env = "DBINTEL_EXPORT_ADDRESS")]
-    pub export_address: Option<String>,
+    pub export_address: Option<Address>,
     /// Form of log lines [default: text].
     #[arg(long, value_enum, value_name = "FORMAT", env = "DBINTEL_LOG_FORMAT")]
     pub log_format: Option<LogFormat>,
-    /// Least severity that is logged: error, warn, info, debug, trace [default: info].
+    /// Least severity that is logged: error, warn, info, debug, trace or off [default: info].
     #[arg(long, value_name = "LEVEL", env = "LOG_LEVEL")]
     pub log_level: Option<String>,
 }
 
 impl ServeArguments {
-    /// Looks at what clap cannot know.
-    pub fn check(&self) -> Result<(), Failure> {
-        let Some(level) = &self.log_level else { return Ok(()) };
-        logging::check_level(level).map_err(|error| Failure::Usage(format!("--log-level {level}: {error}")))
+    /// What is logged; none if it is not given or empty.
+    pub fn level(&self) -> Result<Option<Level>, Failure> {
+        let given = self.log_level.as_deref().filter(|level| !level.is_empty());
+        let refused = |level: &str, error| Failure::Usage(format!("--log-level {level}: {error}"));
+        given.map(|level| level.parse().map_err(|error: String| refused(level, error))).transpose()
     }
+}
+
+/// Whether a flag stands on the command line, and does not come from its variable.
+pub fn is_typed(flag: Option<impl ToString>, variable: &str, environment: &Environment) -> bool {
+    flag.is_some_and(|flag| environment.get(variable) != Some(&flag.to_string()))
 }
 
 /// Form of log lines.
@@ -136,7 +195,7 @@ pub struct UpArguments {
     #[command(flatten)]
     pub serve: ServeArguments,
     /// Start a throw-away PostgreSQL with a workload, and watch that.
-    #[arg(long, conflicts_with = "config")]
+    #[arg(long)]
     pub demo: bool,
     /// Folder with `initdb` and `postgres` for the demo; otherwise PATH and the usual places are searched.
     #[arg(long, value_name = "DIRECTORY", env = "DBINTEL_POSTGRES_BIN")]
@@ -190,19 +249,11 @@ pub struct TapArguments {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     #[test]
     fn the_definition_is_consistent() {
         Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn a_demo_has_a_configuration_of_its_own() {
-        assert!(Cli::try_parse_from(["dbintel", "up", "--demo", "--config", "a.yaml"]).is_err());
-        assert!(Cli::try_parse_from(["dbintel", "up", "--demo", "-q"]).is_ok());
     }
 
     #[test]

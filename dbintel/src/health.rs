@@ -19,8 +19,11 @@ use crate::clock;
 /// Longest wait for the answers of all components.
 const CHECKS_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Asks a component. It may block; the error says what is wrong with it.
-type Check = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
+/// What a component says: that it is ready, perhaps with something to know, or what is wrong with it.
+pub type Said = Result<Option<String>, String>;
+
+/// Asks a component. It may block.
+type Check = Arc<dyn Fn() -> Said + Send + Sync>;
 
 /// In which part of its life the process is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,7 +53,7 @@ struct Shared {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Answer {
     component: String,
-    result: Result<(), String>,
+    said: Said,
 }
 
 impl Health {
@@ -61,7 +64,7 @@ impl Health {
     }
 
     /// Adds a component. `check` may block.
-    pub fn watch(&self, component: &str, check: impl Fn() -> Result<(), String> + Send + Sync + 'static) {
+    pub fn watch(&self, component: &str, check: impl Fn() -> Said + Send + Sync + 'static) {
         let mut checks = self.shared.checks.lock().unwrap_or_else(PoisonError::into_inner);
         checks.push((component.to_owned(), Arc::new(check)));
     }
@@ -99,12 +102,12 @@ impl Health {
         let deadline = tokio::time::Instant::now() + CHECKS_TIMEOUT;
         let mut answers = Vec::with_capacity(asked.len());
         for (component, task) in asked {
-            let result = match tokio::time::timeout_at(deadline, task).await {
-                Ok(Ok(result)) => result,
+            let said = match tokio::time::timeout_at(deadline, task).await {
+                Ok(Ok(said)) => said,
                 Ok(Err(_)) => Err("the check failed".to_owned()),
                 Err(_) => Err(format!("no answer within {} s", CHECKS_TIMEOUT.as_secs())),
             };
-            answers.push(Answer { component, result });
+            answers.push(Answer { component, said });
         }
         answers
     }
@@ -121,7 +124,7 @@ async fn ready(
     Query(parameters): Query<HashMap<String, String>>,
 ) -> (StatusCode, Json<Value>) {
     let (phase, answers) = (health.phase(), health.ask().await);
-    let ready = phase == "running" && answers.iter().all(|answer| answer.result.is_ok());
+    let ready = phase == "running" && answers.iter().all(|answer| answer.said.is_ok());
     let mut body = json!({ "ready": ready, "phase": phase });
     let verbose = parameters.get("verbose").is_some_and(|value| value != "false");
     if verbose || !ready {
@@ -132,8 +135,11 @@ async fn ready(
 }
 
 fn to_json(answer: &Answer) -> Value {
-    let message = answer.result.as_ref().err();
-    json!({ "component": answer.component, "ready": message.is_none(), "message": message })
+    let message = match &answer.said {
+        Ok(message) => message.as_ref(),
+        Err(message) => Some(message),
+    };
+    json!({ "component": answer.component, "ready": answer.said.is_ok(), "message": message })
 }
 
 #[cfg(test)]
@@ -149,17 +155,20 @@ mod tests {
     #[tokio::test]
     async fn ready_is_what_runs_and_has_no_component_in_trouble() {
         let health = Health::new();
-        health.watch("bus", || Ok(()));
+        health.watch("bus", || Ok(None));
         assert_eq!(readiness(&health, &[]).await.0, 503);
         health.enter(Phase::Running);
         assert_eq!(readiness(&health, &[]).await, (200, json!({ "ready": true, "phase": "running" })));
         let bus = json!({ "component": "bus", "ready": true, "message": null });
         let (status, body) = readiness(&health, &[("verbose", "")]).await;
         assert_eq!((status, &body["components"]), (200, &json!([bus])));
+        health.watch("poller", || Ok(Some("the server is away".to_owned())));
+        let poller = json!({ "component": "poller", "ready": true, "message": "the server is away" });
+        assert_eq!(readiness(&health, &[]).await.0, 200);
         health.watch("sinks", || Err("the receiver is away".to_owned()));
         let sinks = json!({ "component": "sinks", "ready": false, "message": "the receiver is away" });
         let (status, body) = readiness(&health, &[]).await;
-        assert_eq!((status, &body["components"]), (503, &json!([bus, sinks])));
+        assert_eq!((status, &body["components"]), (503, &json!([bus, poller, sinks])));
     }
 
     #[tokio::test]

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use dbintel_bus::{Bus, BusError, Isolation, Position, ReaderSpec, Record, Start};
@@ -29,6 +30,17 @@ pub type Groups = Vec<(String, Vec<String>)>;
 #[derive(Debug)]
 pub struct LagWatch {
     stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl LagWatch {
+    /// Ends the watch, and waits until it has let go of the log. Blocks.
+    pub fn end(mut self) {
+        self.stop.store(true, Ordering::Release);
+        if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
+            tracing::error!("the watch of the lag ended by itself");
+        }
+    }
 }
 
 impl Drop for LagWatch {
@@ -70,10 +82,10 @@ pub fn watch(bus: Arc<dyn Bus>, groups: Groups, registry: &Registry) -> Result<L
             pause(&stopped);
         }
     });
-    if let Err(error) = spawned {
+    if let Err(error) = &spawned {
         tracing::warn!(%error, "the lag of the groups is not watched");
     }
-    Ok(LagWatch { stop })
+    Ok(LagWatch { stop, thread: spawned.ok() })
 }
 
 fn pause(stopped: &AtomicBool) {

@@ -23,10 +23,12 @@ mod tap;
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
+use dbintel_config::Environment;
 
 fn main() -> ExitCode {
-    match commands::run(cli::Cli::parse()) {
+    let environment = Environment::of_process();
+    logging::tell_of_panics();
+    match commands::run(cli::parse(&environment), &environment) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             let message = failure.to_string();

@@ -103,6 +103,27 @@ fn register_awaited(registry: &Registry) -> Result<(), prometheus::Error> {
     Ok(())
 }
 
+/// Counters of sinks that alerts name: 0 for a sink whose kind does not have them.
+const AWAITED_OF_SINKS: [(&str, &str); 5] = [
+    ("otelcol_exporter_sent_metric_points", "Number of metric points successfully sent to destination"),
+    ("otelcol_exporter_send_failed_metric_points", "Number of metric points in failed attempts to send to destination"),
+    ("otelcol_exporter_sent_log_records", "Number of log records successfully sent to destination"),
+    ("otelcol_exporter_send_failed_log_records", "Number of log records in failed attempts to send to destination"),
+    ("otelcol_processor_batch_timeout_trigger_send", "Number of times the batch was sent due to a timeout trigger"),
+];
+
+/// Registers what a sink that was started has not registered itself.
+pub fn register_awaited_of_sink(registry: &Registry, sink: &str) -> Result<(), prometheus::Error> {
+    for (name, help) in AWAITED_OF_SINKS {
+        let counter = IntCounter::with_opts(Opts::new(name, help).const_label("exporter", sink))?;
+        match registry.register(Box::new(counter)) {
+            Ok(()) | Err(prometheus::Error::AlreadyReg) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
 async fn scrape(State(metrics): State<OwnMetrics>) -> Response {
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], metrics.encoded()).into_response()
 }

@@ -1,8 +1,13 @@
 //! What the outside asks of a running process.
 
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// Exit code of a command that was interrupted, as shells give it.
+const INTERRUPTED: i32 = 130;
 
 /// A signal, by what it asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,4 +49,21 @@ impl Signals {
     pub async fn stop(&mut self) {
         while self.next().await != Ask::Stop {}
     }
+}
+
+/// Becomes true with the first signal, and a second one ends the process at once: for a command that works without a
+/// runtime and has nothing to reload.
+pub fn asked() -> io::Result<Arc<AtomicBool>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let mut signals = runtime.block_on(async { Signals::listen() })?;
+    let asked = Arc::new(AtomicBool::new(false));
+    let told = Arc::clone(&asked);
+    let watch = move || {
+        runtime.block_on(signals.next());
+        told.store(true, Ordering::Relaxed);
+        runtime.block_on(signals.next());
+        std::process::exit(INTERRUPTED);
+    };
+    std::thread::Builder::new().name("signals".to_owned()).spawn(watch)?;
+    Ok(asked)
 }

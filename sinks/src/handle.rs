@@ -28,7 +28,7 @@ impl Handle {
         &self.id
     }
 
-    /// Whether it owns its partitions and delivers.
+    /// Whether it owns its partitions and delivers, without trouble with the log or a registry.
     pub fn ready(&self) -> bool {
         self.ready.load(Ordering::Relaxed)
     }
@@ -53,7 +53,7 @@ impl Handle {
         self.screen.clone()
     }
 
-    /// Asks it to drain and to leave its group, which takes at most 5 s.
+    /// Asks it to wait up to 2 s for what is open, to commit, and to leave its group.
     pub fn stop(&self) {
         self.stop.store(true, Ordering::Relaxed);
     }

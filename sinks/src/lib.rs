@@ -21,7 +21,7 @@ use dbintel_config::Section;
 use dbintel_schemas::Topic;
 use tokio::runtime;
 
-pub use delivery::Metrics;
+pub use delivery::{FirstStart, Metrics};
 pub use handle::Handle;
 
 use delivery::{Pump, Settings, Sink, Sources};
@@ -87,7 +87,7 @@ pub enum StartError {
         /// Component id.
         id: String,
         /// What is wrong.
-        source: otlp::TransportError,
+        source: Box<otlp::TransportError>,
     },
     /// There is no thread to be had.
     #[error("sink {id}: could not start its thread: {source}")]
@@ -102,18 +102,22 @@ pub enum StartError {
 /// Starts the sink `id`, which takes the rows of these pipelines.
 pub fn start(id: &str, config: SinkConfig, pipelines: Vec<String>, context: Context) -> Result<Handle, StartError> {
     let metrics = Metrics::new(&context.metrics, id);
-    let (mut router, mut screen, mut texts) = (None, None, true);
+    let (mut router, mut screen, mut texts, mut start_at) = (None, None, true, FirstStart::default());
     let sink: Box<dyn Sink> = match config {
         SinkConfig::Otlp(config) => {
+            start_at = config.start_at;
             let started = otlp::Otlp::start(id, *config, context.partitions, &metrics, &context.runtime);
-            Box::new(started.map_err(|source| StartError::Transport { id: id.to_owned(), source })?)
+            Box::new(started.map_err(|source| StartError::Transport { id: id.to_owned(), source: Box::new(source) })?)
         }
         SinkConfig::Prometheus(config) => {
             let sink = prometheus::Prometheus::new(config, &metrics);
             (router, texts) = (Some(sink.router()), false);
             Box::new(sink)
         }
-        SinkConfig::Debug(config) => Box::new(debug::Debug::new(config, context.output)),
+        SinkConfig::Debug(config) => {
+            start_at = config.start_at;
+            Box::new(debug::Debug::new(config, context.output))
+        }
         SinkConfig::Console => {
             let sink = console::Console::default();
             screen = Some(sink.screen());
@@ -127,6 +131,7 @@ pub fn start(id: &str, config: SinkConfig, pipelines: Vec<String>, context: Cont
         slot: context.slot,
         texts,
         framings: context.framings,
+        start_at,
     };
     let (stop, ready) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
     let sources = Sources { bus: context.bus, registry: context.schema_registry };

@@ -101,6 +101,24 @@ fn types_have_their_protocol() {
     assert!(read_config_of_unknown_type());
 }
 
+#[test]
+fn users_choose_where_a_new_sink_begins() {
+    let minutes = |minutes: u64| FirstStart::Ago(Duration::from_secs(60 * minutes));
+    let cases = [
+        ("", minutes(5)),
+        ("start_at: now", FirstStart::Now),
+        ("start_at: beginning", FirstStart::Beginning),
+        ("start_at: 2h", minutes(120)),
+    ];
+    for (yaml, expected) in cases {
+        assert_eq!(otlp("otlp", &format!("endpoint: a:1\n{yaml}")).start_at, expected, "{yaml}");
+        let Ok(SinkConfig::Debug(config)) = read("debug", &format!("verbosity: basic\n{yaml}")) else {
+            panic!("refused")
+        };
+        assert_eq!(config.start_at, expected, "{yaml}");
+    }
+}
+
 fn read_config_of_unknown_type() -> bool {
     let document = Document::from_text("c.yaml", "{}", &Environment::from_iter::<[(&str, &str); 0]>([]));
     document.and_then(|document| document.read(|section| read_config("kafka", section).is_none())).unwrap().config
@@ -120,6 +138,7 @@ fn mistakes_are_told_at_their_place() {
         ("prometheus", "namespace: 1st", "c.yaml:1:12: namespace:"),
         ("prometheus", "const_labels: {a.b: c}", "`a.b` cannot be the name of a label"),
         ("debug", "verbosity: loud", "c.yaml:1:12: verbosity:"),
+        ("debug", "start_at: soon", "c.yaml:1:11: start_at: expected `now`, `beginning` or a duration such as `5m`"),
     ];
     for (sink_type, yaml, expected) in cases {
         let problems = read(sink_type, yaml).unwrap_err();

@@ -8,11 +8,13 @@
 //! A start that fails panics with the end of the server's own log, since no test can go on then.
 
 pub mod books;
+pub mod certificates;
 pub mod conformance;
 pub mod http;
 pub mod otlp_peer;
 pub mod ports;
 pub mod process;
+pub mod proxy;
 pub mod scratch;
 pub mod servers;
 pub mod wait;

@@ -16,6 +16,7 @@ use std::time::Duration;
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use tokio::sync::{oneshot, watch};
+use tokio::time::Instant;
 use tonic::Code;
 
 use crate::ports;
@@ -91,6 +92,8 @@ pub struct Request {
     pub export: Export,
     /// How it is answered.
     pub answer: Answer,
+    /// When it came.
+    pub received_at: Instant,
 }
 
 /// A receiver that answers by a script.
@@ -252,7 +255,8 @@ impl Record {
             let mut state = self.lock();
             assert!(state.requests.len() < REQUESTS_MAX, "more than {REQUESTS_MAX} OTLP requests");
             let answer = state.next.pop_front().unwrap_or_else(|| state.otherwise.clone());
-            state.requests.push(Request { protocol, headers, export, answer: answer.clone() });
+            let received_at = Instant::now();
+            state.requests.push(Request { protocol, headers, export, answer: answer.clone(), received_at });
             (answer, state.requests.len())
         };
         self.received.send_replace(count);

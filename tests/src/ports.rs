@@ -20,14 +20,12 @@ const PORTS_PER_PROCESS: u32 = 64;
 #[must_use]
 pub fn free() -> u16 {
     static HANDED_OUT: AtomicU16 = AtomicU16::new(0);
-    for _ in PORTS {
-        let step = HANDED_OUT.fetch_add(1, Ordering::Relaxed);
-        let port = port_at(std::process::id(), step);
-        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
-            return port;
-        }
-    }
-    panic!("no port of 127.0.0.1 in {PORTS:?} is free")
+    let candidates = PORTS.map(|_| port_at(std::process::id(), HANDED_OUT.fetch_add(1, Ordering::Relaxed)));
+    first_free(candidates).unwrap_or_else(|| panic!("no port of 127.0.0.1 in {PORTS:?} is free"))
+}
+
+fn first_free(mut candidates: impl Iterator<Item = u16>) -> Option<u16> {
+    candidates.find(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok())
 }
 
 fn port_at(process_id: u32, step: u16) -> u16 {
@@ -51,8 +49,9 @@ mod tests {
 
     #[test]
     fn a_taken_port_is_passed_over() {
-        let next = port_at(std::process::id(), 0);
-        let _taken = TcpListener::bind((Ipv4Addr::LOCALHOST, next));
-        assert_ne!(free(), next);
+        let (first, second) = (free(), free());
+        let _taken = TcpListener::bind((Ipv4Addr::LOCALHOST, first)).unwrap();
+        assert_eq!(first_free([first, second].into_iter()), Some(second));
+        assert_eq!(first_free([first].into_iter()), None);
     }
 }

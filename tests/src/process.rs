@@ -30,8 +30,12 @@ pub struct Program {
     pub arguments: Vec<String>,
     /// Added to the environment.
     pub environment: Vec<(String, String)>,
+    /// Nothing else is in its environment.
+    pub environment_is_all: bool,
     /// Where it runs and where its log is.
     pub directory: PathBuf,
+    /// Where its standard output goes, if that is not to be in the log.
+    pub output: Option<PathBuf>,
     /// Run as nobody if the caller is root, for servers that refuse root.
     pub refuses_root: bool,
     /// Asks for an orderly end.
@@ -47,7 +51,9 @@ impl Program {
             path: path.into(),
             arguments: Vec::new(),
             environment: Vec::new(),
+            environment_is_all: false,
             directory: directory.to_owned(),
+            output: None,
             refuses_root: false,
             stop_signal: Signal::TERM,
             drop_signal: Signal::KILL,
@@ -84,6 +90,9 @@ impl Program {
             command.args(["--inh-caps=-all,+dac_override", "--ambient-caps=-all,+dac_override"]);
         }
         command.arg("--").arg(&self.path).args(&self.arguments);
+        if self.environment_is_all {
+            command.env_clear();
+        }
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command
     }
@@ -94,10 +103,12 @@ impl Program {
     }
 
     fn spawn(&self) -> io::Result<Child> {
-        let log = File::options().create(true).append(true).open(self.log_path())?;
+        let open = |path: &Path| File::options().create(true).append(true).open(path);
+        let log = open(&self.log_path())?;
+        let output = self.output.as_deref().map_or_else(|| log.try_clone(), open)?;
         let mut command = self.command();
         command.current_dir(&self.directory).process_group(0);
-        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        command.stdin(Stdio::null()).stdout(output).stderr(log);
         spawn_on_lasting_thread(command)
     }
 }
@@ -240,7 +251,7 @@ impl Process {
         String::from_utf8_lossy(log.get(self.log_start..).unwrap_or_default()).into_owned()
     }
 
-    /// The file that holds its standard output and error, of all its starts.
+    /// The file that holds its standard error, and its output unless that goes elsewhere, of all its starts.
     #[must_use]
     pub fn log_path(&self) -> PathBuf {
         self.program.log_path()

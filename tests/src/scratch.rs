@@ -19,11 +19,14 @@ pub(crate) const UNPRIVILEGED: u32 = 65_534;
 
 /// Waits until its input ends. Then removes the directory, trying again while killed servers are
 /// still writing there. A PostgreSQL that was killed leaves a shared memory segment, whose id is
-/// the second number in the seventh line of its pid file.
+/// the second number in the seventh line of its pid file. What is mounted there is in the way.
 const WATCHDOG: &str = r#"
 cat >/dev/null
 for pid_file in "$1"/*/data/postmaster.pid; do
     [ -e "$pid_file" ] && ipcrm -m "$(sed -n '7s/^ *[0-9]* *//p' "$pid_file")"
+done
+awk -v root="$1/" 'index($2, root) == 1 { print $2 }' /proc/mounts | while read -r mount; do
+    umount -l "$mount"
 done
 attempt=0
 while [ -e "$1" ] && [ "$attempt" -lt 50 ]; do

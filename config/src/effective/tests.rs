@@ -66,7 +66,7 @@ const PRINTED: &str = r#"server:
     flag: "yes"
 empty: {}
 databases:
-  db1:
+  ${env:HOST}:
     error_percent: 25
   billing:
     error_percent: 50
@@ -94,6 +94,22 @@ fn the_printed_configuration_is_complete_masked_and_loads_again() {
     assert_eq!(printed, PRINTED);
     let again = read(&printed, &environment(), everything).unwrap().effective.to_yaml();
     assert_eq!(again, PRINTED);
+}
+
+#[test]
+fn addresses_are_printed_without_credentials() {
+    let cases = [
+        ("https://user:hunter2@registry:8081/a?b=c", "https://****@registry:8081/a?b=c"),
+        ("https://user:p@ss@registry", "https://****@registry"),
+        ("'a://b:c@d,e://f:g@h'", "a://****@d,e://****@h"),
+        ("https://user:hunter2@${env:HOST}:1", "https://****@${env:HOST}:1"),
+        ("https://registry/a@b", "https://registry/a@b"),
+        ("user@host", "user@host"),
+    ];
+    for (written, printed) in cases {
+        let loaded = read(&format!("k: {written}\n"), &environment(), |root| root.text("k", "")).unwrap();
+        assert_eq!(loaded.effective.to_yaml().replace('"', ""), format!("k: {printed}\n"), "{written}");
+    }
 }
 
 #[test]

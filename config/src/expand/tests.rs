@@ -132,7 +132,7 @@ fn keys_are_expanded_and_stay_unique() {
     let cases: [(&str, &[&str]); 2] = [
         (
             "a:\n  db1: {b: 1}\n  ${env:HOST}: {b: 2}\n",
-            &["c.yaml:3:3: a.db1: duplicate key `${env:HOST}`, first written at 2:3"],
+            &["c.yaml:3:3: a.${env:HOST}: duplicate key `${env:HOST}`, first written at 2:3"],
         ),
         (
             "a:\n  ${env:NO}: {b: 1}\n",

@@ -93,7 +93,7 @@ fn mistakes_in_pipelines_are_found_at_their_place() {
         ),
         (
             "a: {pollers: [postgresql], exporters: [otlp]}",
-            "6:30: pipelines.a.exporters: the Collector's `exporters` are `sinks` here; `dbintel config convert` translates a Collector configuration",
+            "6:30: pipelines.a.exporters: the Collector's `exporters` are `sinks` here; `dbintel config print` shows a configuration with every setting",
         ),
         (
             "a b: {pollers: [postgresql]}",
@@ -109,7 +109,7 @@ fn mistakes_in_pipelines_are_found_at_their_place() {
 #[test]
 fn the_top_has_known_sections() {
     let known = "known: pollers, processors, sinks, pipelines, bus, service";
-    let collector = "`dbintel config convert` translates a Collector configuration";
+    let collector = "`dbintel config print` shows a configuration with every setting";
     let cases = [
         ("poller: {}", format!("1:1: poller: unknown key `poller`, did you mean `pollers`? {known}")),
         ("receivers: {}", format!("1:1: receivers: the Collector's `receivers` are `pollers` here; {collector}")),
@@ -126,6 +126,20 @@ fn the_top_has_known_sections() {
         });
         assert_eq!(found, [format!("c.yaml:{expected}")], "{yaml}");
     }
+}
+
+#[test]
+fn names_that_came_from_a_variable_are_shown_as_the_reference() {
+    let environment = Environment::from_iter([("SECRET", "hunter2"), ("ODD", "hunter 2")]);
+    let yaml = "pollers: {'${env:SECRET}': {x: y}, '${env:ODD}': {x: y}}\n\
+                pipelines: {p: {pollers: ['x${env:SECRET}', '${env:ODD}']}, '${env:ODD}': {pollers: ['${env:SECRET}']}}\n";
+    let found = problems(yaml, &environment, |root| {
+        for component in Topology::read(root).pollers {
+            component.refuse_kind(&["mysql"]);
+        }
+    });
+    assert_eq!(found.len(), 6, "{found:?}");
+    assert!(!found.iter().any(|problem| problem.contains("hunter")), "{found:?}");
 }
 
 #[test]

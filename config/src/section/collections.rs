@@ -14,6 +14,8 @@ const WANTED_SECTION: &str = "a mapping";
 /// One text of a list, and where it stands.
 pub(crate) struct Item {
     pub(crate) text: String,
+    /// The text as it can be printed.
+    pub(crate) shown: String,
     pub(crate) position: Position,
     pub(crate) path: Path,
 }
@@ -40,8 +42,8 @@ impl Section {
         let path = self.path.key(key);
         let item = |(index, node): (usize, Node)| {
             let (position, path) = (node.position, path.index(index));
-            let text = self.text_of(&node, &path)?.text().to_owned();
-            Some(Item { text, position, path })
+            let scalar = self.text_of(&node, &path)?;
+            Some(Item { text: scalar.text().to_owned(), shown: scalar.shown().to_owned(), position, path })
         };
         Some(list?.into_iter().enumerate().filter_map(item).collect())
     }
@@ -49,8 +51,7 @@ impl Section {
     /// A mapping of names to texts, such as labels; empty if the key is missing.
     pub fn text_map(&mut self, key: &str) -> BTreeMap<String, String> {
         let entries = self.mapping(key, WANTED_MAP);
-        let shown = |entry: &Entry| (entry.key.text().to_owned(), Printable::of_node(&entry.value));
-        let shown = Printable::Map(entries.iter().map(shown).collect());
+        let shown = Printable::of_entries(&entries, |entry| Printable::of_node(&entry.value));
         self.record(key, Kind::TextMap, WANTED_MAP, None, shown);
         let texts = self.texts_of(key, entries);
         texts.map(|(name, scalar)| (name, scalar.text().to_owned())).collect()
@@ -60,8 +61,7 @@ impl Section {
     /// missing.
     pub fn secret_map(&mut self, key: &str) -> BTreeMap<String, Secret> {
         let entries = self.mapping(key, WANTED_MAP);
-        let shown = |entry: &Entry| (entry.key.text().to_owned(), Printable::Masked);
-        let shown = Printable::Map(entries.iter().map(shown).collect());
+        let shown = Printable::of_entries(&entries, |_| Printable::Masked);
         self.record(key, Kind::SecretMap, WANTED_MAP, None, shown);
         let texts = self.texts_of(key, entries);
         texts.map(|(name, scalar)| (name, Secret::new(scalar.text()))).collect()
@@ -105,7 +105,7 @@ impl Section {
         let mut sections = Vec::with_capacity(entries.len());
         for entry in entries {
             let name = entry.key.text().to_owned();
-            let path = self.path.key(key).key(&name);
+            let path = self.path.key(key).entry(&entry.key);
             self.placeholder(&path);
             let section = Section::open(entry.value, entry.key_position, path, self.report.clone());
             sections.push((name, section));
@@ -167,7 +167,7 @@ impl Section {
             return Vec::new();
         };
         let Value::Mapping(entries) = &node.value else {
-            self.mismatch(&node, self.path.key(key), wanted, "");
+            self.no_mapping(&node, self.path.key(key), wanted);
             return Vec::new();
         };
         entries.clone()
@@ -176,9 +176,8 @@ impl Section {
     fn texts_of(&self, key: &str, entries: Vec<Entry>) -> impl Iterator<Item = (String, Scalar)> {
         let path = self.path.key(key);
         entries.into_iter().filter_map(move |entry| {
-            let name = entry.key.text().to_owned();
-            let scalar = self.text_of(&entry.value, &path.key(&name))?;
-            Some((name, scalar))
+            let scalar = self.text_of(&entry.value, &path.entry(&entry.key))?;
+            Some((entry.key.text().to_owned(), scalar))
         })
     }
 

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use super::{Section, range_in_words};
-use crate::document::{Scalar, Value};
+use crate::document::{Scalar, Value, without_credentials};
 use crate::effective::{Kind, Printable};
 use crate::secret::Secret;
 use crate::units::{parse_bytes, parse_duration};
@@ -230,9 +230,9 @@ fn did_you_mean<T>(text: &str, variants: &[(&str, T)]) -> String {
     crate::suggest::nearest(text, words).map_or_else(String::new, |word| format!(", did you mean `{word}`?"))
 }
 
-/// What `parse` had to say, unless it could quote a value that came from a variable or a file.
+/// What `parse` had to say, unless it could quote a value that is not to be shown.
 fn hint_of(scalar: &Scalar, hint: String) -> String {
-    if scalar.shown() == scalar.text() { hint } else { String::new() }
+    if without_credentials(scalar.shown()) == scalar.text() { hint } else { String::new() }
 }
 
 fn null_hint(is_null: bool, otherwise: Otherwise<'_>) -> String {

@@ -152,12 +152,12 @@ fn mistakes_in_collections_are_found_at_their_items() {
         "1:4: k: expected a mapping of names to texts, found a list"
     );
     assert_eq!(problem("k: {a: ~}\n", |root| root.secret_map("k")), "1:8: k.a: expected text, found nothing");
-    assert_eq!(problem("k: yes\n", |root| drop(root.section("k"))), "1:4: k: expected a mapping, found `yes`");
+    assert_eq!(problem("k: yes\n", |root| drop(root.section("k"))), "1:4: k: expected a mapping, found text");
     assert_eq!(
         problem("k: [a]\n", |root| drop(root.sections("k"))),
         "1:4: k: expected a mapping of names to settings, found a list"
     );
-    assert_eq!(problem("k: {a: 1}\n", |root| drop(root.sections("k"))), "1:8: k.a: expected a mapping, found `1`");
+    assert_eq!(problem("k: {a: 1}\n", |root| drop(root.sections("k"))), "1:8: k.a: expected a mapping, found text");
     assert_eq!(
         problem("k: {a: 1}\n", |root| drop(root.list_of_sections("k"))),
         "1:4: k: expected a list of mappings, found a mapping"
@@ -224,6 +224,16 @@ fn components_add_their_own_problems() {
 }
 
 #[test]
+fn a_problem_in_an_entry_of_a_mapping_is_at_its_value() {
+    let found = problem("k:\n  a: 1\n  ${env:OTHER}: 2\n", |root| {
+        root.secret_map("k");
+        root.problem_in("k", "hunter3", "is wrong");
+        root.problem_in("k", "nobody", "is wrong");
+    });
+    assert_eq!(found, "3:17: k.${env:OTHER}: is wrong");
+}
+
+#[test]
 fn messages_show_no_value_of_a_variable() {
     let yaml = "a: ${env:PASSWORD}\nb: ${env:PASSWORD}\nc: ${env:OTHER}\nd: x${env:PASSWORD}\ne: [[${env:PASSWORD}]]\n";
     let found = problems(yaml, &environment(), |root| {
@@ -241,6 +251,52 @@ fn messages_show_no_value_of_a_variable() {
             "c.yaml:3:4: c: expected one of `hunter2`, found what `${env:OTHER}` gives",
             "c.yaml:4:4: d: expected anything else, found what `x${env:PASSWORD}` gives",
             "c.yaml:5:5: e[0]: expected text, found a list",
+        ]
+    );
+}
+
+#[test]
+fn text_where_a_mapping_should_be_is_not_quoted() {
+    let of = |yaml: &str, reader: fn(&mut Section)| problem(yaml, reader);
+    let found = [
+        of("k: api-key=NRAK-123\n", |root| drop(root.secret_map("k"))),
+        of("k: NRAK-123\n", |root| drop(root.text_map("k"))),
+        of("k: NRAK-123\n", |root| drop(root.section("k"))),
+        of("k: NRAK-123\n", |root| drop(root.optional_section("k"))),
+        of("k: NRAK-123\n", |root| drop(root.sections("k"))),
+        of("k: {a: NRAK-123}\n", |root| drop(root.sections("k"))),
+        of("k: [NRAK-123]\n", |root| drop(root.list_of_sections("k"))),
+        of("k: {<<: NRAK-123}\n", |root| drop(root.secret_map("k"))),
+        of("NRAK-123\n", |_| ()),
+    ];
+    for message in found {
+        assert!(message.ends_with(", found text"), "{message}");
+    }
+}
+
+#[test]
+fn credentials_of_an_address_are_not_quoted() {
+    assert_eq!(
+        problem("k: https://user:hunter1@host/x\n", |root| root.optional_parsed::<Talkative>("k", "a host")),
+        "1:4: k: expected a host, found `https://****@host/x`"
+    );
+}
+
+#[test]
+fn keys_that_came_from_a_variable_are_shown_as_the_reference() {
+    let yaml = "${env:PASSWORD}: 1\nb: {${env:PASSWORD}: [1]}\nc: {'${env:OTHER}': 1}\nd: ${env:PASSWORD}\n";
+    let found = problems(yaml, &environment(), |root| {
+        root.text_map("b");
+        root.sections("c");
+        drop(root.section_or_word("d"));
+    });
+    assert_eq!(
+        found,
+        [
+            "c.yaml:1:1: ${env:PASSWORD}: unknown key `${env:PASSWORD}`; known: b, c, d",
+            "c.yaml:2:22: b.${env:PASSWORD}: expected text, found a list",
+            "c.yaml:3:21: c.${env:OTHER}: expected a mapping, found text",
+            "c.yaml:4:4: d.${env:PASSWORD}: unknown key `${env:PASSWORD}`; known: none",
         ]
     );
 }

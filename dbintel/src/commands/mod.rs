@@ -20,18 +20,17 @@ use crate::roles::Roles;
 use crate::settings::Settings;
 
 /// Runs what the command line asks for.
-pub fn run(cli: Cli) -> Result<(), Failure> {
-    let environment = Environment::of_process();
+pub fn run(cli: Cli, environment: &Environment) -> Result<(), Failure> {
     match cli.command {
-        Command::Up(arguments) => up::run(&arguments, &environment),
-        Command::Poller(arguments) => role::run(Roles::POLLER, &arguments, &environment),
-        Command::Processor(arguments) => role::run(Roles::PROCESSOR, &arguments, &environment),
-        Command::Sink(arguments) => role::run(Roles::SINK, &arguments, &environment),
-        Command::Validate(arguments) => validate::run(&arguments, &environment),
-        Command::Config(ConfigCommand::Print(argument)) => config_print::run(&argument, &environment),
-        Command::Topics(TopicsCommand::Create(argument)) => topics::create(&argument, &environment),
-        Command::Topics(TopicsCommand::Describe { config, json }) => topics::describe(&config, json, &environment),
-        Command::Tap(arguments) => tap::run(&arguments, &environment),
+        Command::Up(arguments) => up::run(&arguments, environment),
+        Command::Poller(arguments) => role::run(Roles::POLLER, &arguments, environment),
+        Command::Processor(arguments) => role::run(Roles::PROCESSOR, &arguments, environment),
+        Command::Sink(arguments) => role::run(Roles::SINK, &arguments, environment),
+        Command::Validate(arguments) => validate::run(&arguments, environment),
+        Command::Config(ConfigCommand::Print(argument)) => config_print::run(&argument, environment),
+        Command::Topics(TopicsCommand::Create(argument)) => topics::create(&argument, environment),
+        Command::Topics(TopicsCommand::Describe { config, json }) => topics::describe(&config, json, environment),
+        Command::Tap(arguments) => tap::run(&arguments, environment),
         Command::Version(arguments) => version::run(arguments),
         Command::Completions { shell } => completions::run(shell),
     }

@@ -1,8 +1,10 @@
 //! `dbintel tap`: the records of a topic as JSON lines, from a place on, until it is told to stop.
 
 use std::ops::ControlFlow;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use dbintel_bus::registry::Registry;
 use dbintel_bus::{Bus, BusError, Isolation, Position, ReaderSpec, Record, Start};
 use dbintel_config::{Environment, parse_duration};
 use dbintel_schemas::topics::PREFIX;
@@ -11,9 +13,11 @@ use crate::cli::TapArguments;
 use crate::clock;
 use crate::failure::Failure;
 use crate::output::{self, Reader};
-use crate::settings::{self, BuiltIn};
+use crate::settings;
+use crate::signals;
 use crate::tap::filter::Filter;
 use crate::tap::line::Lines;
+use crate::tap::lookup::Lookup;
 use crate::tap::start;
 use crate::tap::writers::{ReadError, Writers};
 
@@ -27,7 +31,8 @@ pub fn run(arguments: &TapArguments, environment: &Environment) -> Result<(), Fa
     let start = start::parse(&arguments.from, clock::wall_ms()).map_err(Failure::Usage)?;
     let timeout = arguments.timeout.as_deref().map(read_timeout).transpose()?;
     let filters = arguments.filter.iter().map(|filter| Filter::parse(filter)).collect::<Result<Vec<_>, _>>();
-    let settings = settings::load(&arguments.config, BuiltIn::Embedded, environment)?.config;
+    let settings = settings::load_to_look(&arguments.config, environment)?.config;
+    let asked = signals::asked().map_err(Failure::runtime)?;
     let bus = super::open_to_read(&settings).map_err(Failure::runtime)?;
     let topic = full_name(&arguments.topic);
     let partitions = positions(&*bus, &topic, arguments.partition, start)?;
@@ -35,8 +40,10 @@ pub fn run(arguments: &TapArguments, environment: &Environment) -> Result<(), Fa
         bus.reader(&ReaderSpec { partitions, isolation: Isolation::Committed }).map_err(Failure::runtime)?;
     let lines = Lines::new(&topic, filters.map_err(Failure::Usage)?, arguments.reveal);
     let deadline = timeout.map(|timeout| clock::now() + timeout);
-    let mut tap = Tap { bus: &*bus, lines, writers: Writers::ours(), left: arguments.count.unwrap_or(u64::MAX) };
-    while tap.left > 0 && deadline.is_none_or(|deadline| clock::now() < deadline) {
+    let registry = settings.bus.registry.as_ref().map(Registry::new).transpose().map_err(Failure::runtime)?;
+    let lookup = Lookup::new(&*bus, registry);
+    let mut tap = Tap { lookup, lines, writers: Writers::ours(), left: arguments.count.unwrap_or(u64::MAX) };
+    while tap.left > 0 && !asked.load(Ordering::Relaxed) && deadline.is_none_or(|deadline| clock::now() < deadline) {
         let mut flow = ControlFlow::Continue(());
         reader
             .read(until(deadline), POLL_RECORDS, &mut |record: Record<'_>| {
@@ -53,7 +60,7 @@ pub fn run(arguments: &TapArguments, environment: &Environment) -> Result<(), Fa
 }
 
 struct Tap<'b> {
-    bus: &'b dyn Bus,
+    lookup: Lookup<'b>,
     lines: Lines,
     writers: Writers,
     /// Records still to be shown.
@@ -71,13 +78,13 @@ impl Tap<'_> {
         }
     }
 
-    /// The line of a record. A schema that is not known is looked for on the log, once per record.
+    /// The line of a record. A schema that is not known is looked for.
     fn line(&mut self, record: &Record<'_>) -> Option<String> {
         match self.lines.line(record, &self.writers, false) {
             Ok(line) => line,
-            Err(ReadError::UnknownSchema(_)) => {
-                if let Err(error) = self.writers.read_log(self.bus) {
-                    output::complain(&format!("dbintel: could not read the schemas on the log: {error}"));
+            Err(ReadError::UnknownSchema(writer)) => {
+                if let Err(error) = self.lookup.look(writer, &mut self.writers, clock::now()) {
+                    output::complain(&format!("dbintel: could not find the schema with {writer}: {error}"));
                 }
                 self.lines.line(record, &self.writers, true).ok().flatten()
             }

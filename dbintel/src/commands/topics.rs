@@ -9,11 +9,11 @@ use crate::cli::{ConfigArgument, JsonArgument};
 use crate::drift::{self, Finding};
 use crate::failure::Failure;
 use crate::output;
-use crate::settings::{self, BuiltIn, PROCESSOR_GROUP, Settings};
+use crate::settings::{self, PROCESSOR_GROUP, Settings};
 
 /// Creates what is missing.
 pub fn create(argument: &ConfigArgument, environment: &Environment) -> Result<(), Failure> {
-    let settings = settings::load(argument, BuiltIn::Kafka, environment)?.config;
+    let settings = settings::load_to_look(argument, environment)?.config;
     let planned = planned(&settings);
     let bus = dbintel_bus::open(&dbintel_bus::Config { kind: settings.bus.kind.clone() }).map_err(Failure::runtime)?;
     let created = bus.create_topics(&planned).map_err(Failure::runtime)?;
@@ -27,7 +27,7 @@ pub fn create(argument: &ConfigArgument, environment: &Environment) -> Result<()
 
 /// Lists the topics; fails if any differs.
 pub fn describe(argument: &ConfigArgument, json: JsonArgument, environment: &Environment) -> Result<(), Failure> {
-    let settings = settings::load(argument, BuiltIn::Kafka, environment)?.config;
+    let settings = settings::load_to_look(argument, environment)?.config;
     let bus = super::open_to_read(&settings).map_err(Failure::runtime)?;
     let described = bus.describe_topics(PREFIX).map_err(Failure::runtime)?;
     let findings = drift::compare(&planned(&settings), &described);

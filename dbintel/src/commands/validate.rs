@@ -7,11 +7,11 @@ use crate::cli::ValidateArguments;
 use crate::failure::Failure;
 use crate::output;
 use crate::probe::{self, Probe};
-use crate::settings::{self, BuiltIn};
+use crate::settings;
 
 /// Validates; fails with 78 if there is a mistake, with 1 if something cannot be reached.
 pub fn run(arguments: &ValidateArguments, environment: &Environment) -> Result<(), Failure> {
-    let loaded = match settings::load(&arguments.config, BuiltIn::Embedded, environment) {
+    let loaded = match settings::load_to_look(&arguments.config, environment) {
         Ok(loaded) => loaded,
         Err(Failure::Configuration(problems)) if arguments.json.json => {
             output::line(&to_json(&problems, false, &[]).to_string());

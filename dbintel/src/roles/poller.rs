@@ -8,6 +8,7 @@ use tokio::sync::watch;
 
 use super::Ground;
 use crate::failure::Failure;
+use crate::health::Said;
 use crate::settings::Poller;
 
 /// Pollers that run.
@@ -29,6 +30,21 @@ impl Pollers {
         let handle =
             dbintel_pollers::start(components, publisher, &ground.metrics, stopped).map_err(Failure::runtime)?;
         Ok(Pollers { handle, stop })
+    }
+
+    /// Asks whether a poller runs. It does while its server is away; that is told beside it.
+    pub fn readiness(&self, target: &str) -> impl Fn() -> Said + Send + Sync + 'static {
+        let (alive, trouble) = (self.handle.lanes_alive(target), self.handle.trouble(target));
+        move || match trouble.as_ref().and_then(|trouble| trouble.borrow().clone()) {
+            _ if !alive() => Err("a part of it has ended".to_owned()),
+            Some(class) => Ok(Some(format!("the last poll failed: {class}"))),
+            None => Ok(None),
+        }
+    }
+
+    /// Target of a poller a part of which has ended by itself, which only a fault of ours can cause.
+    pub fn failed(&self) -> Option<&str> {
+        self.handle.targets().find(|target| !self.handle.lanes_alive(target)())
     }
 
     /// Stops them, and waits until the log has what they read.

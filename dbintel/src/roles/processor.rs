@@ -2,22 +2,19 @@
 
 use std::sync::Arc;
 use std::thread::available_parallelism;
-use std::time::Duration;
 
-use dbintel_bus::{Bus, BusError, announce_all};
+use dbintel_bus::{Bus, BusError, Producer, announce_all};
 use dbintel_processors::engine::store::StoreMemory;
 use dbintel_processors::engine::{Group, GroupConfig, Metrics, Pipeline, group};
-use dbintel_schemas::Definition;
 use dbintel_schemas::records::DEFINITIONS;
 
 use super::Ground;
 use crate::clock;
 use crate::failure::Failure;
+use crate::health::Said;
 use crate::sampler_metrics::SamplerMetrics;
 use crate::settings::PROCESSOR_GROUP;
 
-/// Longest wait until the schemas of what is written are on the log.
-const ANNOUNCE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Part of the memory that waits between the log and the processors; the others are for stores and sinks.
 const BUFFER_SHARE: usize = 4;
 /// Kind of the processors that are counted.
@@ -46,6 +43,12 @@ impl Processors {
         Ok(Processors { group })
     }
 
+    /// Asks whether all workers have joined the group and restored what they were assigned.
+    pub fn readiness(&self) -> impl Fn() -> Said + Send + Sync + 'static {
+        let ready = self.group.readiness();
+        move || if ready() { Ok(None) } else { Err("it waits for its partitions, or restores their state".to_owned()) }
+    }
+
     /// Some worker has ended by itself.
     pub fn failed(&self) -> bool {
         self.group.failed()
@@ -69,10 +72,12 @@ fn counted(pipeline: &Pipeline, samplers: &SamplerMetrics) -> Pipeline {
     pipeline
 }
 
-/// Leaves the schemas of everything that processors write on the log, before the first record.
-pub fn announce(bus: &dyn Bus) -> Result<(), BusError> {
-    let written: Vec<Definition> = DEFINITIONS.to_vec();
-    announce_all(bus, &written, clock::wall_ms(), ANNOUNCE_TIMEOUT)
+/// Sends the schemas of everything that processors write, before the first record. The log has them once the producer is
+/// flushed.
+pub fn announce(bus: &dyn Bus) -> Result<Arc<dyn Producer>, BusError> {
+    let producer = bus.producer()?;
+    announce_all(&*producer, &DEFINITIONS, clock::wall_ms())?;
+    Ok(producer)
 }
 
 /// Full names of the topics that the group reads.

@@ -13,7 +13,8 @@ use dbintel_sinks::{Context, Handle, SinkConfig};
 
 use super::Ground;
 use crate::failure::Failure;
-use crate::listen;
+use crate::health::Said;
+use crate::listen::{self, Address, Pages};
 use crate::settings::Sink;
 
 /// Id of the live table's sink.
@@ -31,11 +32,17 @@ pub struct Sinks {
 }
 
 impl Sinks {
-    /// Starts a sink. `export_address` wins over the endpoint of a `prometheus` sink.
-    pub async fn start(&mut self, sink: &Sink, ground: &Ground, export_address: Option<&str>) -> Result<(), Failure> {
+    /// Starts a sink. `export_address` wins over the endpoint of a `prometheus` sink, which answers on `pages`.
+    pub async fn start(
+        &mut self,
+        sink: &Sink,
+        ground: &Ground,
+        export_address: Option<&Address>,
+        pages: &mut Pages,
+    ) -> Result<(), Failure> {
         let listening = match &sink.config {
             SinkConfig::Prometheus(config) => {
-                let address = export_address.map_or_else(|| config.endpoint.to_string(), str::to_owned);
+                let address = export_address.cloned().unwrap_or_else(|| config.endpoint.into());
                 Some(listen::bind(listen::EXPORT, &address).await.map_err(Failure::runtime)?)
             }
             _ => None,
@@ -44,7 +51,7 @@ impl Sinks {
         let handle = start(&id, sink.config.clone(), sink.pipelines.clone(), ground)?;
         if let (Some((listener, address)), Some(router)) = (listening, handle.router()) {
             self.exports.push((id, address));
-            tokio::spawn(async move { axum::serve(listener, router).await });
+            pages.answer(listen::EXPORT, listener, router);
         }
         self.lock().push(handle);
         Ok(())
@@ -64,14 +71,14 @@ impl Sinks {
     }
 
     /// Asks whether all sinks deliver. Cheap to clone and call.
-    pub fn readiness(&self, id: &str) -> impl Fn() -> Result<(), String> + Send + Sync + 'static {
+    pub fn readiness(&self, id: &str) -> impl Fn() -> Said + Send + Sync + 'static {
         let (handles, id) = (Arc::clone(&self.handles), id.to_owned());
         move || {
             let handles = handles.lock().unwrap_or_else(PoisonError::into_inner);
             match handles.iter().find(|handle| handle.id() == id) {
                 Some(handle) if handle.ended() => Err("it has ended".to_owned()),
                 Some(handle) if !handle.ready() => Err("it waits for its partitions".to_owned()),
-                _ => Ok(()),
+                _ => Ok(None),
             }
         }
     }

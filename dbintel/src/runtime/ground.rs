@@ -17,6 +17,8 @@ use crate::roles::{Ground, processor};
 use crate::settings::{PROCESSOR_GROUP, Settings};
 use crate::slot::Slot;
 
+/// Longest wait until the schemas are on the log, before it is said that they are not.
+const ANNOUNCE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Pause before something that is away is asked again.
 const RETRY_PAUSE: Duration = Duration::from_secs(2);
 
@@ -24,16 +26,22 @@ const RETRY_PAUSE: Duration = Duration::from_secs(2);
 pub async fn prepare(settings: &Settings, metrics: &Registry, health: &Health) -> Result<(Ground, Slot), Failure> {
     let slot = Slot::take(&settings.service.state_directory).map_err(Failure::runtime)?;
     let config = dbintel_bus::Config { kind: settings.bus.kind.clone() };
-    let bus = blocking(move || dbintel_bus::open(&config)).await?.map_err(Failure::runtime)?;
-    let asked = Arc::clone(&bus);
-    health.watch("bus", move || asked.health().map_err(|error| error.to_string()));
+    let bus = patiently("open the log", move || dbintel_bus::open(&config)).await?;
+    // A question that hangs must not keep the log open.
+    let asked = Arc::downgrade(&bus);
+    health.watch("bus", move || match asked.upgrade() {
+        Some(bus) => bus.health().map(|()| None).map_err(|error| error.to_string()),
+        None => Err("it is closed".to_owned()),
+    });
     let planned = planned_topics(settings.bus.partitions, &[PROCESSOR_GROUP]);
     if settings.bus.is_embedded() {
-        patiently("create the topics", &bus, move |bus| bus.create_topics(&planned)).await?;
-    } else {
-        check_topics(&bus, &planned).await?;
+        let planned = planned.clone();
+        let bus = Arc::clone(&bus);
+        patiently("create the topics", move || bus.create_topics(&planned)).await?;
     }
-    patiently("announce the schemas", &bus, processor::announce).await?;
+    check_topics(settings, &bus, &planned).await?;
+    let announced = processor::announce(&*bus).map_err(Failure::runtime)?;
+    patiently("announce the schemas", move || announced.flush(ANNOUNCE_TIMEOUT)).await?;
     let schema_registry =
         settings.bus.registry.as_ref().map(SchemaRegistry::new).transpose().map_err(Failure::runtime)?;
     let schema_registry = schema_registry.map(Arc::new);
@@ -53,9 +61,10 @@ pub async fn prepare(settings: &Settings, metrics: &Registry, health: &Health) -
     Ok((ground, slot))
 }
 
-/// The topics of a cluster are made by whoever runs it; we say how.
-async fn check_topics(bus: &Arc<dyn Bus>, planned: &[NewTopic]) -> Result<(), Failure> {
-    let described = patiently("look at the topics", bus, |bus| bus.describe_topics(PREFIX)).await?;
+/// The topics of a cluster are made by whoever runs it; we say how. The number of partitions has to be right everywhere.
+async fn check_topics(settings: &Settings, bus: &Arc<dyn Bus>, planned: &[NewTopic]) -> Result<(), Failure> {
+    let bus = Arc::clone(bus);
+    let described = patiently("look at the topics", move || bus.describe_topics(PREFIX)).await?;
     let partitions = |name: &str| described.iter().find(|topic| topic.name == name).map(|topic| topic.partitions);
     let missing: Vec<&str> =
         planned.iter().map(|topic| topic.name.as_str()).filter(|name| partitions(name).is_none()).collect();
@@ -66,9 +75,13 @@ async fn check_topics(bus: &Arc<dyn Bus>, planned: &[NewTopic]) -> Result<(), Fa
     let different = planned.iter().find(|topic| partitions(&topic.name) != Some(topic.partitions));
     if let Some(topic) = different {
         let (name, wanted, found) = (&topic.name, topic.partitions, partitions(&topic.name).unwrap_or_default());
+        let way_out = match settings.bus.is_embedded() {
+            true => "begin with another folder for the log".to_owned(),
+            false => format!("set `bus: kafka: partitions` to {found}"),
+        };
         return Err(Failure::Runtime(format!(
-            "{name} has {found} partitions and the configuration says {wanted}: set `bus: kafka: partitions` to {found}; \
-             `dbintel topics describe` shows all differences"
+            "{name} has {found} partitions and has to have {wanted}: {way_out}; `dbintel topics describe` shows all \
+             differences"
         )));
     }
     Ok(())
@@ -98,12 +111,10 @@ async fn registered(registry: &Arc<SchemaRegistry>) -> Result<Framings, Failure>
 /// Asks the log until it answers.
 async fn patiently<T: Send + 'static>(
     what: &'static str,
-    bus: &Arc<dyn Bus>,
-    ask: impl Fn(&dyn Bus) -> Result<T, BusError> + Clone + Send + 'static,
+    ask: impl Fn() -> Result<T, BusError> + Clone + Send + 'static,
 ) -> Result<T, Failure> {
     loop {
-        let (bus, ask) = (Arc::clone(bus), ask.clone());
-        match blocking(move || ask(&*bus)).await? {
+        match blocking(ask.clone()).await? {
             Ok(answer) => return Ok(answer),
             Err(error @ BusError::Fatal { .. }) => return Err(Failure::runtime(error)),
             Err(error) => {

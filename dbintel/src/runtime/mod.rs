@@ -14,7 +14,8 @@ use self::running::Running;
 use self::table::Table;
 use crate::failure::Failure;
 use crate::health::{Health, Phase};
-use crate::output;
+use crate::listen::Address;
+use crate::output::Writer;
 use crate::roles::Roles;
 use crate::settings::Settings;
 use crate::signals::{Ask, Signals};
@@ -23,6 +24,8 @@ use crate::signals::{Ask, Signals};
 const FAILURE_INTERVAL: Duration = Duration::from_millis(500);
 /// Time between two tables.
 const TABLE_INTERVAL: Duration = Duration::from_secs(2);
+/// Longest wait at the end for a reader of standard output.
+const OUTPUT_TIMEOUT: Duration = Duration::from_millis(200);
 
 /// What to run, and how.
 pub struct Launch {
@@ -31,50 +34,87 @@ pub struct Launch {
     /// Roles to carry.
     pub roles: Roles,
     /// Wins over the endpoint of the `prometheus` sink.
-    pub export_address: Option<String>,
+    pub export_address: Option<Address>,
     /// Whether there is a live table.
     pub display: Display,
     /// Further lines to print when all runs.
     pub hints: Vec<String>,
-    /// Reads the configuration again, for SIGHUP.
-    pub validate_again: Box<dyn Fn() -> Result<(), Failure> + Send>,
+    /// Reads the configuration again, for SIGHUP. Without it SIGHUP asks for the end.
+    pub again: Option<Again>,
 }
 
-/// Runs until a signal asks for the end, or until a role cannot go on.
+/// Reads a configuration again.
+pub type Again = Box<dyn Fn() -> Result<Launch, Failure> + Send>;
+
+/// How one life of the roles ended.
+enum Ended {
+    /// They could not be started.
+    AtStart(Failure),
+    /// They were stopped: somebody asked for it, or one could not go on.
+    Stopped(Result<(), Failure>),
+    /// They were stopped, and this is to be started.
+    For(Box<Launch>),
+}
+
+/// Runs until a signal asks for the end, or until a role cannot go on. A new configuration is started in place of the old
+/// one; if that fails, the old one is started again.
 pub async fn run(launch: Launch, signals: &mut Signals) -> Result<(), Failure> {
+    let output = Writer::start().map_err(Failure::runtime)?;
+    let (mut current, mut before) = (launch, None);
+    let result = loop {
+        match live(&current, &output, signals).await {
+            Ended::Stopped(result) => break result,
+            Ended::For(next) => before = Some(std::mem::replace(&mut current, *next)),
+            Ended::AtStart(failure) => match before.take() {
+                None => break Err(failure),
+                Some(old) => {
+                    tracing::error!("the new configuration cannot be started, the old one goes on: {failure}");
+                    current = old;
+                }
+            },
+        }
+    };
+    output.finish(OUTPUT_TIMEOUT);
+    result
+}
+
+/// One life of the roles.
+async fn live(launch: &Launch, output: &Writer, signals: &mut Signals) -> Ended {
     let health = Health::new();
     let started = tokio::select! {
-        started = Running::start(&launch, &health) => started?,
-        () = signals.stop() => return Ok(()),
+        started = Running::start(launch, &health) => match started {
+            Ok(started) => started,
+            Err(failure) => return Ended::AtStart(failure),
+        },
+        () = signals.stop() => return Ended::Stopped(Ok(())),
     };
     health.enter(Phase::Running);
-    started.addresses().iter().chain(&launch.hints).for_each(|line| {
-        output::line(line);
-    });
-    let ended = until_the_end(&launch, &started, signals).await;
+    let lines: Vec<&str> = started.addresses().iter().chain(&launch.hints).map(String::as_str).collect();
+    output.offer(lines.join("\n"));
+    let reason = until_the_end(launch, &started, output, signals).await;
     health.enter(Phase::Stopping);
-    tracing::info!("stopping");
-    let timeout = launch.settings.service.shutdown_timeout;
-    tokio::select! {
-        stopped = tokio::time::timeout(timeout, started.stop()) => match stopped {
-            Ok(()) => tracing::info!("stopped"),
-            Err(_) => tracing::warn!(?timeout, "ended before all was delivered; the next start goes on from there"),
-        },
-        () = signals.stop() => return Err(Failure::Runtime("ended at once, at the second signal".to_owned())),
-    }
-    ended
+    stop(launch, started, reason, signals).await
 }
 
-async fn until_the_end(launch: &Launch, running: &Running, signals: &mut Signals) -> Result<(), Failure> {
+/// Returns when there is a reason to stop; with what to start next, if somebody asked for that.
+async fn until_the_end(
+    launch: &Launch,
+    running: &Running,
+    output: &Writer,
+    signals: &mut Signals,
+) -> Result<Option<Box<Launch>>, Failure> {
     let mut table = running.screen().map(|screen| Table::new(screen, launch.display));
     let (mut failures, mut tables) = (interval(FAILURE_INTERVAL), interval(TABLE_INTERVAL));
     failures.set_missed_tick_behavior(MissedTickBehavior::Delay);
     tables.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
-            ask = signals.next() => match ask {
-                Ask::Stop => return Ok(()),
-                Ask::Reload => reload(launch),
+            ask = signals.next() => match (ask, &launch.again) {
+                (Ask::Stop, _) | (Ask::Reload, None) => return Ok(None),
+                (Ask::Reload, Some(again)) => match again() {
+                    Ok(next) => return Ok(Some(Box::new(next))),
+                    Err(failure) => refuse(&failure),
+                },
             },
             _ = failures.tick() => {
                 if let Some(failure) = running.failure() {
@@ -83,17 +123,49 @@ async fn until_the_end(launch: &Launch, running: &Running, signals: &mut Signals
             }
             _ = tables.tick() => {
                 if let Some(table) = &mut table {
-                    table.show(&running.flow());
+                    table.show(&running.flow(), output);
                 }
             }
         }
     }
 }
 
-/// Says whether the configuration could be started with; what runs is left alone.
-fn reload(launch: &Launch) {
-    match (launch.validate_again)() {
-        Ok(()) => tracing::warn!("the configuration is valid; restart to apply what has changed"),
-        Err(failure) => tracing::error!("the new configuration is refused, the old one goes on: {failure}"),
+/// Says what is wrong with a new configuration.
+fn refuse(failure: &Failure) {
+    tracing::error!("the new configuration is refused, the old one goes on");
+    failure.to_string().lines().for_each(|line| tracing::error!("{line}"));
+}
+
+/// Stops in order. The end has a time limit; before another start everything has to be gone.
+async fn stop(
+    launch: &Launch,
+    running: Running,
+    reason: Result<Option<Box<Launch>>, Failure>,
+    signals: &mut Signals,
+) -> Ended {
+    tracing::info!("stopping");
+    let mut stopped = Box::pin(running.stop());
+    let result = match reason {
+        Err(failure) => Err(failure),
+        Ok(None) => Ok(()),
+        Ok(Some(next)) => tokio::select! {
+            remains = &mut stopped => {
+                remains.gone().await;
+                tracing::info!("starting with the new configuration");
+                return Ended::For(next);
+            }
+            () = signals.stop() => Ok(()),
+        },
+    };
+    let timeout = launch.settings.service.shutdown_timeout;
+    tokio::select! {
+        stopped = tokio::time::timeout(timeout, stopped) => match stopped {
+            Ok(_) => tracing::info!("stopped"),
+            Err(_) => tracing::warn!(?timeout, "ended before all was delivered; the next start goes on from there"),
+        },
+        () = signals.stop() => {
+            return Ended::Stopped(Err(Failure::Runtime("ended at once, at the second signal".to_owned())));
+        }
     }
+    Ended::Stopped(result)
 }

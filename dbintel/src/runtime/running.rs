@@ -1,18 +1,18 @@
 //! The roles of a process while they run.
 
-use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
 
-use axum::Router;
+use dbintel_bus::Bus;
 use dbintel_sinks::console::{Flow, Screen};
 use prometheus::Registry;
-use tokio::task::JoinSet;
 
 use super::{Display, Launch, ground};
 use crate::failure::Failure;
 use crate::health::Health;
 use crate::lag::{self, Groups, LagWatch};
-use crate::listen::{self, Purpose};
-use crate::metrics::OwnMetrics;
+use crate::listen::{self, Pages};
+use crate::metrics::{self, OwnMetrics};
 use crate::roles::poller::Pollers;
 use crate::roles::processor::{self, Processors};
 use crate::roles::sink::{self, Sinks};
@@ -22,6 +22,10 @@ use crate::slot::Slot;
 
 /// Counter of the pollers: rows that the log took.
 const ROWS_PUBLISHED: &str = "poller_rows_published_total";
+/// Longest wait for what still holds the log after the roles have ended.
+const GONE_TIMEOUT: Duration = Duration::from_secs(15);
+/// How often that is looked at.
+const GONE_INTERVAL: Duration = Duration::from_millis(10);
 
 /// Everything that runs. Parts that were not asked for are absent.
 pub struct Running {
@@ -30,9 +34,15 @@ pub struct Running {
     sinks: Sinks,
     registry: Registry,
     addresses: Vec<String>,
-    servers: JoinSet<()>,
-    _lag: LagWatch,
-    _slot: Slot,
+    pages: Pages,
+    remains: Remains,
+}
+
+/// What is left of roles that have stopped.
+pub struct Remains {
+    lag: LagWatch,
+    bus: Arc<dyn Bus>,
+    slot: Slot,
 }
 
 impl Running {
@@ -40,14 +50,23 @@ impl Running {
     pub async fn start(launch: &Launch, health: &Health) -> Result<Running, Failure> {
         let Launch { settings, roles, .. } = launch;
         let own = OwnMetrics::new().map_err(Failure::runtime)?;
-        let mut servers = JoinSet::new();
-        let service = &settings.service;
-        let health_at = serve(&mut servers, listen::HEALTH, &service.health_address, health.router()).await?;
-        let metrics_at = serve(&mut servers, listen::METRICS, &service.metrics_address, own.router()).await?;
+        let mut pages = Pages::new();
+        let health_at = pages.open(listen::HEALTH, &settings.service.health_address, health.router()).await;
+        let metrics_at = pages.open(listen::METRICS, &settings.service.metrics_address, own.router()).await;
+        let (health_at, metrics_at) = (health_at.map_err(Failure::runtime)?, metrics_at.map_err(Failure::runtime)?);
         let (ground, slot) = ground::prepare(settings, &own.registry, health).await?;
-        let sinks = if roles.sink { start_sinks(launch, &ground, health).await? } else { Sinks::default() };
+        let sinks = if roles.sink { start_sinks(launch, &ground, health, &mut pages).await? } else { Sinks::default() };
         let processors = roles.processor.then(|| Processors::start(&settings.pipelines, &ground)).transpose()?;
         let pollers = roles.poller.then(|| Pollers::start(&settings.pollers, &ground)).transpose()?;
+        if let Some(processors) = &processors {
+            health.watch("processors", processors.readiness());
+        }
+        if let Some(pollers) = &pollers {
+            for poller in &settings.pollers {
+                health.watch(&format!("poller {}", poller.id), pollers.readiness(&poller.target()));
+            }
+        }
+        let bus = Arc::clone(&ground.bus);
         let lag = lag::watch(ground.bus, groups(*roles, settings), &own.registry).map_err(Failure::runtime)?;
         let mut addresses = vec![
             format!("dbintel {}: {} on {}", env!("CARGO_PKG_VERSION"), roles.names(), settings.bus.place()),
@@ -56,7 +75,8 @@ impl Running {
         ];
         addresses.extend(sinks.exports.iter().map(|(_, address)| format!("  export   http://{address}/metrics")));
         let registry = own.registry;
-        Ok(Running { pollers, processors, sinks, registry, addresses, servers, _lag: lag, _slot: slot })
+        let remains = Remains { lag, bus, slot };
+        Ok(Running { pollers, processors, sinks, registry, addresses, pages, remains })
     }
 
     /// What runs and where it answers, line by line.
@@ -87,11 +107,16 @@ impl Running {
                 "a worker of the processors has ended by itself; the log says why".to_owned(),
             ));
         }
+        if let Some(target) = self.pollers.as_ref().and_then(Pollers::failed) {
+            return Some(Failure::Runtime(format!(
+                "a part of the poller of {target} has ended by itself; the log says why"
+            )));
+        }
         self.sinks.failure().map(Failure::runtime)
     }
 
     /// Stops in the order of the flow: nothing more is read, what was read is processed, what is open is delivered.
-    pub async fn stop(mut self) {
+    pub async fn stop(mut self) -> Remains {
         if let Some(pollers) = self.pollers.take() {
             pollers.stop().await;
         }
@@ -105,30 +130,38 @@ impl Running {
         if let Err(error) = stopped.await {
             tracing::error!(%error, "a role did not stop in order");
         }
-        self.servers.shutdown().await;
+        self.pages.close().await;
+        self.remains
     }
 }
 
-async fn serve(
-    servers: &mut JoinSet<()>,
-    purpose: Purpose,
-    address: &str,
-    router: Router,
-) -> Result<SocketAddr, Failure> {
-    let (listener, bound) = listen::bind(purpose, address).await.map_err(Failure::runtime)?;
-    servers.spawn(async move {
-        if let Err(error) = axum::serve(listener, router).await {
-            tracing::error!(%error, purpose = purpose.name, "no longer answers");
+impl Remains {
+    /// Waits until nobody holds log and slot any more, so that another start can have them.
+    pub async fn gone(self) {
+        let Remains { lag, bus, slot } = self;
+        let gone = async {
+            let lag_ended = tokio::task::spawn_blocking(move || lag.end()).await;
+            while Arc::strong_count(&bus) > 1 {
+                tokio::time::sleep(GONE_INTERVAL).await;
+            }
+            lag_ended
+        };
+        if !matches!(tokio::time::timeout(GONE_TIMEOUT, gone).await, Ok(Ok(()))) {
+            tracing::warn!("something still holds the log");
         }
-    });
-    Ok(bound)
+        drop(slot);
+        if let Err(error) = tokio::task::spawn_blocking(move || drop(bus)).await {
+            tracing::error!(%error, "the log was not closed in order");
+        }
+    }
 }
 
-async fn start_sinks(launch: &Launch, ground: &Ground, health: &Health) -> Result<Sinks, Failure> {
+async fn start_sinks(launch: &Launch, ground: &Ground, health: &Health, pages: &mut Pages) -> Result<Sinks, Failure> {
     let mut sinks = Sinks::default();
     for sink in &launch.settings.sinks {
-        sinks.start(sink, ground, launch.export_address.as_deref()).await?;
+        sinks.start(sink, ground, launch.export_address.as_ref(), pages).await?;
         let id = sink.id.to_string();
+        metrics::register_awaited_of_sink(&ground.metrics, &id).map_err(Failure::runtime)?;
         health.watch(&format!("sink {id}"), sinks.readiness(&id));
     }
     if launch.display != Display::None {

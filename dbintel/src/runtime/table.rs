@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use dbintel_sinks::console::{Flow, Screen};
 
 use crate::clock;
-use crate::output::{self, Reader};
+use crate::output::{Offered, Writer};
 
 /// Width where there is no terminal to ask.
 const WIDTH: usize = 120;
@@ -55,7 +55,7 @@ impl Table {
     }
 
     /// Shows what there is now, once there is something.
-    pub fn show(&mut self, flow: &Flow) {
+    pub fn show(&mut self, flow: &Flow, output: &Writer) {
         let now = clock::now();
         let is_due = match (self.display, self.shown_at) {
             (Display::None, _) => false,
@@ -71,12 +71,15 @@ impl Table {
             (Display::InPlace, lines) if lines > 0 => format!("\x1b[{lines}A\x1b[J"),
             _ => "\n".to_owned(),
         };
-        self.lines = table.lines().count();
-        if self.shown_at.replace(now).is_some() {
-            self.wait = PLAIN_WAIT_MAX.min(self.wait * 2);
-        }
-        if output::line(&format!("{up}{}", table.trim_end())) == Reader::Gone {
-            self.display = Display::None;
+        match output.offer(format!("{up}{}", table.trim_end())) {
+            Offered::Gone => self.display = Display::None,
+            Offered::Dropped => {}
+            Offered::Taken => {
+                self.lines = table.lines().count();
+                if self.shown_at.replace(now).is_some() {
+                    self.wait = PLAIN_WAIT_MAX.min(self.wait * 2);
+                }
+            }
         }
     }
 }

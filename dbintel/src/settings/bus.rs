@@ -2,12 +2,13 @@
 //!
 //! `bus: embedded` and `bus: kafka` take the defaults; `bus: {kafka: {bootstrap_servers: […]}}` sets some.
 
-use std::collections::BTreeMap;
+mod properties;
+
 use std::path::{Path, PathBuf};
 
 use dbintel_bus::registry;
 use dbintel_bus::{Kind, embedded, kafka};
-use dbintel_config::{Secret, Section};
+use dbintel_config::Section;
 
 /// Partitions of co-partitioned topics on Kafka, unless configured.
 const KAFKA_PARTITIONS: u32 = 12;
@@ -91,32 +92,31 @@ fn read_kafka(section: &mut Section) -> kafka::Config {
     if bootstrap_servers.is_empty() {
         section.problem("bootstrap_servers", "name at least one broker, such as kafka:9092");
     }
-    kafka::Config {
-        bootstrap_servers,
-        client_id: section
-            .doc("Name under which the brokers know this process.")
-            .text("client_id", &defaults.client_id),
-        security: read_security(section),
-        replication_factor: section
-            .doc("Copies of each topic that `topics create` makes; the brokers' default if not set.")
-            .optional_integer("replication_factor", 1..=100),
-        transaction_timeout: section.doc("The broker aborts a transaction that is open for longer.").duration_within(
-            "transaction_timeout",
-            "15s",
-            "1s"..="15m",
-        ),
-        session_timeout: section.doc("A process that is silent for longer loses its partitions.").duration_within(
-            "session_timeout",
-            "10s",
-            "1s"..="5m",
-        ),
-        properties: exposed(section.doc("Any further property of librdkafka.").secret_map("properties")),
-        ..defaults
+    let config =
+        kafka::Config {
+            bootstrap_servers,
+            client_id: section
+                .doc("Name under which the brokers know this process.")
+                .text("client_id", &defaults.client_id),
+            security: read_security(section),
+            replication_factor: section
+                .doc("Copies of each topic that `topics create` makes; the brokers' default if not set.")
+                .optional_integer("replication_factor", 1..=100),
+            transaction_timeout: section
+                .doc("The broker aborts a transaction that is open for longer.")
+                .duration_within("transaction_timeout", "15s", "1s"..="1m"),
+            session_timeout: section.doc("A process that is silent for longer loses its partitions.").duration_within(
+                "session_timeout",
+                "10s",
+                "1s"..="5m",
+            ),
+            properties: properties::read(section),
+            ..defaults
+        };
+    if let Err(error) = kafka::check(&config) {
+        section.problem_here(error.to_string());
     }
-}
-
-fn exposed(secrets: BTreeMap<String, Secret>) -> BTreeMap<String, String> {
-    secrets.into_iter().map(|(name, value)| (name, value.expose().to_owned())).collect()
+    config
 }
 
 fn read_security(section: &mut Section) -> kafka::Security {
@@ -134,6 +134,9 @@ fn read_security(section: &mut Section) -> kafka::Security {
     }
     if let Some(mut sasl) = sasl {
         read_sasl(&mut sasl, &mut security);
+    }
+    if security.protocol == kafka::Protocol::SaslPlaintext && security.mechanism == kafka::Mechanism::Plain {
+        section.warning("sasl", "PLAIN sends the password as it is, and nothing is encrypted: add `tls: {}`");
     }
     security
 }

@@ -16,7 +16,7 @@ pub use self::bus::Bus;
 pub use self::pollers::Poller;
 pub use self::service::Service;
 pub use self::sinks::Sink;
-pub use self::source::{BuiltIn, load, load_text};
+pub use self::source::{BuiltIn, load, load_text, load_to_look};
 
 /// Consumer group of all processors.
 pub const PROCESSOR_GROUP: &str = "dbintel.enrich";

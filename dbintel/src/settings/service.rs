@@ -6,15 +6,19 @@ use std::time::Duration;
 use dbintel_config::{Environment, Section};
 
 use crate::cli::{LogFormat, ServeArguments};
-use crate::logging;
+use crate::failure::Failure;
+use crate::listen::Address;
+use crate::logging::{self, Level};
+
+const WANTED_ADDRESS: &str = "an address and a port";
 
 /// Settings of the process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Service {
     /// Where health answers.
-    pub health_address: String,
+    pub health_address: Address,
     /// Where the own metrics are.
-    pub metrics_address: String,
+    pub metrics_address: Address,
     /// How to log.
     pub logs: logging::Settings,
     /// Where state, the embedded log and locks are kept.
@@ -28,13 +32,17 @@ pub struct Service {
 impl Service {
     /// Reads the section.
     pub fn read(section: &mut Section, environment: &Environment) -> Service {
-        let health_address = section
-            .section("health")
-            .doc("Where `/`, `/livez` and `/readyz` answer.")
-            .text("address", "127.0.0.1:13133");
+        let health_address = section.section("health").doc("Where `/`, `/livez` and `/readyz` answer.").parsed(
+            "address",
+            "127.0.0.1:13133",
+            WANTED_ADDRESS,
+        );
         let mut telemetry = section.section("telemetry");
-        let metrics_address =
-            telemetry.section("metrics").doc("Where this process's own metrics are.").text("address", "127.0.0.1:8888");
+        let metrics_address = telemetry.section("metrics").doc("Where this process's own metrics are.").parsed(
+            "address",
+            "127.0.0.1:8888",
+            WANTED_ADDRESS,
+        );
         let logs = read_logs(&mut telemetry.section("logs"));
         let state_directory = section
             .doc("Where state, the embedded log and locks are kept.")
@@ -56,12 +64,12 @@ impl Service {
     }
 
     /// Lets the command line have the last word.
-    pub fn with_flags(mut self, flags: &ServeArguments) -> Service {
+    pub fn with_flags(mut self, flags: &ServeArguments) -> Result<Service, Failure> {
         override_with(&mut self.health_address, flags.health_address.as_ref());
         override_with(&mut self.metrics_address, flags.metrics_address.as_ref());
-        override_with(&mut self.logs.level, flags.log_level.as_ref());
+        override_with(&mut self.logs.level, flags.level()?.as_ref());
         override_with(&mut self.logs.format, flags.log_format.as_ref());
-        self
+        Ok(self)
     }
 }
 
@@ -72,10 +80,11 @@ fn override_with<T: Clone>(setting: &mut T, flag: Option<&T>) {
 }
 
 fn read_logs(section: &mut Section) -> logging::Settings {
-    let level = section.doc("Least severity that is logged: error, warn, info, debug, trace.").text("level", "info");
-    if let Err(message) = logging::check_level(&level) {
-        section.problem("level", format!("expected error, warn, info, debug or trace: {message}"));
-    }
+    let level: Level = section.doc("Least severity that is logged: error, warn, info, debug, trace or off.").parsed(
+        "level",
+        "info",
+        "a level, or directives such as `info,rdkafka=warn`",
+    );
     let encodings = [("text", LogFormat::Text), ("console", LogFormat::Text), ("json", LogFormat::Json)];
     let format = section.doc("Form of log lines.").variant("encoding", &encodings, "text");
     logging::Settings { level, format }

@@ -2,18 +2,20 @@
 
 use std::path::Path;
 
+use clap::ValueEnum;
 use dbintel_config::{Document, Environment, Loaded};
 
 use super::Settings;
 use crate::cli::ConfigArgument;
 use crate::failure::Failure;
+use crate::output;
 
 /// A configuration that is shipped, and used where none is named.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum BuiltIn {
-    /// All roles on the embedded log.
+    /// The embedded log: all roles in one process.
     Embedded,
-    /// One role on Kafka.
+    /// Kafka: each role in processes of its own.
     Kafka,
 }
 
@@ -26,20 +28,29 @@ impl BuiltIn {
     }
 }
 
-/// Loads the file that was named, or the one that is built in.
+/// Loads the file that was named, or else the built-in configuration that was, or else `otherwise`.
 pub fn load(
     argument: &ConfigArgument,
-    built_in: BuiltIn,
+    otherwise: BuiltIn,
     environment: &Environment,
 ) -> Result<Loaded<Settings>, Failure> {
     let document = match &argument.config {
         Some(path) => dbintel_config::load(path, environment)?,
         None => {
-            let (name, text) = built_in.file();
+            let (name, text) = argument.built_in.unwrap_or(otherwise).file();
             Document::from_text(name, text, environment)?
         }
     };
     read(document, environment, argument.state_directory.as_deref())
+}
+
+/// The same for a command that runs no role. Without a file, it says first which configuration that is.
+pub fn load_to_look(argument: &ConfigArgument, environment: &Environment) -> Result<Loaded<Settings>, Failure> {
+    if argument.config.is_none() {
+        let (name, _) = argument.built_in.unwrap_or(BuiltIn::Embedded).file();
+        output::complain(&format!("dbintel: the configuration is {name}; --config or --built-in name another"));
+    }
+    load(argument, BuiltIn::Embedded, environment)
 }
 
 /// Loads a text.

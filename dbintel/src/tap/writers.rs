@@ -38,7 +38,7 @@ pub enum ReadError {
     #[error(transparent)]
     Frame(#[from] WireError),
     /// Nobody told us the schema.
-    #[error("the schema of the writer is not known: {0:?}")]
+    #[error("the schema of the writer is not known: {0}")]
     UnknownSchema(WriterSchema),
     /// The bytes do not fit the schema.
     #[error("the bytes do not fit the schema of the writer")]

@@ -154,7 +154,7 @@ where
     while let Some(message) = std::future::poll_fn(|context| connection.poll_message(context)).await {
         if let Err(error) = message {
             let failure = Failure::from(error);
-            info!(target, class = failure.class, message = failure.message, "the connection ended");
+            info!(target, class = failure.class, reason = failure.message, "the connection ended");
             break;
         }
     }

@@ -239,7 +239,7 @@ impl<R: Reader> Lane<R> {
         if refusal.class != failure.class {
             refusal.class.clone_from(&failure.class);
             let (class, message) = (&failure.class, &failure.message);
-            warn!(target, %database, %class, %message, "a database does not let us in");
+            warn!(target, %database, %class, reason = %message, "a database does not let us in");
         }
     }
 

@@ -127,7 +127,7 @@ impl Link {
         let Some(connected) = self.connection.take() else { return };
         self.retry_at = Some(target.clock.monotonic() + self.backoff.fail());
         let (class, message) = (&failure.class, &failure.message);
-        warn!(target = target.name, link = self.name, %class, %message, "connection given up");
+        warn!(target = target.name, link = self.name, %class, reason = %message, "connection given up");
         if failure.class == "timeout" {
             connected.connection.abandon(CANCEL_TIMEOUT).await;
         }
@@ -151,9 +151,9 @@ impl Link {
         self.retry_at = Some(target.clock.monotonic() + wait);
         let (failures, class, message) = (self.backoff.failures(), &failure.class, &failure.message);
         if failures == 1 {
-            warn!(target = target.name, link = self.name, %class, %message, ?wait, "could not connect");
+            warn!(target = target.name, link = self.name, %class, reason = %message, ?wait, "could not connect");
         } else {
-            info!(target = target.name, link = self.name, %class, %message, ?wait, failures, "still cannot connect");
+            info!(target = target.name, link = self.name, %class, reason = %message, ?wait, failures, "still cannot connect");
         }
     }
 }

@@ -20,6 +20,7 @@ use super::names::Names;
 use super::transaction::Transaction;
 use super::value::{Columns, Micros, milliseconds_to_ns};
 
+pub mod breaks;
 pub mod columns;
 pub mod texts;
 

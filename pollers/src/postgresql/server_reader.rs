@@ -15,6 +15,7 @@ use super::error::Failure;
 use super::lane::{Job, Jobs, Reader};
 use super::link::Connected;
 use super::names::Names;
+use super::pg_stat_statements::breaks::{Break, Breaks};
 use super::pg_stat_statements::texts::{self, Texts};
 use super::pg_stat_statements::{self, Published, Statement};
 use super::server::Server;
@@ -52,6 +53,7 @@ pub struct Fleet {
 /// What is remembered between polls of server-wide views.
 pub struct ServerReader {
     fleet: watch::Sender<Fleet>,
+    breaks: Breaks,
     published: Published,
     names: Names,
     texts: Texts,
@@ -72,6 +74,7 @@ impl ServerReader {
         ServerReader {
             fleet,
             published: Published::default(),
+            breaks: Breaks::default(),
             names: Names::default(),
             texts: Texts::default(),
             unavailable: BTreeMap::new(),
@@ -129,10 +132,24 @@ impl ServerReader {
         poll.snapshot_complete = selection.snapshot && reading.complete;
         poll.entries = reading.entries;
         poll.stamp.statistics_reset_at = reading.statistics_reset_at;
+        self.say_breaks(target, reading.statistics_reset_at, reading.entries.evictions);
         poll.capabilities = reading.missing;
         poll.capabilities.extend(self.texts.unavailable().cloned());
         poll.rows = Rows::Queries(selection.into_rows(&self.names));
         Ok(())
+    }
+
+    fn say_breaks(&mut self, target: &Target, reset_at: Option<i64>, evictions: Option<i64>) {
+        let name = &target.name;
+        match self.breaks.note(reset_at, evictions, target.clock.monotonic()) {
+            Some(Break::Reset) => tracing::warn!(target = name, "the statistics of statements were reset"),
+            Some(Break::Evicted(evicted)) => tracing::warn!(
+                target = name,
+                evicted,
+                "the server evicts statements: rare ones are lost between polls; raise pg_stat_statements.max"
+            ),
+            None => {}
+        }
     }
 
     async fn texts(

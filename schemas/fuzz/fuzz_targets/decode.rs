@@ -5,50 +5,57 @@ use std::sync::LazyLock;
 
 use dbintel_schemas::records::*;
 use dbintel_schemas::wire::{Schemas, unframe};
-use dbintel_schemas::{Record, offset_set::OffsetSet};
+use dbintel_schemas::{Definition, Record, offset_set::OffsetSet};
 use libfuzzer_sys::fuzz_target;
 
 static SCHEMAS: LazyLock<Schemas> = LazyLock::new(Schemas::new);
 
-macro_rules! decode_each {
-    ($bytes:expr, $($name:ident),*) => {
-        $(
-            if let Ok(record) = $name::decode($bytes) {
-                let mut datum = Vec::new();
-                record.encode(&mut datum);
-                // As text, because a double may be NaN.
-                let again = $name::decode(&datum).expect("what we write we read");
-                assert_eq!(format!("{again:?}"), format!("{record:?}"));
-            }
-            let mut scratch = Vec::new();
-            let _ = SCHEMAS.read::<$name>($bytes, &mut scratch);
-        )*
+macro_rules! records {
+    ($($name:ident),* $(,)?) => {
+        /// Too short to compile when a record is missing.
+        const _: [Definition; DEFINITIONS.len()] = [$(Definition::of::<$name>()),*];
+
+        fn decode_each(framed: &[u8], datum: &[u8]) {
+            $(
+                if let Ok(record) = $name::decode(datum) {
+                    let mut again = Vec::new();
+                    record.encode(&mut again);
+                    // As text, because a double may be NaN.
+                    let again = $name::decode(&again).expect("what we write we read");
+                    assert_eq!(format!("{again:?}"), format!("{record:?}"));
+                }
+                let mut scratch = Vec::new();
+                let _ = SCHEMAS.read::<$name>(framed, &mut scratch);
+            )*
+        }
     };
 }
 
+records![
+    Circuit,
+    Command,
+    EnrichedMetrics,
+    EnrichedQuery,
+    EnrichedResidual,
+    EnrichedSession,
+    EnrichedText,
+    Event,
+    Export,
+    LedgerEntry,
+    Quarantined,
+    RawMetrics,
+    RawPoll,
+    RawQuery,
+    RawSession,
+    RawText,
+    SchemaEntry,
+    Target,
+];
+
 fuzz_target!(|bytes: &[u8]| {
-    decode_each!(
-        bytes,
-        Circuit,
-        Command,
-        EnrichedMetrics,
-        EnrichedQuery,
-        EnrichedResidual,
-        EnrichedSession,
-        EnrichedText,
-        Event,
-        Export,
-        LedgerEntry,
-        Quarantined,
-        RawMetrics,
-        RawPoll,
-        RawQuery,
-        RawSession,
-        RawText,
-        SchemaEntry,
-        Target
-    );
-    let _ = unframe(bytes);
+    // What has a frame is decoded without it, too.
+    let datum = unframe(bytes).map_or(bytes, |(_, datum)| datum);
+    decode_each(bytes, datum);
     let _ = OffsetSet::decode(0, bytes);
     foreign_schema(bytes);
 });

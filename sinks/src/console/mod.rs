@@ -37,7 +37,7 @@ impl Console {
 }
 
 impl Screen {
-    /// The table as plain lines of at most `width` characters, each ended by a line feed.
+    /// The table as plain lines of at most `width` columns, each ended by a line feed.
     pub fn render(&self, flow: &Flow, width: usize, now: Instant) -> String {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         render::render(&state.view(now), flow, width)

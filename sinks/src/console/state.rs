@@ -15,10 +15,12 @@ const TOP: usize = 10;
 const WAITS: usize = 8;
 /// Targets whose sessions are kept.
 const TARGETS_MAX: usize = 1000;
-/// A statement that did not come again after this long has come to rest.
-const STATEMENT_REST: Duration = Duration::from_secs(25);
-/// A sample of sessions that is older than this says nothing about now.
-const SAMPLE_FRESH: Duration = Duration::from_secs(5);
+/// A statement that did not come again after two and a half intervals, and after this long, has come to rest.
+const STATEMENT_REST_MIN: Duration = Duration::from_secs(25);
+/// A sample of sessions that is older than three intervals, and than this, says nothing about now.
+const SAMPLE_FRESH_MIN: Duration = Duration::from_secs(5);
+/// Longest interval that is waited for.
+const INTERVAL_MAX: Duration = Duration::from_secs(3600);
 /// Part of a text that is kept, in bytes.
 const TEXT_BYTES_MAX: usize = 400;
 /// What sessions without a wait are waiting for.
@@ -34,7 +36,7 @@ pub struct State {
 #[derive(Debug, Clone)]
 struct Statement {
     work: Work,
-    seen_at: Instant,
+    moving_until: Instant,
 }
 
 /// What a statement did in its last interval.
@@ -60,7 +62,7 @@ pub struct Work {
 struct Sample {
     observed_at: i64,
     waits: BTreeMap<Box<str>, f64>,
-    seen_at: Instant,
+    fresh_until: Instant,
 }
 
 /// What is shown.
@@ -78,7 +80,8 @@ impl State {
     /// Takes a row about a statement.
     pub fn query(&mut self, row: &EnrichedQuery<'_>, text: Option<&str>, now: Instant) {
         let Some(work) = work(row, text) else { return };
-        self.statements.insert(statement_key(row), Statement { work, seen_at: now });
+        let moving_until = now + STATEMENT_REST_MIN.max(interval(row.interval_ns) * 5 / 2);
+        self.statements.insert(statement_key(row), Statement { work, moving_until });
         if self.statements.len() > STATEMENTS_MAX {
             self.forget_statements(now);
         }
@@ -88,7 +91,10 @@ impl State {
     pub fn session(&mut self, row: &EnrichedSession<'_>, now: Instant) {
         let is_known = self.samples.contains_key(row.target);
         if !is_known && self.samples.len() >= TARGETS_MAX {
-            self.samples.retain(|_, sample| now.saturating_duration_since(sample.seen_at) <= SAMPLE_FRESH);
+            self.samples.retain(|_, sample| now <= sample.fresh_until);
+            if self.samples.len() >= TARGETS_MAX {
+                return;
+            }
         }
         let sample = self.samples.entry(row.target.into()).or_insert_with(|| Sample::new(now));
         if row.observed_at > sample.observed_at {
@@ -96,21 +102,20 @@ impl State {
             sample.waits.clear();
         }
         if row.observed_at == sample.observed_at {
-            sample.seen_at = now;
+            sample.fresh_until = now + SAMPLE_FRESH_MIN.max(interval(row.interval_ns) * 3);
             *sample.waits.entry(wait(row)).or_default() += row.sampling_weight;
         }
     }
 
     /// What is shown now.
     pub fn view(&self, now: Instant) -> View {
-        let is_moving = |one: &&Statement| now.saturating_duration_since(one.seen_at) <= STATEMENT_REST;
-        let moving = self.statements.values().filter(is_moving);
+        let moving = self.statements.values().filter(|statement| now <= statement.moving_until);
         let mut statements: Vec<Work> = moving.map(|statement| statement.work.clone()).collect();
         statements.sort_by(|left, right| right.load.total_cmp(&left.load).then_with(|| left.text.cmp(&right.text)));
         statements.truncate(TOP);
         let mut waits: BTreeMap<&Box<str>, f64> = BTreeMap::new();
         for sample in self.samples.values() {
-            if now.saturating_duration_since(sample.seen_at) <= SAMPLE_FRESH {
+            if now <= sample.fresh_until {
                 for (wait, count) in &sample.waits {
                     *waits.entry(wait).or_default() += count;
                 }
@@ -124,7 +129,7 @@ impl State {
     }
 
     fn forget_statements(&mut self, now: Instant) {
-        self.statements.retain(|_, one| now.saturating_duration_since(one.seen_at) <= STATEMENT_REST);
+        self.statements.retain(|_, one| now <= one.moving_until);
         let mut loads: Vec<f64> = self.statements.values().map(|one| one.work.load).collect();
         let keep = STATEMENTS_MAX / 2;
         if loads.len() > keep {
@@ -137,7 +142,7 @@ impl State {
 
 impl Sample {
     fn new(now: Instant) -> Self {
-        Sample { observed_at: i64::MIN, waits: BTreeMap::new(), seen_at: now }
+        Sample { observed_at: i64::MIN, waits: BTreeMap::new(), fresh_until: now }
     }
 }
 
@@ -148,12 +153,12 @@ fn work(row: &EnrichedQuery<'_>, text: Option<&str>) -> Option<Work> {
     let time = row.delta.total_exec_time_ns.unwrap_or(0) as f64 / 1e9;
     let text = match text {
         Some(text) => one_line(cut(text, TEXT_BYTES_MAX)),
-        None => format!("query {}", row.query_id),
+        None => one_line(&format!("query {}", row.query_id)),
     };
     Some(Work {
         target: row.target.into(),
-        database: row.database.unwrap_or(row.database_id).into(),
-        text: text.into(),
+        database: one_line(row.database.unwrap_or(row.database_id)),
+        text,
         load: time / interval,
         calls: calls / interval,
         rows: row.delta.rows.unwrap_or(0) as f64 / interval,
@@ -161,10 +166,16 @@ fn work(row: &EnrichedQuery<'_>, text: Option<&str>) -> Option<Work> {
     })
 }
 
+/// Time between two rows, as far as the table waits for the next one.
+fn interval(interval_ns: Option<i64>) -> Duration {
+    let interval = Duration::from_nanos(interval_ns.and_then(|ns| u64::try_from(ns).ok()).unwrap_or(0));
+    interval.min(INTERVAL_MAX)
+}
+
 /// The text with its white space, and whatever a terminal might obey, as single spaces.
-fn one_line(text: &str) -> String {
+fn one_line(text: &str) -> Box<str> {
     let is_space = |character: char| character.is_whitespace() || character.is_control();
-    text.split(is_space).filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
+    text.split(is_space).filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ").into()
 }
 
 fn wait(row: &EnrichedSession<'_>) -> Box<str> {
@@ -174,7 +185,7 @@ fn wait(row: &EnrichedSession<'_>) -> Box<str> {
         (None, _) => RUNNING.to_owned(),
     };
     match row.state {
-        Some("active") | None => wait.into(),
-        Some(state) => format!("{wait} ({state})").into(),
+        Some("active") | None => one_line(&wait),
+        Some(state) => one_line(&format!("{wait} ({state})")),
     }
 }

@@ -68,8 +68,30 @@ fn what_is_over_is_not_shown() {
     state.session(&session(1, None), now);
     assert_eq!(state.view(now).sessions, [("IO: DataFileRead".into(), 1.0)]);
     assert_eq!(state.view(now + 6 * SECOND).active, 0.0);
+    state.session(&EnrichedSession { interval_ns: Some(30_000_000_000), ..session(3, None) }, now);
+    assert_eq!([90, 91].map(|seconds| state.view(now + seconds * SECOND).active), [1.0, 0.0]);
     assert_eq!(state.view(now + 25 * SECOND).statements.len(), 1);
     assert!(state.view(now + 26 * SECOND).statements.is_empty());
+    state.query(&EnrichedQuery { interval_ns: Some(60_000_000_000), ..query("1", 20, 5000) }, None, now);
+    assert_eq!([150, 151].map(|seconds| state.view(now + seconds * SECOND).statements.len()), [1, 0]);
+}
+
+#[test]
+fn no_line_is_wider_than_the_terminal_and_none_holds_what_a_terminal_obeys() {
+    let (mut state, now) = (State::default(), clock::now());
+    let row = EnrichedQuery { database: Some("\x1b[2J注文データ"), ..query("1\x07", 1, 40_000_000) };
+    state.query(&row, Some("select 顧客 from 注文データ where 顧客番号 = $1 and 注文番号 = $2"), now);
+    state.query(&EnrichedQuery { query_id: "2\x07", ..row }, None, now);
+    state.session(&session(1, Some(("Extension", "\x1b]0;owned\x07"))), now);
+    for width in 20..100 {
+        let table = render::render(&state.view(now), &Flow::default(), width);
+        let is_wide = |character: char| ('\u{3000}'..'\u{a000}').contains(&character);
+        let columns = |line: &str| line.chars().map(|one| if is_wide(one) { 2 } else { 1 }).sum::<usize>();
+        assert!(table.lines().all(|line| columns(line) <= width), "{width}:\n{table}");
+        assert!(!table.contains(|character: char| character.is_control() && character != '\n'), "{table:?}");
+    }
+    let of = |width: usize| render::render(&state.view(now), &Flow::default(), width);
+    assert_eq!(of(0), of(80), "a terminal without a width");
 }
 
 #[test]

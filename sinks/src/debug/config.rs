@@ -2,6 +2,8 @@
 
 use dbintel_config::Section;
 
+use crate::delivery::FirstStart;
+
 /// Settings of a debug sink.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
@@ -11,6 +13,8 @@ pub struct Config {
     pub sampling_initial: u64,
     /// Of the further ones, each how manieth is printed; 0 for none.
     pub sampling_thereafter: u64,
+    /// Where it begins when it has never run.
+    pub start_at: FirstStart,
 }
 
 /// How much to print.
@@ -26,7 +30,12 @@ pub enum Verbosity {
 
 impl Default for Config {
     fn default() -> Self {
-        Config { verbosity: Verbosity::Basic, sampling_initial: 5, sampling_thereafter: 0 }
+        Config {
+            verbosity: Verbosity::Basic,
+            sampling_initial: 5,
+            sampling_thereafter: 0,
+            start_at: FirstStart::default(),
+        }
     }
 }
 
@@ -43,6 +52,7 @@ impl Config {
                 0,
                 0..,
             ),
+            start_at: FirstStart::read(section),
         }
     }
 

@@ -55,8 +55,12 @@ fn run(config: Config, rows: &[Row<'_>]) -> Vec<Value> {
 fn the_first_rows_of_each_second_are_printed_and_then_each_nth() {
     let rows = [Row::Query(query()); 10];
     for (initial, thereafter, expected) in [(5, 0, 5), (2, 1, 10), (2, 4, 4), (0, 0, 0), (20, 0, 10)] {
-        let config =
-            Config { verbosity: Verbosity::Normal, sampling_initial: initial, sampling_thereafter: thereafter };
+        let config = Config {
+            verbosity: Verbosity::Normal,
+            sampling_initial: initial,
+            sampling_thereafter: thereafter,
+            ..Config::default()
+        };
         assert_eq!(run(config, &rows).len(), expected, "{initial} {thereafter}");
     }
 }

@@ -1,17 +1,18 @@
 //! Bytes to rows. A schema that another release wrote is looked up in the `schemas` topic, or in the registry, before its
-//! records are called undecodable.
+//! records are called undecodable. While the one that has to be asked is away, nothing is called undecodable.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use dbintel_bus::registry::Registry;
+use dbintel_bus::registry::{Registry, RegistryError};
 use dbintel_bus::{Bus, BusError, Isolation, Position, Reader, ReaderSpec, Receive, Start, topic_name};
 use dbintel_schemas::records::SchemaEntry;
 use dbintel_schemas::wire::{ReadError, Schemas, WriterSchema, unframe};
 use dbintel_schemas::{Record, Topic};
 
 use super::sink::Row;
+use crate::clock;
 
 /// Times that an unknown schema is looked for: its writer has announced it, but the topics are not in step.
 const LOOKUPS: u32 = 4;
@@ -25,14 +26,34 @@ const ENTRIES_MAX: usize = 100;
 const READS_MAX: u32 = 100;
 /// Schemas that were not found. Past it they are looked for again.
 const MISSING_MAX: usize = 1000;
+/// Time after which a schema that was not found is looked for again.
+const MISSING_FOR: Duration = Duration::from_secs(60);
 
 /// Decodes records.
 pub struct Decoder {
     sources: Sources,
-    entries: Option<Box<dyn Reader>>,
+    entries: Option<Entries>,
     schemas: Schemas,
-    missing: HashSet<WriterSchema>,
+    /// Schemas that are nowhere, and until when that is believed.
+    pub(super) missing: HashMap<WriterSchema, Instant>,
     scratch: Vec<u8>,
+}
+
+/// What became of the search for a schema.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Lookup {
+    /// It is known.
+    Found,
+    /// It is nowhere, or cannot be used.
+    Unknown,
+    /// Whoever may know it did not answer, for this reason.
+    Unavailable(String),
+}
+
+/// The `schemas` topic, read up to an offset.
+struct Entries {
+    reader: Box<dyn Reader>,
+    next_offset: i64,
 }
 
 /// Where schemas of others are found.
@@ -47,8 +68,20 @@ pub struct Sources {
 impl Decoder {
     /// Knows the schemas of this release.
     pub fn new(sources: Sources) -> Self {
-        let (schemas, missing) = (Schemas::new(), HashSet::new());
+        let (schemas, missing) = (Schemas::new(), HashMap::new());
         Decoder { sources, entries: None, schemas, missing, scratch: Vec::new() }
+    }
+
+    /// Looks for the schema of a record's writer, unless it is known.
+    pub fn prepare(&mut self, bytes: &[u8]) -> Lookup {
+        let Ok((writer, _)) = unframe(bytes) else { return Lookup::Unknown };
+        if self.schemas.contains(writer) {
+            return Lookup::Found;
+        }
+        match self.missing.get(&writer) {
+            Some(until) if clock::now() < *until => Lookup::Unknown,
+            _ => self.look_for(writer),
+        }
     }
 
     /// Decodes a record of a topic that sinks read.
@@ -61,82 +94,81 @@ impl Decoder {
         }
     }
 
-    /// Decodes a record.
+    /// Decodes a record that was [prepared](Decoder::prepare) for.
     pub fn decode<'a, R: Record<'a>>(&'a mut self, bytes: &'a [u8]) -> Result<R, ReadError> {
-        if let Ok((writer, _)) = unframe(bytes)
-            && writer != WriterSchema::Fingerprint(R::FINGERPRINT)
-            && !self.schemas.contains(writer)
-            && !self.missing.contains(&writer)
-        {
-            self.look_for(writer);
-        }
         self.schemas.read(bytes, &mut self.scratch)
     }
 
     /// Looks for a schema, again and again for a moment.
-    fn look_for(&mut self, writer: WriterSchema) {
+    fn look_for(&mut self, writer: WriterSchema) -> Lookup {
         for lookup in 0..LOOKUPS {
             if lookup > 0 {
                 std::thread::sleep(LOOKUP_PAUSE);
             }
-            match writer {
-                WriterSchema::Fingerprint(_) => self.read_topic(),
+            let found = match writer {
+                WriterSchema::Fingerprint(_) => self.read_topic(writer),
                 WriterSchema::RegistryId(id) => self.ask_registry(id),
-                WriterSchema::RegistryGuid(_) => {}
-            }
-            if self.schemas.contains(writer) {
-                return;
+                WriterSchema::RegistryGuid(_) => Lookup::Unknown,
+            };
+            if found != Lookup::Unknown {
+                return found;
             }
         }
         if self.missing.len() >= MISSING_MAX {
             self.missing.clear();
         }
-        self.missing.insert(writer);
+        self.missing.insert(writer, clock::now() + MISSING_FOR);
+        Lookup::Unknown
     }
 
-    fn ask_registry(&mut self, id: u32) {
-        let Some(registry) = &self.sources.registry else { return };
-        match registry.schema(id) {
-            Ok(schema) => {
-                if let Err(error) = self.schemas.insert_registry(id, &schema) {
-                    tracing::warn!(%error, id, "a schema of the registry cannot be used");
-                }
-            }
-            Err(error) => tracing::warn!(%error, id, "could not look up the schema of a record"),
-        }
-    }
-
-    fn read_topic(&mut self) {
-        match self.new_entries() {
-            Ok(entries) => {
-                for (fingerprint, schema) in entries {
-                    if let Err(error) = self.schemas.insert_fingerprint(fingerprint, &schema) {
-                        tracing::warn!(%error, fingerprint, "a schema of another release cannot be used");
-                    }
-                }
-            }
-            Err(error) => tracing::warn!(%error, "could not look up the schema of a record"),
-        }
-    }
-
-    /// What came to the `schemas` topic since the last call.
-    fn new_entries(&mut self) -> Result<Vec<(u64, String)>, BusError> {
-        let was_read = self.entries.is_some();
-        let mut reader = match self.entries.take() {
-            Some(reader) => reader,
-            None => self.sources.bus.reader(&entries_from_the_beginning())?,
+    fn ask_registry(&mut self, id: u32) -> Lookup {
+        let Some(registry) = &self.sources.registry else { return Lookup::Unknown };
+        let schema = match registry.schema(id) {
+            Ok(schema) => schema,
+            Err(RegistryError::Unknown(_)) => return Lookup::Unknown,
+            Err(error) => return Lookup::Unavailable(error.to_string()),
         };
-        let mut intake = Intake { schemas: &self.schemas, entries: Vec::new(), ended: false };
-        for _ in 0..READS_MAX {
-            let count = reader.read(ENTRY_TIMEOUT, ENTRIES_MAX, &mut intake)?;
-            // The end is told when it is reached, and not again while nothing is new.
-            if intake.ended || (count == 0 && was_read) {
-                break;
+        match self.schemas.insert_registry(id, &schema) {
+            Ok(()) => Lookup::Found,
+            Err(error) => {
+                tracing::warn!(%error, id, "a schema of the registry cannot be used");
+                Lookup::Unknown
             }
         }
-        let entries = intake.entries;
-        self.entries = Some(reader);
-        Ok(entries)
+    }
+
+    fn read_topic(&mut self, writer: WriterSchema) -> Lookup {
+        let entries = match self.new_entries() {
+            Ok(entries) => entries,
+            Err(error) => return Lookup::Unavailable(error.to_string()),
+        };
+        for (fingerprint, schema) in entries {
+            if let Err(error) = self.schemas.insert_fingerprint(fingerprint, &schema) {
+                tracing::warn!(%error, fingerprint, "a schema of another release cannot be used");
+            }
+        }
+        if self.schemas.contains(writer) { Lookup::Found } else { Lookup::Unknown }
+    }
+
+    /// What came to the `schemas` topic since the last call. After an error it is read from the beginning.
+    fn new_entries(&mut self) -> Result<Vec<(u64, String)>, BusError> {
+        let bus = &self.sources.bus;
+        let end = bus.offsets(&topic_name(Topic::Schemas), 0)?.stable_end;
+        let Entries { mut reader, next_offset } = match self.entries.take() {
+            Some(entries) => entries,
+            None => Entries { reader: bus.reader(&entries_from_the_beginning())?, next_offset: 0 },
+        };
+        let mut intake = Intake { schemas: &self.schemas, entries: Vec::new(), next_offset };
+        for _ in 0..READS_MAX {
+            if intake.next_offset >= end {
+                let Intake { entries, next_offset, .. } = intake;
+                self.entries = Some(Entries { reader, next_offset });
+                return Ok(entries);
+            }
+            reader.read(ENTRY_TIMEOUT, ENTRIES_MAX, &mut intake)?;
+        }
+        let message = format!("read to offset {} of {end} in time", intake.next_offset);
+        Err(BusError::Unavailable { operation: "read the schemas topic".to_owned(), message })
     }
 }
 
@@ -144,11 +176,12 @@ impl Decoder {
 struct Intake<'s> {
     schemas: &'s Schemas,
     entries: Vec<(u64, String)>,
-    ended: bool,
+    next_offset: i64,
 }
 
 impl Receive for Intake<'_> {
     fn record(&mut self, record: dbintel_bus::Record<'_>) {
+        self.next_offset = record.offset + 1;
         let (Some(value), mut scratch) = (record.value, Vec::new()) else { return };
         let Ok(entry) = self.schemas.read::<SchemaEntry<'_>>(value, &mut scratch) else { return };
         let fingerprint = entry.fingerprint.cast_unsigned();
@@ -157,8 +190,8 @@ impl Receive for Intake<'_> {
         }
     }
 
-    fn at_end(&mut self, _topic: usize, _partition: u32, _next_offset: i64) {
-        self.ended = true;
+    fn at_end(&mut self, _topic: usize, _partition: u32, next_offset: i64) {
+        self.next_offset = next_offset;
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Instant;
 use dbintel_bus::{Receive, Record};
 use dbintel_schemas::Topic;
 
-use super::decoder::Decoder;
+use super::decoder::{Decoder, Lookup};
 use super::metrics::Metrics;
 use super::settle::Tracker;
 use super::sink::{Arrival, Outcome, Sink, StartAt, Taken, Ticket};
@@ -28,13 +28,15 @@ pub struct Inbox<'p> {
     pub metrics: &'p Metrics,
     pub reached: &'p mut Reached,
     pub now: Instant,
+    /// Why nothing more is taken: what came after the last row that was taken has to be read again.
+    pub blocked: Option<String>,
 }
 
 /// How far the reading got.
 #[derive(Debug, Default)]
 pub struct Reached {
-    /// Time of the newest record of the partitions that have more, in ms since the epoch.
-    pub newest_ms: i64,
+    /// Time of the newest record that was seen, in ms since the epoch.
+    newest_ms: i64,
     /// Partitions of topics with more to read.
     behind: HashSet<(usize, u32)>,
     /// Kinds of decode errors that were logged.
@@ -47,6 +49,11 @@ impl Reached {
         self.behind.is_empty()
     }
 
+    /// Time of the newest record that was seen while there are more, in ms since the epoch.
+    pub fn behind_since(&self) -> Option<i64> {
+        (!self.all_read()).then_some(self.newest_ms)
+    }
+
     /// Other partitions are read from now on.
     pub fn begin(&mut self) {
         self.behind.clear();
@@ -56,9 +63,18 @@ impl Reached {
 
 impl Receive for Inbox<'_> {
     fn record(&mut self, record: Record<'_>) {
+        if self.blocked.is_some() {
+            return;
+        }
         self.reached.behind.insert((record.topic, record.partition));
         self.reached.newest_ms = record.timestamp;
-        let opened = self.tracker.open(record.topic, record.partition, record.offset);
+        if let Some(value) = record.value
+            && let Lookup::Unavailable(reason) = self.decoder.prepare(value)
+        {
+            self.blocked = Some(reason);
+            return;
+        }
+        let opened = self.tracker.open(&record);
         let replays = matches!(self.sink.start_at(), StartAt::Ago(_));
         let ticket = match opened {
             Some(ticket) => ticket,
@@ -73,7 +89,9 @@ impl Receive for Inbox<'_> {
     }
 
     fn at_end(&mut self, topic: usize, partition: u32, _next_offset: i64) {
-        self.reached.behind.remove(&(topic, partition));
+        if self.blocked.is_none() {
+            self.reached.behind.remove(&(topic, partition));
+        }
     }
 }
 

@@ -15,11 +15,16 @@ pub struct Metrics {
     pub skipped: IntCounter,
     /// Rows that could not be decoded; they count as rejected too.
     pub undecodable: IntCounter,
+    /// Rows that retention deleted before they were delivered.
+    pub expired: IntCounter,
+    /// Rows that lay before the place where the sink began.
+    pub passed_over: IntCounter,
     /// Transactions that moved the positions.
     pub commits: IntCounter,
     /// Rows taken and not yet settled.
     pub open: IntGauge,
-    /// Age of the newest row delivered while there are more, in seconds; 0 at the end of the log.
+    /// Age of the oldest row that is not settled, or of the newest one read while there are more, in seconds; 0 at the
+    /// end of the log.
     pub lag: Gauge,
     /// 1 while the partitions are paused because the sink is full.
     pub paused: IntGauge,
@@ -37,9 +42,23 @@ impl Metrics {
             rejected: records("rejected"),
             skipped: records("skipped"),
             undecodable: counter(registry, sink, Opts::new("sink_undecodable_total", "Rows that could not be decoded")),
+            expired: counter(
+                registry,
+                sink,
+                Opts::new("sink_expired_records_total", "Rows deleted by retention before they were delivered"),
+            ),
+            passed_over: counter(
+                registry,
+                sink,
+                Opts::new("sink_passed_over_records_total", "Rows before the place where the sink began"),
+            ),
             commits: counter(registry, sink, Opts::new("sink_commits_total", "Transactions that moved the positions")),
             open: int_gauge(registry, sink, Opts::new("sink_open_records", "Rows taken and not yet settled")),
-            lag: gauge(registry, sink, Opts::new("sink_lag_seconds", "Age of the newest row delivered, 0 at the end")),
+            lag: gauge(
+                registry,
+                sink,
+                Opts::new("sink_lag_seconds", "Age of the oldest row that is not settled, 0 at the end"),
+            ),
             paused: int_gauge(registry, sink, Opts::new("sink_paused", "1 while the sink is full and reads nothing")),
             registry: registry.clone(),
             sink: sink.to_owned(),

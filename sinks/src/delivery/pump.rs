@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use dbintel_bus::{
-    BusError, CommitError, Committed, Framings, GroupSpec, Member, Polled, Position, Start, announce_all, topic_name,
+    BusError, CommitError, Committed, Framings, GroupSpec, Member, Polled, Position, Producer, Start, announce_all,
+    topic_name,
 };
 use dbintel_schemas::records::Export;
 use dbintel_schemas::topics::PREFIX;
@@ -16,7 +17,8 @@ use super::exports::Exports;
 use super::inbox::{Inbox, Reached};
 use super::metrics::Metrics;
 use super::settle::{Progress, Tracker};
-use super::sink::{Report, Sink, StartAt};
+use super::sink::{Report, Sink};
+use super::start::{Beginning, FirstStart, Policy, survey};
 use super::texts::Texts;
 use crate::clock;
 
@@ -30,11 +32,12 @@ const POLL_TIMEOUT_IDLE: Duration = Duration::from_millis(100);
 const COMMIT_INTERVAL: Duration = Duration::from_secs(1);
 /// Rows that may be open, settled behind an unsettled one included. Past it the partitions are paused.
 const OPEN_ROWS_MAX: usize = 50_000;
-/// Longest wait for open rows when the partitions are given back.
-const REVOKE_DRAIN: Duration = Duration::from_secs(2);
-/// Longest wait for open rows at the end.
-const STOP_DRAIN: Duration = Duration::from_secs(4);
-/// Wait after the log did not answer.
+/// The same in bytes, as rows stand in the log. What one poll brings comes on top.
+const OPEN_BYTES_MAX: usize = 32 << 20;
+/// Longest wait for open rows when the partitions are given back, and at the end: half of what the process has by default
+/// to stop, so that the other half is there for the last commit and for leaving the group.
+const DRAIN: Duration = Duration::from_secs(2);
+/// Wait after the log, or who knows the schemas, did not answer.
 const RETRY_WAIT: Duration = Duration::from_secs(1);
 /// Longest wait until the schema of `exports` is in the log.
 const ANNOUNCE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -56,6 +59,8 @@ pub struct Settings {
     pub texts: bool,
     /// How records are framed.
     pub framings: Framings,
+    /// Where it begins when it has no position, unless the sink itself says how far to look back.
+    pub start_at: FirstStart,
 }
 
 /// A running delivery.
@@ -76,12 +81,17 @@ pub struct Pump {
     /// An assignment that could not be started yet.
     waiting: Option<Vec<u32>>,
     generation: u64,
+    /// Partitions are owned and read.
+    delivering: bool,
     paused: bool,
+    /// Why rows were left out of the last poll; they have to be read again.
+    blocked: Option<String>,
     committed_at: Instant,
 }
 
 impl Pump {
-    /// Prepares a delivery; [`Pump::run`] does the work. `stop` ends it, `ready` tells that it owns partitions.
+    /// Prepares a delivery; [`Pump::run`] does the work. `stop` ends it, `ready` tells that it owns partitions and that
+    /// nothing failed last.
     pub fn new(
         settings: Settings,
         sources: Sources,
@@ -106,7 +116,9 @@ impl Pump {
             partitions: Vec::new(),
             waiting: None,
             generation: 0,
+            delivering: false,
             paused: false,
+            blocked: None,
             committed_at: clock::now(),
         }
     }
@@ -116,12 +128,15 @@ impl Pump {
     pub fn run(mut self) -> Result<(), BusError> {
         let mut member = self.join()?;
         while !self.stopping() {
-            if let Err(error) = self.step(member.as_mut()) {
-                self.ready.store(false, Ordering::Relaxed);
-                give_up_or_wait(error)?;
+            let result = self.step(member.as_mut());
+            self.ready.store(result.is_ok() && self.delivering, Ordering::Relaxed);
+            match result {
+                Ok(()) => {}
+                Err(error @ BusError::Fenced { .. }) => member = self.join_again(member, &error)?,
+                Err(error) => give_up_or_wait(error)?,
             }
         }
-        self.drain(STOP_DRAIN);
+        self.drain(DRAIN);
         if let Err(error) = self.commit(member.as_mut()) {
             tracing::warn!(%error, sink = self.settings.id, "the last positions were not committed");
         }
@@ -136,8 +151,9 @@ impl Pump {
             slot: self.settings.slot.clone(),
             fetch_bytes_max: FETCH_BYTES_MAX,
         };
+        let mut announced = None;
         loop {
-            match self.announce().and_then(|()| self.sources.bus.join(&spec)) {
+            match self.announce(&mut announced).and_then(|()| self.sources.bus.join(&spec)) {
                 Ok(member) => return Ok(member),
                 Err(error) if self.stopping() => return Err(error),
                 Err(error) => give_up_or_wait(error)?,
@@ -145,48 +161,59 @@ impl Pump {
         }
     }
 
-    /// Leaves the schema of what this sink writes where readers find it.
-    fn announce(&self) -> Result<(), BusError> {
+    /// Replaces a member that can commit nothing more. What is open will be delivered again.
+    fn join_again(&mut self, member: Box<dyn Member>, why: &BusError) -> Result<Box<dyn Member>, BusError> {
+        tracing::warn!(%why, sink = self.settings.id, "joining the group again");
+        self.forget();
+        if let Err(error) = member.close() {
+            tracing::warn!(%error, sink = self.settings.id, "the old member did not leave its group");
+        }
+        std::thread::sleep(RETRY_WAIT);
+        self.join()
+    }
+
+    /// Leaves the schema of what this sink writes where readers find it: sent once, however long that takes.
+    fn announce(&self, announced: &mut Option<Arc<dyn Producer>>) -> Result<(), BusError> {
         if !self.sink.exports() {
             return Ok(());
         }
-        announce_all(
-            self.sources.bus.as_ref(),
-            &[Definition::of::<Export<'_>>()],
-            clock::wall_us() / 1000,
-            ANNOUNCE_TIMEOUT,
-        )
+        if announced.is_none() {
+            let producer = self.sources.bus.producer()?;
+            announce_all(&*producer, &[Definition::of::<Export<'_>>()], clock::wall_us() / 1000)?;
+            *announced = Some(producer);
+        }
+        announced.as_ref().map_or(Ok(()), |producer| producer.flush(ANNOUNCE_TIMEOUT))
     }
 
     fn stopping(&self) -> bool {
         self.stop.load(Ordering::Relaxed)
     }
 
-    /// One turn of the loop.
+    /// One turn of the loop. Whatever else fails, the membership is looked after.
     fn step(&mut self, member: &mut dyn Member) -> Result<(), BusError> {
-        if let Some(partitions) = self.waiting.take() {
-            self.waiting = Some(partitions.clone());
-            self.begin(member, partitions)?;
-            self.waiting = None;
-        }
+        let begun = self.begin(member);
         let now = clock::now();
         self.sink.tick(now);
         self.collect();
         self.pause_or_resume(member)?;
-        if self.settings.texts && !self.paused {
-            self.texts.refresh()?;
-        }
+        let refreshed = if self.settings.texts && !self.paused { self.texts.refresh() } else { Ok(()) };
         match self.poll(member, now)? {
             Polled::Records(_) => {}
             Polled::Assigned(partitions) => self.waiting = Some(partitions),
             Polled::Revoked { lost } => self.hand_back(member, lost)?,
         }
         self.observe();
-        let is_due = now.duration_since(self.committed_at) >= COMMIT_INTERVAL;
-        if is_due { self.commit(member) } else { Ok(()) }
+        if now.duration_since(self.committed_at) >= COMMIT_INTERVAL {
+            self.commit(member)?;
+        }
+        begun.and(refreshed).and_then(|()| match &self.blocked {
+            None => Ok(()),
+            Some(reason) => Err(unavailable("look up the schema of a record", reason)),
+        })
     }
 
     fn poll(&mut self, member: &mut dyn Member, now: Instant) -> Result<Polled, BusError> {
+        self.go_back(member)?;
         let is_idle = self.tracker.open_rows() == 0 && self.reached.all_read();
         let timeout = if is_idle { POLL_TIMEOUT_IDLE } else { POLL_TIMEOUT };
         let mut inbox = Inbox {
@@ -199,8 +226,26 @@ impl Pump {
             metrics: &self.metrics,
             reached: &mut self.reached,
             now,
+            blocked: None,
         };
-        member.poll(timeout, POLL_ROWS_MAX, &mut inbox)
+        let polled = member.poll(timeout, POLL_ROWS_MAX, &mut inbox);
+        self.blocked = inbox.blocked;
+        polled
+    }
+
+    /// Returns to the rows that were left out.
+    fn go_back(&mut self, member: &mut dyn Member) -> Result<(), BusError> {
+        if self.blocked.is_none() {
+            return Ok(());
+        }
+        let positions: Vec<Position> = self.tracker.next_offsets().map(|place| self.position(place)).collect();
+        member.seek(&positions)?;
+        self.blocked = None;
+        Ok(())
+    }
+
+    fn position(&self, (topic, partition, offset): (usize, u32, i64)) -> Position {
+        Position { topic: topic_name(self.settings.topics[topic]), partition, start: Start::Offset(offset) }
     }
 
     fn collect(&mut self) {
@@ -213,7 +258,8 @@ impl Pump {
     }
 
     fn pause_or_resume(&mut self, member: &mut dyn Member) -> Result<(), BusError> {
-        let has_room = self.sink.has_room() && self.tracker.open_rows() < OPEN_ROWS_MAX;
+        let (rows, bytes) = (self.tracker.open_rows(), self.tracker.open_bytes());
+        let has_room = self.sink.has_room() && rows < OPEN_ROWS_MAX && bytes < OPEN_BYTES_MAX;
         match (self.paused, has_room) {
             (false, false) => member.pause(&self.partitions)?,
             (true, true) => member.resume(&self.partitions)?,
@@ -224,29 +270,62 @@ impl Pump {
         Ok(())
     }
 
-    /// Starts to read the partitions that this member owns now.
-    fn begin(&mut self, member: &mut dyn Member, partitions: Vec<u32>) -> Result<(), BusError> {
+    /// Starts to read the partitions that this member owns now, if it does not yet. Where the books begin is committed
+    /// first: a restart before the first settled row begins at the same place.
+    fn begin(&mut self, member: &mut dyn Member) -> Result<(), BusError> {
+        let Some(partitions) = self.waiting.clone() else { return Ok(()) };
         let committed = member.committed(&partitions)?;
         if self.settings.texts {
             self.texts = self.open_texts(&partitions)?;
         }
-        let starts = self.starts(&partitions, &committed);
-        member.start(&starts)?;
+        let beginnings = self.survey(&partitions, &committed)?;
+        self.tracker.begin(&beginnings);
+        self.commit(member)?;
+        if !self.tracker.progress().is_empty() {
+            return Err(unavailable("begin to deliver", "where the books begin was not committed"));
+        }
+        let positions: Vec<Position> = self.tracker.next_offsets().map(|place| self.position(place)).collect();
+        member.start(&positions)?;
+        self.tell_left_out(&beginnings);
         self.generation += 1;
-        let topics = &self.settings.topics;
-        let settled = starts.iter().enumerate().map(|(index, start)| {
-            let topic = index % topics.len();
-            (topic, start.partition, committed_offset(&committed, &start.topic, start.partition).unwrap_or(0))
-        });
-        self.tracker.begin(settled);
         self.reached.begin();
+        self.delivering = true;
         self.paused = false;
         self.metrics.paused.set(0);
         self.sink.assigned(&partitions, self.generation);
         tracing::info!(sink = self.settings.id, ?partitions, "delivering");
         self.partitions = partitions;
-        self.ready.store(true, Ordering::Relaxed);
+        self.waiting = None;
         Ok(())
+    }
+
+    fn survey(&self, partitions: &[u32], committed: &[Committed]) -> Result<Vec<(usize, u32, Beginning)>, BusError> {
+        let topics: Vec<String> = self.settings.topics.iter().map(|topic| topic_name(*topic)).collect();
+        let policy = Policy { start_at: self.sink.start_at(), first: self.settings.start_at };
+        survey(self.sources.bus.as_ref(), &topics, partitions, committed, policy)
+    }
+
+    /// Says and counts what will not be delivered.
+    fn tell_left_out(&self, beginnings: &[(usize, u32, Beginning)]) {
+        let sink = &self.settings.id;
+        for (topic, partition, beginning) in beginnings {
+            let topic = self.settings.topics[*topic].name();
+            let Beginning { expired, passed_over, settled, .. } = *beginning;
+            if expired > 0 {
+                tracing::error!(
+                    sink,
+                    topic,
+                    partition,
+                    lost = expired,
+                    "retention deleted records before they were delivered"
+                );
+            }
+            if passed_over > 0 {
+                tracing::info!(sink, topic, partition, passed_over, settled, "earlier records are not delivered");
+            }
+            self.metrics.expired.inc_by(expired.unsigned_abs());
+            self.metrics.passed_over.inc_by(passed_over.unsigned_abs());
+        }
     }
 
     /// A dictionary that will not work until a person changes something is done without.
@@ -260,31 +339,10 @@ impl Pump {
         }
     }
 
-    /// One position for each partition and topic, in the order of the topics for each partition.
-    fn starts(&self, partitions: &[u32], committed: &[Committed]) -> Vec<Position> {
-        let start_of = |topic: &str, partition: u32| match self.sink.start_at() {
-            StartAt::Committed => match committed_offset(committed, topic, partition) {
-                Some(offset) => Start::Offset(offset),
-                None => Start::Beginning,
-            },
-            StartAt::Ago(age) => Start::Time((clock::wall_us() - age.as_micros() as i64).max(0) / 1000),
-        };
-        let mut starts = Vec::new();
-        for partition in partitions {
-            for topic in &self.settings.topics {
-                let topic = topic_name(*topic);
-                let start = start_of(&topic, *partition);
-                starts.push(Position { topic, partition: *partition, start });
-            }
-        }
-        starts
-    }
-
     /// Gives the partitions back: what settles soon is committed, the rest belongs to the next owner.
     fn hand_back(&mut self, member: &mut dyn Member, lost: bool) -> Result<(), BusError> {
-        self.ready.store(false, Ordering::Relaxed);
         if !lost {
-            self.drain(REVOKE_DRAIN);
+            self.drain(DRAIN);
             if let Err(error) = self.commit(member) {
                 tracing::warn!(%error, sink = self.settings.id, "the last positions were not committed");
             }
@@ -296,10 +354,12 @@ impl Pump {
     /// Drops what is open: it will be delivered again, here or elsewhere.
     fn forget(&mut self) {
         self.generation += 1;
-        self.tracker.begin([]);
+        self.tracker.begin(&[]);
         self.reached.begin();
         self.partitions.clear();
         self.waiting = None;
+        self.delivering = false;
+        self.blocked = None;
         self.paused = false;
         self.metrics.paused.set(0);
         self.sink.assigned(&[], self.generation);
@@ -362,8 +422,8 @@ impl Pump {
 
     fn observe(&self) {
         self.metrics.open.set(self.tracker.open_rows() as i64);
-        let is_behind = !self.reached.all_read() && self.reached.newest_ms > 0;
-        let lag_us = if is_behind { (clock::wall_us() - self.reached.newest_ms * 1000).max(0) } else { 0 };
+        let behind_since = self.tracker.oldest_open().or_else(|| self.reached.behind_since());
+        let lag_us = behind_since.map_or(0, |since_ms| (clock::wall_us() - since_ms * 1000).max(0));
         self.metrics.lag.set(lag_us as f64 / 1e6);
     }
 }
@@ -373,9 +433,8 @@ pub fn group_name(id: &str) -> String {
     format!("{PREFIX}sink.{id}")
 }
 
-fn committed_offset(committed: &[Committed], topic: &str, partition: u32) -> Option<i64> {
-    let is_it = |position: &&Committed| position.topic == topic && position.partition == partition;
-    committed.iter().find(is_it).map(|position| position.next_offset)
+fn unavailable(operation: &str, message: &str) -> BusError {
+    BusError::Unavailable { operation: operation.to_owned(), message: message.to_owned() }
 }
 
 /// Waits a moment if that may help.
@@ -383,7 +442,7 @@ fn give_up_or_wait(error: BusError) -> Result<(), BusError> {
     match error {
         BusError::Fatal { .. } => Err(error),
         BusError::Unavailable { .. } | BusError::Fenced { .. } => {
-            tracing::warn!(%error, "the log does not answer; trying again");
+            tracing::warn!(%error, "the delivery cannot go on; trying again");
             std::thread::sleep(RETRY_WAIT);
             Ok(())
         }

@@ -6,7 +6,13 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
+use dbintel_bus::Record;
+
 use super::sink::{Outcome, Report, Ticket};
+use super::start::Beginning;
+
+/// Class of what retention deleted before it was delivered.
+const EXPIRED: &str = "expired";
 
 /// Follows the rows of all partitions that are being delivered.
 #[derive(Debug, Default)]
@@ -14,6 +20,7 @@ pub struct Tracker {
     lines: Vec<Line>,
     places: HashMap<(usize, u32), u32>,
     open: usize,
+    open_bytes: usize,
 }
 
 /// One partition of one topic.
@@ -24,8 +31,10 @@ struct Line {
     /// Sequence of the first entry.
     base: u64,
     entries: VecDeque<Entry>,
-    /// Position that was committed last.
-    committed: i64,
+    /// Offset to read next.
+    next: i64,
+    /// Position that was committed last; none if there is none.
+    committed: Option<i64>,
     /// Position up to which all is settled.
     settled: i64,
     tally: Tally,
@@ -35,6 +44,10 @@ struct Line {
 #[derive(Debug)]
 struct Entry {
     offset: i64,
+    /// In ms since the epoch, as the writer set it.
+    timestamp: i64,
+    /// Size in the log.
+    bytes: usize,
     items: u32,
     outcome: Outcome,
 }
@@ -72,34 +85,40 @@ pub struct Progress {
 }
 
 impl Tracker {
-    /// Forgets everything and follows these (topic, partition, position) instead.
-    pub fn begin(&mut self, positions: impl IntoIterator<Item = (usize, u32, i64)>) {
+    /// Forgets everything and follows these (topic, partition) instead. Where the books do not begin at the committed
+    /// position, that is progress already.
+    pub fn begin(&mut self, beginnings: &[(usize, u32, Beginning)]) {
         *self = Tracker::default();
-        for (topic, partition, position) in positions {
-            self.places.insert((topic, partition), self.lines.len() as u32);
+        for (topic, partition, beginning) in beginnings {
+            self.places.insert((*topic, *partition), self.lines.len() as u32);
             self.lines.push(Line {
-                topic,
-                partition,
+                topic: *topic,
+                partition: *partition,
                 base: 0,
                 entries: VecDeque::new(),
-                committed: position,
-                settled: position,
-                tally: Tally::default(),
+                next: beginning.read_from,
+                committed: beginning.committed,
+                settled: beginning.settled,
+                tally: Tally { error_class: (beginning.expired > 0).then_some(EXPIRED), ..Tally::default() },
             });
         }
     }
 
     /// Registers a row with one item. None if its partition is not followed, or if it lies before the position: it was
     /// settled earlier.
-    pub fn open(&mut self, topic: usize, partition: u32, offset: i64) -> Option<Ticket> {
-        let place = *self.places.get(&(topic, partition))?;
+    pub fn open(&mut self, record: &Record<'_>) -> Option<Ticket> {
+        let place = *self.places.get(&(record.topic, record.partition))?;
         let line = &mut self.lines[place as usize];
-        if offset < line.settled {
+        line.next = record.offset + 1;
+        if record.offset < line.settled {
             return None;
         }
         let sequence = line.base + line.entries.len() as u64;
-        line.entries.push_back(Entry { offset, items: 1, outcome: Outcome::Skipped });
+        let bytes = record.value.map_or(0, <[u8]>::len);
+        let Record { offset, timestamp, .. } = *record;
+        line.entries.push_back(Entry { offset, timestamp, bytes, items: 1, outcome: Outcome::Skipped });
         self.open += 1;
+        self.open_bytes += bytes;
         Some(Ticket { line: place, sequence })
     }
 
@@ -115,8 +134,9 @@ impl Tracker {
         let Some(entry) = self.entry(ticket) else { return };
         entry.items = entry.items.saturating_sub(items);
         entry.outcome = worse(entry.outcome, outcome);
-        let line = &mut self.lines[ticket.line as usize];
-        self.open -= line.advance();
+        let (rows, bytes) = self.lines[ticket.line as usize].advance();
+        self.open -= rows;
+        self.open_bytes -= bytes;
     }
 
     /// Settles what a report holds.
@@ -140,22 +160,35 @@ impl Tracker {
 
     /// Partitions that got further since the last commit.
     pub fn progress(&self) -> Vec<Progress> {
-        self.lines.iter().filter(|line| line.settled > line.committed).map(Line::progress).collect()
+        self.lines.iter().filter(|line| line.has_progress()).map(Line::progress).collect()
     }
 
     /// What [`Tracker::progress`] gave was committed.
     pub fn committed(&mut self) {
-        for line in &mut self.lines {
-            if line.settled > line.committed {
-                line.committed = line.settled;
-                line.tally = Tally::default();
-            }
+        for line in self.lines.iter_mut().filter(|line| line.has_progress()) {
+            line.committed = Some(line.settled);
+            line.tally = Tally::default();
         }
+    }
+
+    /// Where to read on: (topic, partition, offset).
+    pub fn next_offsets(&self) -> impl Iterator<Item = (usize, u32, i64)> {
+        self.lines.iter().map(|line| (line.topic, line.partition, line.next))
     }
 
     /// Rows that are not settled, or wait behind one that is not.
     pub fn open_rows(&self) -> usize {
         self.open
+    }
+
+    /// Their bytes, as they stand in the log.
+    pub fn open_bytes(&self) -> usize {
+        self.open_bytes
+    }
+
+    /// Time of the oldest of them, in ms since the epoch.
+    pub fn oldest_open(&self) -> Option<i64> {
+        self.lines.iter().filter_map(|line| Some(line.entries.front()?.timestamp)).min()
     }
 
     fn entry(&mut self, ticket: Ticket) -> Option<&mut Entry> {
@@ -166,9 +199,9 @@ impl Tracker {
 }
 
 impl Line {
-    /// Moves past settled rows; returns their number.
-    fn advance(&mut self) -> usize {
-        let before = self.entries.len();
+    /// Moves past settled rows; returns their number and bytes.
+    fn advance(&mut self) -> (usize, usize) {
+        let (before, mut bytes) = (self.entries.len(), 0);
         while let Some(entry) = self.entries.front()
             && entry.items == 0
         {
@@ -182,16 +215,22 @@ impl Line {
             }
             self.settled = entry.offset + 1;
             self.base += 1;
+            bytes += entry.bytes;
             self.entries.pop_front();
         }
-        before - self.entries.len()
+        (before - self.entries.len(), bytes)
+    }
+
+    /// Whether there is something to commit: without a position, the beginning is.
+    fn has_progress(&self) -> bool {
+        self.committed != Some(self.settled)
     }
 
     fn progress(&self) -> Progress {
         Progress {
             topic: self.topic,
             partition: self.partition,
-            first_offset: self.committed,
+            first_offset: self.committed.unwrap_or(self.settled),
             next_offset: self.settled,
             tally: self.tally,
         }

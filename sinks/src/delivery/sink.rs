@@ -49,10 +49,10 @@ pub trait Sink: Send {
 /// Where to start reading a partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StartAt {
-    /// At the committed position, or at the beginning if there is none.
+    /// At the committed position; where there is none, as the settings say.
     Committed,
     /// This long ago, to fill a store that is kept in memory. Rows before the committed position are not
-    /// [fresh](Arrival::fresh).
+    /// [fresh](Arrival::fresh); what is between it and the start is passed over.
     Ago(Duration),
 }
 

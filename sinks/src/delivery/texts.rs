@@ -9,7 +9,7 @@ use dbintel_schemas::Topic;
 use dbintel_schemas::record_id::hash128;
 use dbintel_schemas::records::{EnrichedQuery, EnrichedText};
 
-use super::decoder::{Decoder, Sources};
+use super::decoder::{Decoder, Lookup, Sources};
 use crate::clock;
 
 /// Texts that are kept, in bytes. Past it the ones that came first are forgotten.
@@ -42,6 +42,8 @@ struct Source {
     decoder: Decoder,
     /// Partitions that were read to their end once.
     ended: HashSet<u32>,
+    /// Values that were read while it could not be found out how to decode them; what comes after one waits too.
+    undecoded: VecDeque<Vec<u8>>,
 }
 
 #[derive(Default)]
@@ -66,7 +68,8 @@ impl Texts {
         let count = partitions.len();
         let partitions = partitions.iter().map(at_start).collect();
         let reader = sources.bus.reader(&ReaderSpec { partitions, isolation: Isolation::Committed })?;
-        texts.source = Some(Source { reader, decoder: Decoder::new(sources.clone()), ended: HashSet::new() });
+        let (ended, undecoded) = (HashSet::new(), VecDeque::new());
+        texts.source = Some(Source { reader, decoder: Decoder::new(sources.clone()), ended, undecoded });
         let started = clock::now();
         while texts.ended() < count && clock::now().duration_since(started) < OPEN_LIMIT {
             texts.read(READ_TIMEOUT)?;
@@ -102,9 +105,11 @@ impl Texts {
     }
 
     fn read(&mut self, timeout: Duration) -> Result<usize, BusError> {
-        let Some(Source { reader, decoder, ended }) = &mut self.source else { return Ok(0) };
-        let mut intake = Intake { decoder, ended, dictionary: &mut self.dictionary };
-        reader.read(timeout, READ_RECORDS_MAX, &mut intake)
+        let Some(Source { reader, decoder, ended, undecoded }) = &mut self.source else { return Ok(0) };
+        let mut intake = Intake { decoder, ended, undecoded, dictionary: &mut self.dictionary };
+        intake.catch_up()?;
+        let count = reader.read(timeout, READ_RECORDS_MAX, &mut intake)?;
+        intake.catch_up().map(|()| count)
     }
 }
 
@@ -112,15 +117,39 @@ impl Texts {
 struct Intake<'t> {
     decoder: &'t mut Decoder,
     ended: &'t mut HashSet<u32>,
+    undecoded: &'t mut VecDeque<Vec<u8>>,
     dictionary: &'t mut Dictionary,
+}
+
+impl Intake<'_> {
+    /// Takes what waits for its schema.
+    fn catch_up(&mut self) -> Result<(), BusError> {
+        while let Some(value) = self.undecoded.pop_front() {
+            if let Lookup::Unavailable(message) = self.take(&value) {
+                self.undecoded.push_front(value);
+                return Err(BusError::Unavailable { operation: "look up the schema of a text".to_owned(), message });
+            }
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, value: &[u8]) -> Lookup {
+        let lookup = self.decoder.prepare(value);
+        if !matches!(lookup, Lookup::Unavailable(_)) {
+            match self.decoder.decode::<EnrichedText<'_>>(value) {
+                Ok(text) => self.dictionary.insert(text_key(&text), text.text),
+                Err(error) => tracing::debug!(%error, "a text could not be decoded"),
+            }
+        }
+        lookup
+    }
 }
 
 impl Receive for Intake<'_> {
     fn record(&mut self, record: Record<'_>) {
         let Some(value) = record.value else { return };
-        match self.decoder.decode::<EnrichedText<'_>>(value) {
-            Ok(text) => self.dictionary.insert(text_key(&text), text.text),
-            Err(error) => tracing::debug!(%error, offset = record.offset, "a text could not be decoded"),
+        if !self.undecoded.is_empty() || matches!(self.take(value), Lookup::Unavailable(_)) {
+            self.undecoded.push_back(value.to_vec());
         }
     }
 

@@ -40,6 +40,11 @@ impl Batcher {
         std::mem::take(&mut self.items)
     }
 
+    /// The most that the items would be in a request, in bytes.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Whether nothing waits.
     pub fn is_empty(&self) -> bool {
         self.items.is_empty()
@@ -57,7 +62,7 @@ mod tests {
 
     fn item(bytes: usize) -> Item {
         let resource = Arc::new(Resource::default());
-        Item { ticket: Ticket::SETTLED_BEFORE, resource, metric: None, bytes: vec![0; bytes].into() }
+        Item { ticket: Ticket::SETTLED_BEFORE, resource, metric: None, bytes: vec![0; bytes].into(), at: 0 }
     }
 
     fn limits(send_batch_size: usize, max_bytes: usize) -> config::Batch {

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use dbintel_config::{Secret, Section};
-use http::HeaderName;
 
-use super::transport::Endpoint;
+use super::transport::{Endpoint, header, tls_mistakes};
+use crate::delivery::FirstStart;
 
 /// Largest request, in bytes before compression; the specification's own limit for clients.
 const REQUEST_BYTES_LIMIT: &str = "64 MiB";
@@ -37,6 +37,8 @@ pub struct Config {
     pub sending_queue: SendingQueue,
     /// How items are put together.
     pub batch: Batch,
+    /// Where it begins when it has never run.
+    pub start_at: FirstStart,
 }
 
 /// How to speak to the receiver.
@@ -77,7 +79,7 @@ pub struct Tls {
 /// How failed requests are repeated.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RetryOnFailure {
-    /// Without it, what fails once is rejected and recorded.
+    /// Without it, what fails once is rejected and recorded, also when the receiver refuses us and not the data.
     pub enabled: bool,
     /// First wait.
     pub initial_interval: Duration,
@@ -90,7 +92,8 @@ pub struct RetryOnFailure {
     /// Length of one cycle of retries, after which the sink says that it is stuck and goes on at the slowest pace; 0 for
     /// one cycle without end. Nothing is dropped.
     pub max_elapsed_time: Duration,
-    /// Age at which what could not be delivered is rejected and recorded; 0 for never.
+    /// Age of a row (not of an attempt) at which it is given up if it could not be delivered: rejected and recorded; 0
+    /// for never.
     pub drop_after: Duration,
 }
 
@@ -128,6 +131,7 @@ impl Default for Config {
             retry_on_failure: RetryOnFailure::default(),
             sending_queue: SendingQueue::default(),
             batch: Batch::default(),
+            start_at: FirstStart::default(),
         }
     }
 }
@@ -179,8 +183,8 @@ impl Config {
             }
         }
         let headers = section.doc("Sent with each request.").secret_map("headers");
-        for name in headers.keys().filter(|name| HeaderName::from_bytes(name.as_bytes()).is_err()) {
-            section.problem("headers", format!("`{name}` cannot be the name of a header"));
+        for error in headers.iter().filter_map(|(name, value)| header(name, value).err()) {
+            section.problem("headers", error.to_string());
         }
         let compressions = [("gzip", Compression::Gzip), ("none", Compression::None)];
         Config {
@@ -195,6 +199,7 @@ impl Config {
             retry_on_failure: RetryOnFailure::read(&mut section.section("retry_on_failure")),
             sending_queue: SendingQueue::read(&mut section.section("sending_queue")),
             batch: Batch::read(&mut section.section("batch")),
+            start_at: FirstStart::read(section),
         }
     }
 }
@@ -206,14 +211,21 @@ impl Tls {
         if cert_file.is_some() != key_file.is_some() {
             section.problem_here("cert_file and key_file belong together: give both or none");
         }
-        Tls {
+        let tls = Tls {
             insecure: section.boolean("insecure", false),
             insecure_skip_verify: section.boolean("insecure_skip_verify", false),
             ca_file,
             cert_file,
             key_file,
             server_name_override: section.optional_text("server_name_override"),
+        };
+        if tls.insecure_skip_verify {
+            section.warning("insecure_skip_verify", "certificates are not verified: anybody can pose as the receiver");
         }
+        for (key, error) in tls_mistakes(&tls) {
+            section.problem(key, error.to_string());
+        }
+        tls
     }
 }
 
@@ -229,7 +241,7 @@ impl RetryOnFailure {
                 .doc("Length of a cycle of retries; then the sink says that it is stuck, and goes on. Nothing is dropped.")
                 .duration("max_elapsed_time", "300s"),
             drop_after: section
-                .doc("Age at which what could not be delivered is given up; 0s for never.")
+                .doc("Age of a row at which it is given up if it could not be delivered; 0s for never.")
                 .duration("drop_after", "0s"),
         }
     }
@@ -264,3 +276,6 @@ impl Batch {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

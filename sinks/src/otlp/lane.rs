@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc as queue, watch};
 
-use super::config::Config;
+use super::config::{Config, RetryOnFailure};
 use super::metrics::Metrics;
 use super::request::{Item, Signal, encode};
 use super::retry::{Answer, Backoff, Decision, decide};
@@ -80,18 +80,33 @@ pub struct Lane {
     pub metrics: Metrics,
 }
 
-/// How the delivery of some items ended.
+/// How the delivery of a part ended.
 enum End {
     Settled { rejected: u64, reason: &'static str },
     Split,
     Abandoned,
 }
 
-/// What it took.
-struct Effort {
+/// Items that are sent in one request, and what that took until now.
+struct Part<'c> {
+    items: Vec<Item>,
     started: Instant,
+    /// Those that no report has counted.
     attempts: u32,
     failure: Option<&'static str>,
+    backoff: Backoff<'c>,
+}
+
+impl<'c> Part<'c> {
+    fn new(items: Vec<Item>, retry: &'c RetryOnFailure) -> Self {
+        Part { items, started: clock::now(), attempts: 0, failure: None, backoff: Backoff::new(retry) }
+    }
+
+    /// Its halves, the later one first. The attempts stay with the earlier one, so that each is reported once.
+    fn halves(mut self) -> [Self; 2] {
+        let items = self.items.split_off(self.items.len() / 2);
+        [Part { items, attempts: 0, ..self }, self]
+    }
 }
 
 impl Lane {
@@ -104,22 +119,21 @@ impl Lane {
             self.deliver(generation, job.items, &mut voice, &mut jitter).await;
             self.load.leave(bytes);
         }
-        self.set_stuck(&mut voice, false);
+        self.calm(&mut voice);
     }
 
     /// Delivers items, in halves if they are too many at once.
     async fn deliver(&mut self, generation: u64, items: Vec<Item>, voice: &mut Voice, jitter: &mut Jitter) {
-        let mut parts = vec![items];
-        while let Some(mut items) = parts.pop() {
-            let mut effort = Effort { started: clock::now(), attempts: 0, failure: None };
-            match self.deliver_part(generation, &items, &mut effort, voice, jitter).await {
-                End::Settled { rejected, reason } => self.report(generation, &items, rejected, reason, &effort),
-                End::Split => {
-                    let tail = items.split_off(items.len() / 2);
-                    parts.push(tail);
-                    parts.push(items);
+        let config = Arc::clone(&self.config);
+        let mut parts = vec![Part::new(items, &config.retry_on_failure)];
+        while let Some(mut part) = parts.pop() {
+            match self.deliver_part(generation, &mut part, voice, jitter).await {
+                End::Settled { rejected, reason } => self.report(generation, &part.items, rejected, reason, &part),
+                End::Split => parts.extend(part.halves()),
+                End::Abandoned => {
+                    self.calm(voice);
+                    return;
                 }
-                End::Abandoned => return,
             }
         }
     }
@@ -128,45 +142,45 @@ impl Lane {
     async fn deliver_part(
         &mut self,
         generation: u64,
-        items: &[Item],
-        effort: &mut Effort,
+        part: &mut Part<'_>,
         voice: &mut Voice,
         jitter: &mut Jitter,
     ) -> End {
-        let config = Arc::clone(&self.config);
-        let body = self.transport.prepare(encode(items));
-        let mut backoff = Backoff::new(&config.retry_on_failure);
-        loop {
-            if *self.generation.borrow() != generation {
-                return End::Abandoned;
-            }
-            let answer = self.transport.send(self.signal, body.clone()).await;
-            effort.attempts += 1;
-            effort.failure = answer.failure().or(effort.failure);
-            let reason = answer.failure().unwrap_or(PARTIAL);
-            let wait = match decide(&answer, items.len()) {
+        let mut body = self.transport.prepare(encode(&part.items));
+        while self.is_wanted(generation) {
+            let answer = self.transport.send(self.signal, body.clone()).await.without(self.config.headers.values());
+            part.attempts += 1;
+            part.failure = answer.failure().or(part.failure);
+            let items = part.items.len() as u64;
+            let wait = match decide(&answer, part.items.len()) {
                 Decision::Settle { rejected } => {
-                    self.accepted(&answer, items.len() as u64, rejected, voice);
+                    self.accepted(&answer, items, rejected, voice);
                     return End::Settled { rejected, reason: PARTIAL };
                 }
                 Decision::Split => return End::Split,
-                Decision::Reject => return self.reject(&answer, items, reason, voice),
-                Decision::Retry { .. } if !config.retry_on_failure.enabled => {
-                    return self.reject(&answer, items, reason, voice);
+                Decision::Reject => return self.reject(&answer, items, voice),
+                _ if !self.config.retry_on_failure.enabled => return self.reject(&answer, items, voice),
+                Decision::Retry { after } => {
+                    let wait = part.backoff.next(after, jitter.draw());
+                    self.complain(&answer, wait, part.backoff.cycle_is_over(), voice);
+                    wait
                 }
-                Decision::Retry { after } => backoff.next(after, jitter.draw()),
+                Decision::Hold => {
+                    self.refused(&answer, voice);
+                    part.backoff.slowest(jitter.draw())
+                }
             };
-            self.metrics.failed(self.signal, items.len() as u64);
+            self.metrics.failed(self.signal, items);
             self.metrics.retries.inc();
-            if self.is_expired(effort, wait) {
-                voice.say(EXPIRED, || tracing::error!(sink = self.sink, "data was given up because of its age"));
-                return End::Settled { rejected: items.len() as u64, reason: EXPIRED };
+            if self.give_up_old(generation, part, wait, voice) {
+                if part.items.is_empty() {
+                    return End::Settled { rejected: 0, reason: EXPIRED };
+                }
+                body = self.transport.prepare(encode(&part.items));
             }
-            self.complain(&answer, wait, backoff.cycle_is_over(), voice);
-            if !self.pause(wait).await {
-                return End::Abandoned;
-            }
+            self.pause(wait).await;
         }
+        End::Abandoned
     }
 
     fn accepted(&self, answer: &Answer, items: u64, rejected: u64, voice: &mut Voice) {
@@ -175,24 +189,24 @@ impl Lane {
         let message = answer.message();
         if rejected > 0 {
             voice.say(PARTIAL, || {
-                tracing::error!(sink = self.sink, rejected, message, "the receiver rejected some items")
+                tracing::error!(sink = self.sink, rejected, answer = message, "the receiver rejected some items")
             });
         } else if !message.is_empty() {
-            voice.say("warning", || tracing::warn!(sink = self.sink, message, "the receiver took the data, but says"));
+            voice.say("warning", || {
+                tracing::warn!(sink = self.sink, answer = message, "the receiver took the data, but says")
+            });
         }
-        if voice.failing {
-            voice.failing = false;
-            self.set_stuck(voice, false);
+        if self.calm(voice) {
             tracing::info!(sink = self.sink, signal = ?self.signal, "the receiver takes data again");
         }
     }
 
-    fn reject(&self, answer: &Answer, items: &[Item], reason: &'static str, voice: &mut Voice) -> End {
-        let rejected = items.len() as u64;
+    fn reject(&self, answer: &Answer, rejected: u64, voice: &mut Voice) -> End {
         self.metrics.failed(self.signal, rejected);
-        let message = answer.message();
+        self.calm(voice);
+        let (reason, message) = (answer.failure().unwrap_or(PARTIAL), answer.message());
         voice.say(reason, || {
-            tracing::error!(sink = self.sink, rejected, reason, message, "the receiver rejected data for good")
+            tracing::error!(sink = self.sink, rejected, reason, answer = message, "the receiver rejected data for good")
         });
         End::Settled { rejected, reason }
     }
@@ -201,7 +215,8 @@ impl Lane {
         let (reason, message) = (answer.failure(), answer.message());
         if !voice.failing {
             voice.failing = true;
-            tracing::warn!(sink = self.sink, signal = ?self.signal, reason, message, ?wait, "could not deliver; trying again");
+            let (sink, signal, endpoint) = (&self.sink, self.signal, self.transport.authority(self.signal));
+            tracing::warn!(sink, ?signal, endpoint, reason, answer = message, ?wait, "could not deliver; trying again");
         }
         if cycle_is_over {
             self.set_stuck(voice, true);
@@ -209,12 +224,36 @@ impl Lane {
                 tracing::error!(
                     sink = self.sink,
                     signal = ?self.signal,
+                    endpoint = self.transport.authority(self.signal),
                     reason,
-                    message,
+                    answer = message,
                     "the receiver has not taken data for long: the sink pauses, nothing is dropped"
                 );
             });
         }
+    }
+
+    /// The receiver does not want us, whatever we send.
+    fn refused(&self, answer: &Answer, voice: &mut Voice) {
+        voice.failing = true;
+        self.set_stuck(voice, true);
+        voice.say("refused", || {
+            tracing::error!(
+                sink = self.sink,
+                signal = ?self.signal,
+                endpoint = self.transport.authority(self.signal),
+                reason = answer.failure(),
+                answer = answer.message(),
+                "the receiver refuses us, not the data: the sink pauses, nothing is dropped; \
+                 check its endpoint and headers (the key), mend them, and restart"
+            );
+        });
+    }
+
+    /// There is no trouble any more, or nobody who minds. True if there was some.
+    fn calm(&self, voice: &mut Voice) -> bool {
+        self.set_stuck(voice, false);
+        std::mem::take(&mut voice.failing)
     }
 
     fn set_stuck(&self, voice: &mut Voice, stuck: bool) {
@@ -224,26 +263,43 @@ impl Lane {
         }
     }
 
-    fn is_expired(&self, effort: &Effort, wait: Duration) -> bool {
+    /// Gives up the items that will be too old after a wait, if the user asked for that. True if there were some.
+    fn give_up_old(&self, generation: u64, part: &mut Part<'_>, wait: Duration, voice: &mut Voice) -> bool {
         let drop_after = self.config.retry_on_failure.drop_after;
-        !drop_after.is_zero() && clock::now().duration_since(effort.started) + wait >= drop_after
+        if drop_after.is_zero() {
+            return false;
+        }
+        let young_from = clock::wall_us().saturating_add(micros(wait)).saturating_sub(micros(drop_after));
+        let old: Vec<Item> = part.items.extract_if(.., |item| item.at <= young_from).collect();
+        if old.is_empty() {
+            return false;
+        }
+        voice.say(EXPIRED, || tracing::error!(sink = self.sink, "data was given up because of its age"));
+        self.report(generation, &old, old.len() as u64, EXPIRED, part);
+        part.attempts = 0;
+        true
     }
 
-    /// Waits; false if the items are not wanted any more.
-    async fn pause(&mut self, wait: Duration) -> bool {
+    /// Whether items of this generation are still to be delivered. What is newer ends the next pause.
+    fn is_wanted(&mut self, generation: u64) -> bool {
+        self.generation.has_changed().is_ok() && *self.generation.borrow_and_update() == generation
+    }
+
+    /// Waits, unless the items are not wanted any more.
+    async fn pause(&mut self, wait: Duration) {
         tokio::select! {
-            () = tokio::time::sleep(wait) => true,
-            changed = self.generation.changed() => changed.is_ok(),
+            () = tokio::time::sleep(wait) => {}
+            _ = self.generation.changed() => {}
         }
     }
 
-    fn report(&self, generation: u64, items: &[Item], rejected: u64, reason: &'static str, effort: &Effort) {
+    fn report(&self, generation: u64, items: &[Item], rejected: u64, reason: &'static str, part: &Part<'_>) {
         let report = Report {
             generation,
             settled: settlements(items, rejected, reason),
-            attempts: effort.attempts,
-            failure: effort.failure,
-            duration: clock::now().duration_since(effort.started),
+            attempts: part.attempts,
+            failure: part.failure,
+            duration: clock::now().duration_since(part.started),
         };
         // Nobody listens any more when the sink has ended.
         let _ = self.reports.send(report);
@@ -262,6 +318,10 @@ fn settlements(items: &[Item], rejected: u64, reason: &'static str) -> Vec<Settl
         }
     }
     settled
+}
+
+fn micros(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
 }
 
 /// What a lane has said, so that it does not repeat itself.
@@ -283,3 +343,6 @@ impl Voice {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -20,7 +20,9 @@ pub struct Metrics {
     pub batch_sizes: IntCounter,
     /// Requests that were sent again.
     pub retries: IntCounter,
-    /// Lanes that have been failing for longer than a cycle of retries.
+    /// Bytes of items that wait or run.
+    pub held_bytes: IntGauge,
+    /// Lanes that have been failing for longer than a cycle of retries, or that the receiver refuses.
     pub stuck: IntGauge,
 }
 
@@ -58,7 +60,8 @@ impl Metrics {
                 "Number of times the batch was sent due to a size trigger",
             ),
             retries: delivery.counter("sink_retries_total", "Requests that were sent again"),
-            stuck: delivery.gauge("sink_stuck", "Lanes that fail for longer than a cycle of retries"),
+            held_bytes: delivery.gauge("sink_held_bytes", "Bytes of items that wait or run"),
+            stuck: delivery.gauge("sink_stuck", "Lanes that fail for longer than a cycle of retries, or are refused"),
         };
         metrics.queue_capacity.set(queue_capacity as i64);
         metrics

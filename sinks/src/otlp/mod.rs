@@ -3,7 +3,8 @@
 //! Reads: what its delivery hands over. Writes: export requests to one receiver. State: items on their way, bounded by
 //! `sending_queue` and [`IN_FLIGHT_BYTES_MAX`]. Guarantee: at least once; each log record carries its `record_id`, and
 //! metric points are running totals, so that a repetition can be told. Failure: what can be retried is retried without
-//! an end while the partitions are paused; what the receiver rejects for good is counted and recorded in `exports`.
+//! an end while the partitions are paused, also when the receiver refuses us (a key, a path); data that it rejects for
+//! good is counted and recorded in `exports`.
 //!
 //! From the outside in: [`mapping`] turns rows into encoded items, [`batch`] gathers them, [`lane`] delivers batches,
 //! [`retry`] decides about answers, [`request`] and [`transport`] speak the protocol.
@@ -20,7 +21,7 @@ mod transport;
 
 use std::sync::Arc;
 use std::sync::mpsc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc as queue, watch};
@@ -37,7 +38,7 @@ use request::{Item, Signal};
 use transport::Transport;
 
 /// Bytes of items that may wait or run. Past it, as past `queue_size`, the sink reads no further; what one poll brings
-/// comes on top.
+/// comes on top, and the requests under way, one per lane and signal, each no larger than its items.
 pub const IN_FLIGHT_BYTES_MAX: usize = 16 << 20;
 
 /// An OTLP sink.
@@ -101,6 +102,12 @@ impl Otlp {
         self.metric_ways.iter_mut().chain(&mut self.log_ways)
     }
 
+    /// Bytes of items that wait for others, wait for their lane, or are under way.
+    fn held_bytes(&self) -> usize {
+        let ways = self.metric_ways.iter().chain(&self.log_ways);
+        self.load.now().1 + ways.map(|way| way.batcher.bytes()).sum::<usize>()
+    }
+
     /// Sends what `take` gives for each lane.
     fn send(&mut self, take: impl Fn(&mut Batcher) -> Option<Vec<Item>>) -> u64 {
         let (load, generation) = (Arc::clone(&self.load), *self.generation.borrow());
@@ -154,10 +161,12 @@ impl Sink for Otlp {
     }
 
     fn tick(&mut self, now: Instant) {
-        let timeout = self.config.batch.timeout;
+        // While nothing more is read, waiting for more is in vain.
+        let timeout = if self.has_room() { self.config.batch.timeout } else { Duration::ZERO };
         let sent = self.send(|batcher| batcher.take_due(now, timeout));
         self.metrics.batch_timeouts.inc_by(sent);
         self.metrics.queue_size.set(self.load.now().0 as i64);
+        self.metrics.held_bytes.set(self.held_bytes() as i64);
     }
 
     fn flush(&mut self) {
@@ -165,8 +174,7 @@ impl Sink for Otlp {
     }
 
     fn has_room(&mut self) -> bool {
-        let (requests, bytes) = self.load.now();
-        requests < self.config.sending_queue.queue_size && bytes < IN_FLIGHT_BYTES_MAX
+        self.load.now().0 < self.config.sending_queue.queue_size && self.held_bytes() < IN_FLIGHT_BYTES_MAX
     }
 
     fn collect(&mut self, reports: &mut Vec<Report>) {

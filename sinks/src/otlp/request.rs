@@ -30,6 +30,10 @@ const MONOTONIC: u32 = 3;
 /// `AGGREGATION_TEMPORALITY_CUMULATIVE`.
 const CUMULATIVE: u64 = 2;
 
+/// Bytes around an item that stands alone in a request, besides the texts of its resource and metric: 12 messages and
+/// texts with a key and a length of at most 6 bytes, what the scope says, and the two fields of a sum.
+const FRAME_BYTES_MAX: usize = 128;
+
 /// Name of the instrumentation scope of everything that we send.
 pub const SCOPE_OF_DBINTEL: &str = "dbintel";
 
@@ -53,12 +57,17 @@ pub struct Item {
     pub metric: Option<Arc<Metric>>,
     /// The encoded `NumberDataPoint` or `LogRecord`.
     pub bytes: Box<[u8]>,
+    /// Time of the row, in µs since the epoch.
+    pub at: i64,
 }
 
 impl Item {
-    /// What it holds in memory, and at most adds to a request.
+    /// The most that it adds to a request: as if no other item shared its resource or its metric. Also more than it
+    /// holds in memory by itself.
     pub fn size(&self) -> usize {
-        self.bytes.len() + size_of::<Item>()
+        let metric = |metric: &Arc<Metric>| metric.name.len() + metric.unit.len() + metric.description.len();
+        let shared = self.resource.bytes.len() + self.metric.as_ref().map_or(0, metric);
+        self.bytes.len() + shared + FRAME_BYTES_MAX
     }
 }
 

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use dbintel_config::Secret;
 use tonic::Code;
 
 use super::config::RetryOnFailure;
@@ -11,6 +12,8 @@ use super::config::RetryOnFailure;
 const ASKED_WAIT_MIN: Duration = Duration::from_millis(100);
 /// Longest wait that a receiver can ask for.
 const ASKED_WAIT_MAX: Duration = Duration::from_secs(600);
+/// Shorter words of a secret, such as `Basic`, are not masked.
+const SECRET_WORD_BYTES_MIN: usize = 6;
 
 /// How a request ended.
 #[derive(Debug, Clone, PartialEq)]
@@ -59,6 +62,8 @@ pub enum Decision {
         /// After this time, if the receiver asked for one.
         after: Option<Duration>,
     },
+    /// Keep it, and try again at the slowest pace: the receiver refuses us, not the data, and a person has to mend that.
+    Hold,
     /// Send its halves.
     Split,
     /// No item will ever be taken.
@@ -74,6 +79,10 @@ pub fn decide(answer: &Answer, items: usize) -> Decision {
         Answer::Grpc { code, retry_after, .. } if is_retryable(*code) => {
             Decision::Retry { after: bounded(*retry_after) }
         }
+        Answer::Grpc { code: Code::Unauthenticated | Code::PermissionDenied | Code::Unimplemented, .. } => {
+            Decision::Hold
+        }
+        Answer::Http { status: 401 | 403 | 404, .. } => Decision::Hold,
         Answer::Http { status: 413, .. } => split(items),
         Answer::Http { status: 429 | 502 | 503 | 504, retry_after, .. } => {
             Decision::Retry { after: bounded(*retry_after) }
@@ -125,6 +134,19 @@ impl Answer {
             Answer::TimedOut => "no answer in time",
             Answer::Unreachable(message) => message,
         }
+    }
+
+    /// The same with a mask over the words of these secrets: some receivers quote the key that they refuse.
+    pub fn without<'s>(mut self, secrets: impl IntoIterator<Item = &'s Secret>) -> Answer {
+        if let Answer::Accepted { message, .. } | Answer::Grpc { message, .. } | Answer::Http { message, .. } =
+            &mut self
+        {
+            for secret in secrets {
+                let words = secret.expose().split_whitespace().filter(|word| word.len() >= SECRET_WORD_BYTES_MIN);
+                words.for_each(|word| *message = message.replace(word, &secret.to_string()));
+            }
+        }
+        self
     }
 }
 
@@ -185,7 +207,7 @@ pub fn retry_after(header: &str, wall_us: i64) -> Option<Duration> {
 
 /// The pace of repetition: exponential with jitter. A cycle ends when it has taken `max_elapsed_time`; then the sink says
 /// that it is stuck, and the next cycle goes on at the slowest pace.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub struct Backoff<'c> {
     config: &'c RetryOnFailure,
     interval: Duration,
@@ -206,6 +228,12 @@ impl<'c> Backoff<'c> {
         self.interval = grown.min(self.config.max_interval);
         self.elapsed += wait;
         wait
+    }
+
+    /// How long to wait when only a person can help.
+    pub fn slowest(&mut self, chance: f64) -> Duration {
+        self.interval = self.config.max_interval;
+        self.next(None, chance)
     }
 
     /// The cycle that just ended took all its time. True once per cycle.

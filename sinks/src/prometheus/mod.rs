@@ -1,10 +1,11 @@
 //! Prometheus: the last values, for a scraper to fetch.
 //!
 //! Reads: what its delivery hands over. Writes: nothing; `/metrics` shows what is in memory. State: the last value of
-//! each series, bounded by [`store::SERIES_MAX`], statements bounded by `top_statements` for each target. Guarantee: what
-//! is shown can be scraped: names and labels are sanitised, conflicts are dropped and counted when they come in. Failure:
-//! memory is lost with the process, so that each life reads the last [`Config::metric_expiration`] of the log again; it
-//! shows the same statements within seconds, and no counter of a statement goes back.
+//! each series, bounded by [`store::SERIES_MAX`], statements bounded by `top_statements` for each target, and at most
+//! [`TARGETS_MAX`] targets; rows of further ones are rejected. Guarantee: what is shown can be scraped: names and labels
+//! are sanitised, conflicts are dropped and counted when they come in. Failure: memory is lost with the process, so that
+//! each life reads the last [`Config::metric_expiration`] of the log again; it shows the same statements within seconds,
+//! and their counters begin at 0 with what no earlier life has shown.
 //!
 //! Series without a timestamp of their own end with their last scrape, so `send_timestamps` is accepted and not used.
 //!
@@ -40,8 +41,10 @@ use text::{Exposition, Format, Number};
 
 /// Time between two searches for what has expired.
 const EXPIRE_INTERVAL: Duration = Duration::from_secs(10);
-/// Labels that are ours on each series of a metric.
-const OURS: [&str; 1] = ["target"];
+/// Targets that are kept.
+const TARGETS_MAX: usize = 10_000;
+/// What becomes of the rows of further targets.
+const TOO_MANY_TARGETS: Outcome = Outcome::Rejected("target_limit");
 
 /// A Prometheus sink.
 pub struct Prometheus {
@@ -77,6 +80,8 @@ impl Prometheus {
             metrics.labelled_counter("sink_dropped_samples_total", help, ("reason", reason))
         };
         let dropped = Dropped {
+            invalid_name: dropped("invalid_name"),
+            invalid_value: dropped("invalid_value"),
             type_conflict: dropped("type_conflict"),
             duplicate: dropped("duplicate"),
             series_limit: dropped("series_limit"),
@@ -88,11 +93,13 @@ impl Prometheus {
         let mut reserved = statements.family_names();
         reserved.extend([sessions.family_name(), targets.family_name()]);
         let store = Store::new(expiration, reserved, dropped);
-        let const_labels: Vec<(&str, &str)> =
-            config.const_labels.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let mut const_labels = Labels::default();
+        for (name, value) in &config.const_labels {
+            const_labels.add(name, value);
+        }
         let shared = Shared {
             values: Mutex::new(Values { store, statements, sessions, targets }),
-            const_labels: Labels::new(&const_labels).finish(),
+            const_labels: const_labels.finish(),
         };
         let metrics = Metrics {
             points: metrics.counter(
@@ -109,11 +116,10 @@ impl Prometheus {
         http::router(Arc::clone(&self.shared))
     }
 
-    fn metrics(&self, row: &EnrichedMetrics<'_>, arrival: Arrival) {
-        let mut values = self.shared.lock();
+    fn metrics(&self, row: &EnrichedMetrics<'_>, arrival: Arrival, store: &mut Store) {
         for point in row.points.iter() {
             if let Some(sample) = self.sample(row, &point, arrival.partition)
-                && values.store.insert(sample, arrival.now)
+                && store.insert(sample, arrival.now)
             {
                 self.metrics.points.inc();
             }
@@ -128,10 +134,10 @@ impl Prometheus {
             "sum" => Shape::Sum,
             _ => Shape::Gauge,
         };
-        let mut labels = Labels::new(&[("target", row.target)]);
+        let mut labels = Labels::ours(&[("target", row.target)]);
         let mut source: Vec<&[u8]> = vec![row.target.as_bytes(), point.name.as_bytes(), point.unit.as_bytes()];
         for (name, value) in row.object.iter().chain(point.attributes.iter()) {
-            labels.add_foreign(name, value, &self.taken());
+            labels.add_foreign(name, value, &self.config.const_labels);
             source.extend([name.as_bytes(), value.as_bytes()]);
         }
         Some(Sample {
@@ -142,15 +148,15 @@ impl Prometheus {
             source: hash128(&source),
             value,
             observed_at: row.observed_at,
-            interval: row.interval_ns.and_then(|ns| u64::try_from(ns).ok()).map(Duration::from_nanos),
+            interval: interval(row.interval_ns),
             partition,
         })
     }
+}
 
-    /// Names that foreign labels cannot have.
-    fn taken(&self) -> Vec<&str> {
-        OURS.into_iter().chain(self.config.const_labels.keys().map(String::as_str)).collect()
-    }
+/// Time between two values of what a row is about, if it tells.
+fn interval(interval_ns: Option<i64>) -> Option<Duration> {
+    interval_ns.and_then(|ns| u64::try_from(ns).ok()).map(Duration::from_nanos)
 }
 
 impl Shared {
@@ -188,16 +194,21 @@ impl Sink for Prometheus {
     }
 
     fn take(&mut self, row: &Row<'_>, arrival: Arrival, _texts: &mut Texts) -> Taken {
-        match row {
-            Row::Metrics(row) => self.metrics(row, arrival),
-            Row::Query(row) => {
-                self.shared.lock().statements.update(row, arrival.partition, arrival.fresh, arrival.now);
-            }
-            Row::Session(row) => self.shared.lock().sessions.update(row, arrival.partition, arrival.now),
-            Row::Event(_) => return Taken::Settled(Outcome::Skipped),
+        let (partition, now) = (arrival.partition, arrival.now);
+        let mut values = self.shared.lock();
+        if !values.targets.update(row, partition, now, &self.config.const_labels) {
+            return Taken::Settled(TOO_MANY_TARGETS);
         }
-        self.shared.lock().targets.update(row, arrival.partition, arrival.now);
-        Taken::Settled(Outcome::Accepted)
+        let is_kept = match row {
+            Row::Metrics(row) => {
+                self.metrics(row, arrival, &mut values.store);
+                true
+            }
+            Row::Query(row) => values.statements.update(row, partition, arrival.fresh, now),
+            Row::Session(row) => values.sessions.update(row, partition, now),
+            Row::Event(_) => return Taken::Settled(Outcome::Skipped),
+        };
+        Taken::Settled(if is_kept { Outcome::Accepted } else { TOO_MANY_TARGETS })
     }
 
     fn tick(&mut self, now: Instant) {

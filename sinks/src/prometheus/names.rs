@@ -1,9 +1,25 @@
 //! Names and labels as Prometheus wants them, by the rules of the OpenTelemetry specification ("Prometheus and
 //! OpenMetrics compatibility") as the Collector's exporter applies them, so that dashboards made for it work.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use super::store::Kind;
+
+/// All labels of ours. A constant label cannot have such a name: it would stand on a series twice.
+pub const OURS: [&str; 11] = [
+    "target",
+    "engine",
+    "engine_version",
+    "role",
+    "database",
+    "user",
+    "query_id",
+    "toplevel",
+    "state",
+    "wait_event_type",
+    "wait_event",
+];
 
 /// UCUM units and what they are called in names.
 const UNITS: [(&str, &str); 24] = [
@@ -55,10 +71,13 @@ impl Shape {
 }
 
 /// The name of a metric: its tokens, its unit if they do not hold it, `ratio` for a gauge of unit 1, `total` for a
-/// counter.
+/// counter. Empty if nothing of the name can be kept.
 pub fn metric_name(namespace: &str, name: &str, unit: &str, shape: Shape) -> String {
     let mut tokens: Vec<&str> = name.split(|character: char| !character.is_ascii_alphanumeric()).collect();
     tokens.retain(|token| !token.is_empty());
+    if tokens.is_empty() {
+        return String::new();
+    }
     let (main, per) = unit.split_once('/').unwrap_or((unit, ""));
     for words in [&[unit_name(main, &UNITS)][..], &["per", unit_name(per, &PER_UNITS)][..]] {
         let is_new = words.last().is_some_and(|unit| !unit.is_empty() && !tokens.contains(unit));
@@ -116,13 +135,16 @@ pub fn label_name(name: &str) -> String {
 #[derive(Debug, Clone, Default)]
 pub struct Labels {
     pairs: Vec<(String, String)>,
+    ours: Vec<&'static str>,
 }
 
 impl Labels {
-    /// With these labels already.
-    pub fn new(pairs: &[(&str, &str)]) -> Self {
+    /// With these of [`OURS`]. One without a value is not shown, but its name is taken.
+    pub fn ours(pairs: &[(&'static str, &str)]) -> Self {
         let mut labels = Labels::default();
         for (name, value) in pairs {
+            debug_assert!(OURS.contains(name), "`{name}` is not in the list of our labels");
+            labels.ours.push(name);
             labels.add(name, value);
         }
         labels
@@ -144,13 +166,13 @@ impl Labels {
         }
     }
 
-    /// Adds a label of a foreign source: it cannot take the name of one that is there.
-    pub fn add_foreign(&mut self, name: &str, value: &str, taken: &[&str]) {
-        if taken.contains(&label_name(name).as_str()) {
-            self.add(&format!("exported_{name}"), value);
-        } else {
-            self.add(name, value);
+    /// Adds a label of a foreign source: it cannot take the name of one of ours or of a constant one.
+    pub fn add_foreign(&mut self, name: &str, value: &str, const_labels: &BTreeMap<String, String>) {
+        let mut name = label_name(name);
+        while self.ours.contains(&&*name) || const_labels.contains_key(&name) {
+            name.insert_str(0, "exported_");
         }
+        self.add(&name, value);
     }
 
     /// The labels as they stand between braces, sorted by name.

@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 use dbintel_schemas::records::EnrichedSession;
 
 use super::names::Labels;
-use super::store::Kind;
+use super::store::{Kind, expiry};
 use super::text::{Exposition, Number};
+use super::{TARGETS_MAX, interval};
 
 /// Name after the namespace.
 const NAME: &str = "active_sessions";
@@ -15,10 +16,12 @@ const HELP: &str =
     "Sessions that are not idle, by state and wait, as of the last sample. Sampled rows count by their weight.";
 /// A sample is complete when no row of it came for this long.
 const SETTLE: Duration = Duration::from_millis(300);
-/// Without a row for this long nobody is active: a sample without sessions leaves none.
-const FRESH: Duration = Duration::from_secs(15);
-/// Combinations of labels of one target that are kept.
+/// Without a row for three samples, and for this long, nobody is active: a sample without sessions leaves none.
+const FRESH_MIN: Duration = Duration::from_secs(5);
+/// Combinations of labels of one target that are kept; sessions of further ones are counted together.
 const COMBINATIONS_MAX: usize = 1000;
+/// Each label of what is counted together.
+const OTHER: &str = "other";
 /// What sessions without a wait are waiting for.
 const RUNNING: &str = "CPU";
 
@@ -33,10 +36,12 @@ pub struct Sessions {
 #[derive(Debug)]
 struct Target {
     partition: u32,
+    /// Time between two samples; 0 until it is known.
+    pace: Duration,
     /// Time of the sample that is coming in, in µs since the epoch.
     current_at: i64,
     current: BTreeMap<Box<str>, f64>,
-    /// The sample before.
+    /// The sample before; nobody if there were samples without sessions since.
     complete: BTreeMap<Box<str>, f64>,
     /// Combinations that were there once, and when they were there last: they go to 0 before they go.
     known: BTreeMap<Box<str>, Instant>,
@@ -44,7 +49,7 @@ struct Target {
 }
 
 impl Sessions {
-    /// Shows combinations for this long after their last session.
+    /// Shows combinations for this long after their last session, or for three samples if that is longer.
     pub fn new(namespace: &str, metric_expiration: Duration) -> Self {
         let name = if namespace.is_empty() { NAME.to_owned() } else { format!("{namespace}_{NAME}") };
         Sessions { targets: HashMap::new(), name, metric_expiration }
@@ -55,20 +60,24 @@ impl Sessions {
         self.name.clone()
     }
 
-    /// Takes a row.
-    pub fn update(&mut self, row: &EnrichedSession<'_>, partition: u32, now: Instant) {
+    /// Takes a row; returns false if there are too many targets already.
+    pub fn update(&mut self, row: &EnrichedSession<'_>, partition: u32, now: Instant) -> bool {
+        let is_full = self.targets.len() >= TARGETS_MAX;
         let target = match self.targets.get_mut(row.target) {
             Some(target) => target,
+            None if is_full => return false,
             None => self.targets.entry(row.target.into()).or_insert_with(|| Target::new(now)),
         };
-        (target.partition, target.seen_at) = (partition, now);
+        target.partition = partition;
         target.add(row, now);
+        true
     }
 
     /// Forgets what was not there for long.
     pub fn expire(&mut self, now: Instant) {
-        let expiry = self.metric_expiration;
+        let metric_expiration = self.metric_expiration;
         self.targets.retain(|_, target| {
+            let expiry = expiry(metric_expiration, Some(target.pace));
             target.known.retain(|_, seen_at| now.saturating_duration_since(*seen_at) <= expiry);
             !target.known.is_empty()
         });
@@ -86,7 +95,8 @@ impl Sessions {
         targets.sort_by_key(|(name, _)| *name);
         for (_, target) in targets {
             let sample = target.shown(now);
-            let is_alive = |seen_at: &Instant| now.saturating_duration_since(*seen_at) <= self.metric_expiration;
+            let expiry = expiry(self.metric_expiration, Some(target.pace));
+            let is_alive = |seen_at: &Instant| now.saturating_duration_since(*seen_at) <= expiry;
             for (labels, _) in target.known.iter().filter(|(_, seen_at)| is_alive(seen_at)) {
                 let count = sample.and_then(|sample| sample.get(labels)).copied().unwrap_or(0.0);
                 out.sample(labels, Number::Double(count));
@@ -99,6 +109,7 @@ impl Target {
     fn new(now: Instant) -> Self {
         Target {
             partition: 0,
+            pace: Duration::ZERO,
             current_at: i64::MIN,
             current: BTreeMap::new(),
             complete: BTreeMap::new(),
@@ -112,23 +123,27 @@ impl Target {
             return;
         }
         if row.observed_at > self.current_at {
-            self.complete = std::mem::take(&mut self.current);
+            let last = std::mem::take(&mut self.current);
+            self.complete = if self.is_fresh(now) { last } else { BTreeMap::new() };
             self.current_at = row.observed_at;
         }
-        let labels = labels(row);
-        if self.known.len() < COMBINATIONS_MAX || self.known.contains_key(&labels) {
-            self.known.insert(labels.clone(), now);
-            *self.current.entry(labels).or_default() += row.sampling_weight;
+        (self.seen_at, self.pace) = (now, interval(row.interval_ns).unwrap_or(self.pace));
+        let mut labels = labels(row);
+        if self.known.len() >= COMBINATIONS_MAX && !self.known.contains_key(&labels) {
+            labels = other_labels(row.target);
         }
+        self.known.insert(labels.clone(), now);
+        *self.current.entry(labels).or_default() += row.sampling_weight;
+    }
+
+    fn is_fresh(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.seen_at) <= FRESH_MIN.max(self.pace.saturating_mul(3))
     }
 
     /// The sample to show; none when the last one is too old to be true.
     fn shown(&self, now: Instant) -> Option<&BTreeMap<Box<str>, f64>> {
-        match now.saturating_duration_since(self.seen_at) {
-            age if age > FRESH => None,
-            age if age >= SETTLE || self.complete.is_empty() => Some(&self.current),
-            _ => Some(&self.complete),
-        }
+        let is_settled = now.saturating_duration_since(self.seen_at) >= SETTLE || self.complete.is_empty();
+        self.is_fresh(now).then_some(if is_settled { &self.current } else { &self.complete })
     }
 }
 
@@ -137,14 +152,22 @@ fn labels(row: &EnrichedSession<'_>) -> Box<str> {
         Some(wait_type) => (wait_type, row.wait_event.unwrap_or_default()),
         None => (RUNNING, RUNNING),
     };
-    let pairs = [
-        ("target", row.target),
-        ("database", row.database.unwrap_or_default()),
-        ("state", row.state.unwrap_or_default()),
+    combination(row.target, [row.database.unwrap_or_default(), row.state.unwrap_or_default(), wait_type, wait])
+}
+
+fn other_labels(target: &str) -> Box<str> {
+    combination(target, [OTHER; 4])
+}
+
+fn combination(target: &str, [database, state, wait_type, wait]: [&str; 4]) -> Box<str> {
+    Labels::ours(&[
+        ("target", target),
+        ("database", database),
+        ("state", state),
         ("wait_event_type", wait_type),
         ("wait_event", wait),
-    ];
-    Labels::new(&pairs).finish()
+    ])
+    .finish()
 }
 
 #[cfg(test)]
@@ -160,6 +183,7 @@ mod tests {
             observed_at: at,
             wait_event_type: wait,
             wait_event: wait.map(|_| "x"),
+            interval_ns: Some(1_000_000_000),
             sampling_weight: 1.0,
             ..EnrichedSession::default()
         }
@@ -199,10 +223,42 @@ mod tests {
     fn when_no_row_comes_any_more_nobody_is_active_and_then_nothing_is_known() {
         let (mut sessions, now) = (Sessions::new("", Duration::from_secs(300)), clock::now());
         sessions.update(&EnrichedSession { sampling_weight: 4.0, ..row(100, None) }, 0, now);
-        assert_eq!(shown(&sessions, now + Duration::from_secs(1)), pairs(&[("CPU", "4")]));
-        assert_eq!(shown(&sessions, now + Duration::from_secs(16)), pairs(&[("CPU", "0")]));
+        assert_eq!(shown(&sessions, now + Duration::from_secs(5)), pairs(&[("CPU", "4")]));
+        assert_eq!(shown(&sessions, now + Duration::from_secs(6)), pairs(&[("CPU", "0")]));
         assert_eq!(shown(&sessions, now + Duration::from_secs(301)), []);
         sessions.expire(now + Duration::from_secs(301));
         assert!(sessions.targets.is_empty());
+    }
+
+    #[test]
+    fn sessions_that_are_read_seldom_are_shown_until_three_samples_are_missing() {
+        let (mut sessions, now) = (Sessions::new("", Duration::from_secs(300)), clock::now());
+        let slow = EnrichedSession { interval_ns: Some(600_000_000_000), ..row(100, None) };
+        sessions.update(&slow, 0, now);
+        let first = EnrichedSession { interval_ns: None, ..slow };
+        sessions.update(&first, 0, now);
+        assert_eq!(shown(&sessions, now + Duration::from_secs(1800)), pairs(&[("CPU", "2")]));
+        assert_eq!(shown(&sessions, now + Duration::from_secs(1801)), []);
+    }
+
+    #[test]
+    fn a_sample_from_before_a_time_without_sessions_does_not_come_back() {
+        let (mut sessions, now) = (Sessions::new("", Duration::from_secs(300)), clock::now());
+        sessions.update(&row(100, Some("Lock")), 0, now);
+        let later = now + Duration::from_secs(60);
+        sessions.update(&row(200, Some("IO")), 0, later);
+        assert_eq!(shown(&sessions, later), pairs(&[("IO", "1"), ("Lock", "0")]));
+    }
+
+    #[test]
+    fn sessions_of_too_many_combinations_are_counted_together() {
+        let (mut sessions, now) = (Sessions::new("", Duration::from_secs(300)), clock::now());
+        let databases: Vec<String> = (0..COMBINATIONS_MAX + 7).map(|number| number.to_string()).collect();
+        for database in databases.iter().chain(&databases) {
+            sessions.update(&EnrichedSession { database: Some(database), ..row(100, None) }, 0, now);
+        }
+        let shown = shown(&sessions, now + SETTLE);
+        assert_eq!(shown.len(), COMBINATIONS_MAX + 1);
+        assert!(shown.contains(&("other".to_owned(), "14".to_owned())), "{:?}", shown.last());
     }
 }

@@ -2,15 +2,15 @@
 //! `other` for the rest.
 //!
 //! What the series promise, so that their increases add up to all that happened:
-//! - The series of a statement is our own running total from the record, less what was booked to `other` for it while it
-//!   had no series. It never falls, also when it comes back after a time without a series.
-//! - `other` gathers the increases of statements while they have no series. It never falls. It begins at 0 when the
-//!   process starts, as counters of a process do.
-//! - A statement gets a series when a place is free, or when it takes [`ADVANTAGE`] times the time of the least one that
-//!   has a place, so that places change hands seldom.
+//! - The series of a statement gathers the increases of its running total while it has a place; `other` gathers those of
+//!   statements without one. So each increase is counted once, and what `other` has counted stays there.
+//! - Both begin at 0 when the process starts, as counters of a process do, and never fall; a statement goes on where it
+//!   was when it comes back after a time without a place.
+//! - A statement gets a place when one is free, or when it takes [`ADVANTAGE`] times the time of the least one that has
+//!   a place, so that places change hands seldom.
 //!
-//! After a restart the series of statements go on where they were or higher (running totals come with each record). Rows
-//! that an earlier life has shown fill the places again, but are not booked to `other` a second time.
+//! After a restart, and when partitions move, rows that an earlier life has shown fill the places again, but are not
+//! counted a second time.
 
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
@@ -18,13 +18,14 @@ use std::time::{Duration, Instant};
 use dbintel_schemas::records::EnrichedQuery;
 
 use super::names::Labels;
-use super::store::Kind;
+use super::store::{Kind, expiry};
 use super::text::{Exposition, Number};
+use super::{TARGETS_MAX, interval};
 use crate::delivery::{StatementKey, statement_key};
 
-/// Statements whose totals are remembered, over all targets. Past it those that were not seen for longest are forgotten;
-/// a forgotten one is booked by the deltas of its rows alone.
-const STATEMENTS_MAX: usize = 100_000;
+/// Statements without a place whose totals are remembered, over all targets. Past it those that were not seen for longest
+/// are forgotten; a forgotten one begins anew with the delta of its next row.
+const REST_MAX: usize = 100_000;
 /// How much more time than the least statement with a series a statement must take to get its place.
 const ADVANTAGE: f64 = 1.25;
 /// Time in which past work loses half of its weight for the choice, in µs.
@@ -81,7 +82,8 @@ type Totals = [Option<i64>; SHOWN.len()];
 #[derive(Debug)]
 pub struct Statements {
     targets: HashMap<Box<str>, Target>,
-    known: usize,
+    /// Statements without a place.
+    rest: usize,
     top: usize,
     metric_expiration: Duration,
     namespace: String,
@@ -102,9 +104,10 @@ struct Target {
 #[derive(Debug)]
 struct Statement {
     labels: Box<str>,
+    /// The running totals of its last row.
     totals: Totals,
-    /// What was booked to `other`.
-    booked: [i64; SHOWN.len()],
+    /// By how much they rose while it had a place.
+    own: [i64; SHOWN.len()],
     /// Recent time, weighted by how recent.
     score: f64,
     is_member: bool,
@@ -116,7 +119,7 @@ impl Statements {
     /// Shows this many statements of each target.
     pub fn new(namespace: &str, top: usize, metric_expiration: Duration) -> Self {
         let namespace = if namespace.is_empty() { String::new() } else { format!("{namespace}_") };
-        Statements { targets: HashMap::new(), known: 0, top, metric_expiration, namespace }
+        Statements { targets: HashMap::new(), rest: 0, top, metric_expiration, namespace }
     }
 
     /// Full names of the families.
@@ -124,21 +127,24 @@ impl Statements {
         SHOWN.iter().map(|shown| format!("{}{}", self.namespace, shown.name)).collect()
     }
 
-    /// Takes a row. One that is not `fresh` was shown by an earlier life.
-    pub fn update(&mut self, row: &EnrichedQuery<'_>, partition: u32, fresh: bool, now: Instant) {
-        let interval = Duration::from_nanos(row.interval_ns.and_then(|ns| u64::try_from(ns).ok()).unwrap_or(0));
-        let expiry = self.metric_expiration.max(interval.saturating_mul(3));
-        if self.known >= STATEMENTS_MAX {
+    /// Takes a row; returns false if there are too many targets already. A row that is not `fresh` was shown by an earlier
+    /// life.
+    pub fn update(&mut self, row: &EnrichedQuery<'_>, partition: u32, fresh: bool, now: Instant) -> bool {
+        let expiry = expiry(self.metric_expiration, interval(row.interval_ns));
+        if self.rest >= REST_MAX {
             self.forget_half();
         }
+        let is_full = self.targets.len() >= TARGETS_MAX;
         let target = match self.targets.get_mut(row.target) {
             Some(target) => target,
+            None if is_full => return false,
             None => self.targets.entry(row.target.into()).or_insert_with(|| Target::new(row.observed_at, now)),
         };
         (target.partition, target.seen_at, target.expiry) = (partition, now, expiry);
-        let before = target.statements.len();
+        self.rest -= target.rest();
         target.update(row, fresh, now, self.top);
-        self.known += target.statements.len() - before;
+        self.rest += target.rest();
+        true
     }
 
     /// Forgets statements and targets of which nothing was heard for long.
@@ -162,8 +168,9 @@ impl Statements {
         let mut targets: Vec<(&Box<str>, &Target)> =
             self.targets.iter().filter(|(_, target)| !target.has_expired(now)).collect();
         targets.sort_by_key(|(name, _)| *name);
-        let series: Vec<Vec<(&str, Totals)>> = targets.iter().map(|(_, target)| target.series()).collect();
         let others: Vec<Box<str>> = targets.iter().map(|(name, _)| other_labels(name)).collect();
+        let series = targets.iter().zip(&others).map(|((_, target), other)| target.series(other));
+        let series: Vec<Vec<(&str, Totals)>> = series.collect();
         for (index, shown) in SHOWN.iter().enumerate() {
             out.family(&format!("{}{}", self.namespace, shown.name), Kind::Counter, shown.help);
             for (place, (_, target)) in targets.iter().enumerate() {
@@ -179,10 +186,10 @@ impl Statements {
     }
 
     fn count(&mut self) {
-        self.known = self.targets.values().map(|target| target.statements.len()).sum();
+        self.rest = self.targets.values().map(Target::rest).sum();
     }
 
-    /// Forgets the statements without a series that were seen before the half of them.
+    /// Forgets the statements without a place that were seen before the half of them.
     fn forget_half(&mut self) {
         let rest = |target: &Target| {
             target.statements.values().filter(|one| !one.is_member).map(|one| one.seen_at).collect::<Vec<_>>()
@@ -224,28 +231,26 @@ impl Target {
         let increase = statement.advance(row, now);
         statement.score += increase[EXEC_TIME] as f64 * growth;
         let (score, was_member) = (statement.score, statement.is_member);
-        let totals = statement.totals;
         let is_member = was_member || self.promote(key, score, top, now);
-        for (index, total) in totals.iter().enumerate().filter(|(_, total)| total.is_some()) {
+        let Some(statement) = self.statements.get_mut(&key) else { return };
+        for (index, _) in statement.totals.iter().enumerate().filter(|(_, total)| total.is_some()) {
             let other = self.other[index].get_or_insert(0);
-            if fresh && !is_member && total.is_some() {
-                *other += increase[index];
+            let counter = if is_member { &mut statement.own[index] } else { other };
+            if fresh {
+                *counter = counter.saturating_add(increase[index]);
             }
         }
-        if fresh
-            && !is_member
-            && let Some(statement) = self.statements.get_mut(&key)
-        {
-            for (booked, increase) in statement.booked.iter_mut().zip(increase) {
-                *booked += increase;
-            }
-        }
+    }
+
+    /// Number of statements without a place.
+    fn rest(&self) -> usize {
+        self.statements.len() - self.members.len()
     }
 
     /// Weight of work at this time: it doubles every half-life, so that scores need no decay. Scales the scores before
     /// they grow too large.
     fn growth(&mut self, at: i64) -> f64 {
-        let half_lives = (at - self.landmark) as f64 / HALF_LIFE_US;
+        let half_lives = at.saturating_sub(self.landmark) as f64 / HALF_LIFE_US;
         if half_lives <= HALF_LIVES_MAX {
             return half_lives.exp2();
         }
@@ -255,7 +260,7 @@ impl Target {
         1.0
     }
 
-    /// Gives the statement a series if there is a place, or if it deserves the place of another one.
+    /// Gives the statement a place if one is free, or if it deserves the place of another one.
     fn promote(&mut self, key: StatementKey, score: f64, top: usize, now: Instant) -> bool {
         if self.members.len() < top {
             self.members.push(key);
@@ -288,12 +293,12 @@ impl Target {
     }
 
     /// The series of statements, by their labels. When a database or role was made anew under its old name, the one that
-    /// was seen last has the labels.
-    fn series(&self) -> Vec<(&str, Totals)> {
+    /// was seen last has the labels. Those of `other` are taken.
+    fn series(&self, other: &str) -> Vec<(&str, Totals)> {
         let mut members: Vec<&Statement> = self.members.iter().filter_map(|key| self.statements.get(key)).collect();
         members.sort_by_key(|statement| std::cmp::Reverse(statement.observed_at));
-        let mut taken = HashSet::new();
-        members.retain(|statement| taken.insert(&statement.labels));
+        let mut taken = HashSet::from([other]);
+        members.retain(|statement| taken.insert(&*statement.labels));
         members.sort_by_key(|statement| &statement.labels);
         members.into_iter().map(|statement| (&*statement.labels, statement.own())).collect()
     }
@@ -301,7 +306,8 @@ impl Target {
 
 impl Statement {
     fn new(row: &EnrichedQuery<'_>, now: Instant) -> Self {
-        // The first row of a statement moves it by its delta: what it did before belongs to nobody here.
+        // The first row of a statement moves it by its delta: what it did before was counted by an earlier life, or by
+        // nobody.
         let before = |shown: &Shown| {
             let total = row.total.get(shown.index)?;
             let delta = if row.delta_valid { row.delta.get(shown.index).unwrap_or(0) } else { 0 };
@@ -314,7 +320,7 @@ impl Statement {
         Statement {
             labels: labels(row),
             totals,
-            booked: [0; SHOWN.len()],
+            own: [0; SHOWN.len()],
             score: 0.0,
             is_member: false,
             observed_at: i64::MIN,
@@ -322,16 +328,14 @@ impl Statement {
         }
     }
 
-    /// Takes the totals of a row; returns by how much they rose.
+    /// Takes the totals of a row; returns by how much they rose. A total that was not there, or was larger, has begun at 0
+    /// since.
     fn advance(&mut self, row: &EnrichedQuery<'_>, now: Instant) -> [i64; SHOWN.len()] {
         let mut increase = [0; SHOWN.len()];
         for (index, shown) in SHOWN.iter().enumerate() {
             let Some(total) = row.total.get(shown.index) else { continue };
-            match self.totals[index] {
-                Some(before) if total < before => self.booked[index] = 0,
-                Some(before) => increase[index] = total - before,
-                None => {}
-            }
+            let before = self.totals[index].filter(|before| *before <= total).unwrap_or(0);
+            increase[index] = total.saturating_sub(before).max(0);
             self.totals[index] = Some(total);
         }
         (self.observed_at, self.seen_at) = (row.observed_at, now);
@@ -339,29 +343,23 @@ impl Statement {
     }
 
     fn own(&self) -> Totals {
-        let mut own = self.totals;
-        for (total, booked) in own.iter_mut().zip(self.booked) {
-            *total = total.map(|total| (total - booked).max(0));
-        }
-        own
+        std::array::from_fn(|index| self.totals[index].map(|_| self.own[index]))
     }
 }
 
 fn labels(row: &EnrichedQuery<'_>) -> Box<str> {
-    let mut labels = Labels::new(&[
+    Labels::ours(&[
         ("target", row.target),
         ("database", row.database.unwrap_or(row.database_id)),
         ("user", row.user.unwrap_or(row.user_id)),
         ("query_id", row.query_id),
-    ]);
-    if row.toplevel == Some(false) {
-        labels.add("toplevel", "false");
-    }
-    labels.finish()
+        ("toplevel", if row.toplevel == Some(false) { "false" } else { "" }),
+    ])
+    .finish()
 }
 
 fn other_labels(target: &str) -> Box<str> {
-    Labels::new(&[("target", target), ("query_id", "other")]).finish()
+    Labels::ours(&[("target", target), ("query_id", "other")]).finish()
 }
 
 fn number(value: i64, seconds: bool) -> Number {

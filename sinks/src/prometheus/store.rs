@@ -11,7 +11,7 @@ use super::text::{Exposition, Number};
 
 /// Series that are kept at once.
 pub const SERIES_MAX: usize = 50_000;
-/// Longest expiry of a series.
+/// Longest expiry, unless the setting asks for longer.
 const EXPIRY_MAX: Duration = Duration::from_secs(24 * 3600);
 
 /// What Prometheus makes of a family's values.
@@ -49,6 +49,10 @@ pub struct Sample {
 /// Why samples were dropped.
 #[derive(Debug, Clone)]
 pub struct Dropped {
+    /// Nothing of its name can be kept.
+    pub invalid_name: IntCounter,
+    /// It is a counter below 0, or no number.
+    pub invalid_value: IntCounter,
     /// Another family has the name, with another kind.
     pub type_conflict: IntCounter,
     /// Another source has the very same labels.
@@ -92,21 +96,17 @@ impl Store {
 
     /// Takes a sample; returns whether it is shown from now on. Older ones than what is there are passed over.
     pub fn insert(&mut self, sample: Sample, now: Instant) -> bool {
-        if self.reserved.contains(&sample.name) {
-            self.dropped.type_conflict.inc();
+        if let Some(dropped) = self.refusal(&sample) {
+            dropped.inc();
             return false;
         }
-        let expiry = self.expiry(&sample);
+        let expiry = expiry(self.metric_expiration, sample.interval);
         let is_full = self.series >= SERIES_MAX;
         let family = self.families.entry(sample.name).or_insert_with(|| Family {
             kind: sample.kind,
             help: sample.help,
             series: BTreeMap::new(),
         });
-        if family.kind != sample.kind {
-            self.dropped.type_conflict.inc();
-            return false;
-        }
         let fresh = Series {
             value: sample.value,
             source: sample.source,
@@ -129,9 +129,29 @@ impl Store {
         }
     }
 
-    fn expiry(&self, sample: &Sample) -> Duration {
-        let three_polls = sample.interval.unwrap_or_default().saturating_mul(3);
-        self.metric_expiration.max(three_polls).min(EXPIRY_MAX)
+    /// Why a sample cannot be shown, whatever its labels are.
+    fn refusal(&self, sample: &Sample) -> Option<&IntCounter> {
+        if sample.name.is_empty() {
+            return Some(&self.dropped.invalid_name);
+        }
+        if sample.kind == Kind::Counter && !sample.value.is_count() {
+            return Some(&self.dropped.invalid_value);
+        }
+        let has_conflict = match self.families.get(&sample.name) {
+            Some(family) => family.kind != sample.kind,
+            None => self.has_twin(&sample.name, sample.kind),
+        };
+        has_conflict.then_some(&self.dropped.type_conflict)
+    }
+
+    /// Whether a new family would have the name of another one. OpenMetrics calls the counter `a_total` just `a`.
+    fn has_twin(&self, name: &str, kind: Kind) -> bool {
+        let twin = match kind {
+            Kind::Counter => name.strip_suffix("_total").unwrap_or(name).to_owned(),
+            Kind::Gauge => format!("{name}_total"),
+        };
+        let is_other_kind = self.families.get(&twin).is_some_and(|family| family.kind != kind);
+        is_other_kind || self.reserved.iter().any(|reserved| reserved == name || *reserved == twin)
     }
 
     /// Forgets series that have expired.
@@ -168,6 +188,11 @@ impl Store {
     }
 }
 
+/// How long something is shown after it was seen last: as the setting says, or for three intervals if that is longer.
+pub fn expiry(metric_expiration: Duration, interval: Option<Duration>) -> Duration {
+    metric_expiration.max(interval.unwrap_or_default().saturating_mul(3).min(EXPIRY_MAX))
+}
+
 impl Series {
     fn has_expired(&self, now: Instant) -> bool {
         now.saturating_duration_since(self.received_at) > self.expiry
@@ -183,7 +208,7 @@ impl Series {
             return false;
         }
         // A series that comes less often than its poll tells shows its true pace by the distance of its values.
-        let distance = u64::try_from(fresh.observed_at - self.observed_at).unwrap_or(0);
+        let distance = u64::try_from(fresh.observed_at.saturating_sub(self.observed_at)).unwrap_or(0);
         let paced = Duration::from_micros(distance).saturating_mul(3).min(EXPIRY_MAX);
         fresh.expiry = fresh.expiry.max(paced);
         *self = fresh;

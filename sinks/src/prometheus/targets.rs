@@ -3,20 +3,15 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use dbintel_schemas::TextMap;
-
 use super::names::Labels;
-use super::store::Kind;
+use super::store::{Kind, expiry};
 use super::text::{Exposition, Number};
+use super::{TARGETS_MAX, interval};
 use crate::delivery::Row;
 
 /// Name after the namespace.
 const NAME: &str = "target_info";
 const HELP: &str = "Labels, engine and role of a monitored server; always 1.";
-/// Labels that are ours: a target's own label of this name is shown as `exported_…`.
-const OURS: [&str; 4] = ["target", "engine", "engine_version", "role"];
-/// Targets that are kept.
-const TARGETS_MAX: usize = 10_000;
 
 /// The targets.
 #[derive(Debug)]
@@ -30,11 +25,11 @@ pub struct Targets {
 struct Target {
     labels: Box<str>,
     partition: u32,
-    seen_at: Instant,
+    shown_until: Instant,
 }
 
 impl Targets {
-    /// Shows a target for this long after its last row.
+    /// Shows a target for this long after its last row, or for three intervals of its slowest rows.
     pub fn new(namespace: &str, metric_expiration: Duration) -> Self {
         let name = if namespace.is_empty() { NAME.to_owned() } else { format!("{namespace}_{NAME}") };
         Targets { targets: BTreeMap::new(), name, metric_expiration }
@@ -45,25 +40,33 @@ impl Targets {
         self.name.clone()
     }
 
-    /// Takes a row.
-    pub fn update(&mut self, row: &Row<'_>, partition: u32, now: Instant) {
-        let (engine, version, role, labels) = match row {
-            Row::Query(row) => (row.engine, row.engine_version, row.role, row.labels),
-            Row::Session(row) => (row.engine, row.engine_version, row.role, row.labels),
-            Row::Metrics(row) => (row.engine, row.engine_version, row.role, row.labels),
-            Row::Event(_) => return,
+    /// Takes a row; returns false if there are too many targets already. What a target has of its own is shown beside
+    /// our labels and the constant ones, never in their place.
+    pub fn update(&mut self, row: &Row<'_>, partition: u32, now: Instant, constant: &BTreeMap<String, String>) -> bool {
+        let (engine, version, role, foreign, interval_ns) = match row {
+            Row::Query(row) => (row.engine, row.engine_version, row.role, row.labels, row.interval_ns),
+            Row::Session(row) => (row.engine, row.engine_version, row.role, row.labels, row.interval_ns),
+            Row::Metrics(row) => (row.engine, row.engine_version, row.role, row.labels, row.interval_ns),
+            Row::Event(_) => return true,
         };
-        let is_known = self.targets.contains_key(row.target());
-        if is_known || self.targets.len() < TARGETS_MAX {
-            let labels = info([row.target(), engine, version, role], labels);
-            self.targets.insert(row.target().into(), Target { labels, partition, seen_at: now });
+        let known = self.targets.get(row.target());
+        if known.is_none() && self.targets.len() >= TARGETS_MAX {
+            return false;
         }
+        let ours = [("target", row.target()), ("engine", engine), ("engine_version", version), ("role", role)];
+        let mut labels = Labels::ours(&ours);
+        for (name, value) in foreign.iter() {
+            labels.add_foreign(name, value, constant);
+        }
+        let until = now + expiry(self.metric_expiration, interval(interval_ns));
+        let shown_until = known.map_or(until, |known| known.shown_until.max(until));
+        self.targets.insert(row.target().into(), Target { labels: labels.finish(), partition, shown_until });
+        true
     }
 
     /// Forgets targets without rows.
     pub fn expire(&mut self, now: Instant) {
-        let expiry = self.metric_expiration;
-        self.targets.retain(|_, target| now.saturating_duration_since(target.seen_at) <= expiry);
+        self.targets.retain(|_, target| now <= target.shown_until);
     }
 
     /// Forgets targets of other partitions than these.
@@ -74,21 +77,8 @@ impl Targets {
     /// Shows the targets that are alive.
     pub fn expose(&self, now: Instant, out: &mut Exposition) {
         out.family(&self.name, Kind::Gauge, HELP);
-        for target in self.targets.values() {
-            if now.saturating_duration_since(target.seen_at) <= self.metric_expiration {
-                out.sample(&target.labels, Number::Int(1));
-            }
+        for target in self.targets.values().filter(|target| now <= target.shown_until) {
+            out.sample(&target.labels, Number::Int(1));
         }
     }
-}
-
-fn info(ours: [&str; 4], foreign: TextMap<'_>) -> Box<str> {
-    let mut labels = Labels::default();
-    for (name, value) in OURS.into_iter().zip(ours) {
-        labels.add(name, value);
-    }
-    for (name, value) in foreign.iter() {
-        labels.add_foreign(name, value, &OURS);
-    }
-    labels.finish()
 }

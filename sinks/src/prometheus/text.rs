@@ -13,6 +13,16 @@ pub enum Number {
     Double(f64),
 }
 
+impl Number {
+    /// Whether a counter may have this value.
+    pub fn is_count(self) -> bool {
+        match self {
+            Number::Int(value) => value >= 0,
+            Number::Double(value) => value >= 0.0,
+        }
+    }
+}
+
 /// Which format to write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {

@@ -1,6 +1,7 @@
 //! A small client: keeps what it receives and answers assignments, so that the cases read as what they are about.
 
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use dbintel_bus::{
@@ -217,7 +218,22 @@ pub(super) fn read_all(bus: &dyn BusUnderTest, topic: &str, partition: u32, star
     inbox
 }
 
-/// The texts in a partition.
+/// Waits until no transaction is open on a partition. A commit is true when it returns, and brokers tell readers a moment
+/// later.
+pub(super) fn settled(bus: &dyn BusUnderTest, topic: &str, partition: u32) {
+    let deadline = Deadline::after(LIMIT);
+    loop {
+        let offsets = bus.bus().offsets(topic, partition).expect("offsets");
+        if offsets.stable_end == offsets.end {
+            return;
+        }
+        assert!(!deadline.passed(), "a transaction on {topic} {partition} stays open");
+        thread::yield_now();
+    }
+}
+
+/// The texts in a partition on which no transaction is open.
 pub(super) fn texts(bus: &dyn BusUnderTest, topic: &str, partition: u32) -> Vec<String> {
+    settled(bus, topic, partition);
     read_all(bus, topic, partition, Start::Beginning).texts()
 }

@@ -5,9 +5,8 @@ use std::time::Duration;
 
 use dbintel_bus::Committed;
 
-use super::client::{Client, Deadline, position, publish, read_all, text, texts};
+use super::client::{Client, Deadline, position, publish, text, texts};
 use super::{BusUnderTest, LIMIT, Names};
-use dbintel_bus::Start;
 
 /// How long others wait for what a member had that closed.
 const HAND_OVER_MAX: Duration = Duration::from_secs(2);
@@ -158,6 +157,6 @@ pub(super) fn close_hands_over(bus: &dyn BusUnderTest, names: &Names) {
     }
     second.receive(1);
     assert_eq!(second.inbox.texts(), ["waits for its owner"]);
-    assert_eq!(read_all(bus, &input, 0, Start::Beginning).texts(), ["waits for its owner"]);
+    assert_eq!(texts(bus, &input, 0), ["waits for its owner"]);
     assert_eq!(second.revoked, [false], "it could have committed before it gave its partition back");
 }

@@ -80,6 +80,44 @@ pub(super) fn pause_and_resume(bus: &dyn BusUnderTest, names: &Names) {
     assert_eq!(client.inbox.texts(), ["paused", "paused"]);
 }
 
+pub(super) fn deleted_in_front(bus: &dyn BusUnderTest, names: &Names) {
+    let topic = names.topic(bus, "deleted", 1);
+    publish(bus, &topic, 0, &["one", "two"]);
+    let mut client = Client::owner(bus, &names.name("group"), "a", &[&topic]);
+    client.receive(2);
+    for (published, kept) in [(vec!["three", "four", "five"], vec!["five"]), (vec!["six", "seven"], vec![])] {
+        // Nothing is fetched meanwhile.
+        client.member.pause(&[0]).expect("a member pauses");
+        publish(bus, &topic, 0, &published);
+        let records = read_all(bus, &topic, 0, Start::Beginning).records;
+        let (gone, last) = (&records[records.len() - kept.len() - 1], &records[records.len() - 1]);
+        bus.bus().trim(&topic, 0, gone.offset + 1).expect("a trim");
+        client.inbox = Inbox::default();
+        client.member.resume(&[0]).expect("a member resumes");
+        client.until("the end", |client| client.inbox.ends.iter().any(|end| end.2 > last.offset));
+        assert_eq!(client.inbox.texts(), kept);
+    }
+}
+
+pub(super) fn pause_ends_with_the_assignment(bus: &dyn BusUnderTest, names: &Names) {
+    let topic = names.topic(bus, "paused", 1);
+    let group = names.name("group");
+    let mut first = Client::owner(bus, &group, "a", &[&topic]);
+    first.member.pause(&[0]).expect("a member pauses");
+    // The only partition goes back to the first member, or to the second one and from there to the first.
+    let mut second = Client::join(bus, &group, "b", &[&topic]);
+    let deadline = Deadline::after(LIMIT);
+    while first.revoked.is_empty() || (first.owned.is_none() && second.owned.is_none()) {
+        assert!(!deadline.passed(), "the group did not share its partition anew");
+        first.turn();
+        second.turn();
+    }
+    second.member.close().expect("a member closes");
+    first.until("its partition", |client| client.owned == Some(vec![0]));
+    publish(bus, &topic, 0, &["flowing"]);
+    first.receive(1);
+}
+
 pub(super) fn seek(bus: &dyn BusUnderTest, names: &Names) {
     let topic = names.topic(bus, "seek", 2);
     publish(bus, &topic, 0, &["one", "two", "three"]);

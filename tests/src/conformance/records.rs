@@ -2,7 +2,7 @@
 
 use dbintel_bus::{CommitError, NewTopic, Outgoing, Retention, SendError, Start};
 
-use super::client::{Client, producer, publish, read_all, text, texts};
+use super::client::{Client, producer, publish, read_all, settled, text, texts};
 use super::{BusUnderTest, LIMIT, Names};
 
 const MANY: usize = 5_000;
@@ -83,6 +83,7 @@ pub(super) fn large_values(bus: &dyn BusUnderTest, names: &Names) {
         client.member.send(record(number)).expect("a record is taken");
     }
     client.member.commit(&[]).expect("a commit");
+    settled(bus, &output, 0);
     let inbox = read_all(bus, &output, 0, Start::Beginning);
     assert_eq!(inbox.records.iter().map(|seen| seen.timestamp).collect::<Vec<_>>(), [1, 2, 3, 4, 5]);
     assert!(inbox.records.iter().all(|seen| seen.value.as_ref() == Some(&noise)));

@@ -2,7 +2,7 @@
 
 use dbintel_bus::{Committed, Start};
 
-use super::client::{Client, group_spec, position, publish, read_all, text, texts};
+use super::client::{Client, group_spec, position, publish, read_all, settled, text, texts};
 use super::{BusUnderTest, Names};
 
 pub(super) fn all_or_nothing(bus: &dyn BusUnderTest, names: &Names) {
@@ -20,7 +20,8 @@ pub(super) fn all_or_nothing(bus: &dyn BusUnderTest, names: &Names) {
     }
     let nothing: [&str; 0] = [];
     for output in &outputs {
-        assert_eq!(texts(bus, output, 0), nothing, "nothing is visible before the commit");
+        let before = read_all(bus, output, 0, Start::Beginning).texts();
+        assert_eq!(before, nothing, "nothing is visible before the commit");
     }
     assert_eq!(bus.bus().committed(&group, std::slice::from_ref(&input)).expect("positions"), []);
     let next = |partition| {
@@ -103,6 +104,7 @@ pub(super) fn receipt(bus: &dyn BusUnderTest, names: &Names) {
             client.member.send(text(&changelog, 1, &number.to_string())).expect("a record is taken");
         }
         let receipt = client.member.commit(&[]).expect("a commit");
+        settled(bus, &changelog, 1);
         let written = read_all(bus, &changelog, 1, Start::Beginning).records;
         assert_eq!(written.len(), 3 * round);
         let last = written.last().expect("records").offset;

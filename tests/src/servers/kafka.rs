@@ -1,5 +1,7 @@
-//! A genuine Apache Kafka: one process that is broker and controller, with plain text on loopback.
+//! A genuine Apache Kafka: one process that is broker and controller, with plain text on loopback and, where a test asks
+//! for them, listeners that encrypt and authenticate.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -28,11 +30,26 @@ rootLogger.level=INFO
 rootLogger.appenderRef.console.ref=console
 ";
 
+/// What a broker has besides the harness's settings and its listener in plain text.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Setup<'a> {
+    /// Broker properties, in addition to or in place of the harness's.
+    pub properties: &'a [(&'a str, &'a str)],
+    /// Further listeners: name, such as `TLS`, and security protocol, such as `SASL_SSL`.
+    pub listeners: &'a [(&'a str, &'a str)],
+    /// Ports at which clients are told to find further listeners, such as that of a proxy: name and port.
+    pub advertised: &'a [(&'a str, u16)],
+    /// Users with passwords for SCRAM, as `SCRAM-SHA-512=[name=alice,password=secret]`.
+    pub scram: &'a [&'a str],
+}
+
 /// A broker; its process ends with the value.
 #[derive(Debug)]
 pub struct Kafka {
     /// For `bootstrap.servers`.
     pub bootstrap: String,
+    /// For `bootstrap.servers` by way of the further listeners, by their names.
+    pub listeners: BTreeMap<String, String>,
     /// The broker's process.
     pub process: Process,
     _scratch: Scratch,
@@ -54,21 +71,35 @@ impl Kafka {
     /// As [`Kafka::start`].
     #[must_use]
     pub fn start_with(properties: &[(&str, &str)]) -> Kafka {
+        Kafka::set_up(&Setup { properties, ..Setup::default() })
+    }
+
+    /// As [`Kafka::start`], with more than properties.
+    ///
+    /// # Panics
+    /// As [`Kafka::start`].
+    #[must_use]
+    pub fn set_up(setup: &Setup<'_>) -> Kafka {
         let scratch = Scratch::new("kafka");
-        let port = ports::free();
-        let settings = scratch.write("server.properties", &server_properties(port, &scratch, properties));
+        let address = || format!("{HOST}:{}", ports::free());
+        let bootstrap = address();
+        let listeners = setup.listeners.iter().map(|(name, _)| ((*name).to_owned(), address())).collect();
+        let properties = server_properties(&bootstrap, &listeners, &scratch, setup);
+        let settings = scratch.write("server.properties", &properties);
         let logging = scratch.write("log4j2.properties", LOGGING);
 
         let format = ["format", "--standalone", "-t", CLUSTER_ID, "-c"].map(String::from);
-        let format = java(&scratch, "kafka.tools.StorageTool").arguments(format).arguments([text(&settings)]);
+        let mut format = java(&scratch, "kafka.tools.StorageTool").arguments(format).arguments([text(&settings)]);
+        for user in setup.scram {
+            format = format.arguments(["--add-scram", user]);
+        }
         format.run();
 
         let broker = Program::new("java", scratch.path())
             .arguments([format!("-Dlog4j2.configurationFile={}", text(&logging))])
             .arguments(java(&scratch, "kafka.Kafka").arguments)
             .arguments([text(&settings)]);
-        let mut kafka =
-            Kafka { bootstrap: format!("{HOST}:{port}"), process: Process::start(broker), _scratch: scratch };
+        let mut kafka = Kafka { bootstrap, listeners, process: Process::start(broker), _scratch: scratch };
         kafka.wait_until_it_answers();
         kafka
     }
@@ -147,19 +178,35 @@ fn java(scratch: &Scratch, class: &str) -> Program {
     Program::new("java", scratch.path()).arguments(options)
 }
 
-fn server_properties(port: u16, scratch: &Scratch, more: &[(&str, &str)]) -> String {
-    let controller = ports::free();
+fn server_properties(
+    bootstrap: &str,
+    listeners: &BTreeMap<String, String>,
+    scratch: &Scratch,
+    setup: &Setup<'_>,
+) -> String {
+    let controller = format!("{HOST}:{}", ports::free());
     let data = scratch.path().join("data");
     fs::create_dir(&data).expect("a scratch directory can be written to");
+    let mut addresses = format!("PLAINTEXT://{bootstrap},CONTROLLER://{controller}");
+    let mut protocols = "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT".to_owned();
+    let mut advertised = addresses.clone();
+    for (name, protocol) in setup.listeners {
+        addresses.push_str(&format!(",{name}://{}", listeners[*name]));
+        let elsewhere = setup.advertised.iter().find(|(listener, _)| listener == name);
+        let told = elsewhere.map_or_else(|| listeners[*name].clone(), |(_, port)| format!("{HOST}:{port}"));
+        advertised.push_str(&format!(",{name}://{told}"));
+        protocols.push_str(&format!(",{name}:{protocol}"));
+    }
+    // Records of tests have timestamps of long ago: nothing is deleted for its age.
     let mut properties = format!(
         "process.roles=broker,controller
 node.id=1
-controller.quorum.bootstrap.servers={HOST}:{controller}
-listeners=PLAINTEXT://{HOST}:{port},CONTROLLER://{HOST}:{controller}
-advertised.listeners=PLAINTEXT://{HOST}:{port},CONTROLLER://{HOST}:{controller}
+controller.quorum.bootstrap.servers={controller}
+listeners={addresses}
+advertised.listeners={advertised}
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAINTEXT
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+listener.security.protocol.map={protocols}
 log.dirs={}
 auto.create.topics.enable=false
 offsets.topic.replication.factor=1
@@ -171,11 +218,13 @@ share.coordinator.state.topic.replication.factor=1
 share.coordinator.state.topic.min.isr=1
 group.initial.rebalance.delay.ms=0
 transaction.abort.timed.out.transaction.cleanup.interval.ms=1000
+log.retention.check.interval.ms=86400000
+log.initial.task.delay.ms=86400000
 ",
         text(&data)
     );
     // The last line of a key is the one that counts.
-    for (key, value) in more {
+    for (key, value) in setup.properties {
         properties.push_str(&format!("{key}={value}\n"));
     }
     properties

@@ -29,7 +29,7 @@ sinks:
 pipelines:
   main: {pollers: [postgresql/one, postgresql/for], processors: [adaptive_sampler], sinks: [prometheus]}
 bus: {kafka: {partitions: 0, sasl: {mechanism: OAUTHBEARER}}, schema_registry: {}}
-service: {telemetry: {logs: {level: info, encoding: jsn}}, memory: lots}
+service: {telemetry: {logs: {level: warning, encoding: jsn}}, memory: lots, health: {address: 13133}}
 ";
 
 #[test]
@@ -54,14 +54,95 @@ fn every_mistake_is_named_at_once_with_its_place() {
         "19:27: bus.kafka.partitions: expected a whole number from 1 to 1024, found `0`",
         "19:48: bus.kafka.sasl.mechanism: OAUTHBEARER needs one of `token_file` and `token_endpoint`",
         "bus.schema_registry.url: missing; expected text that is not empty",
-        "20:53: service.telemetry.logs.encoding: expected one of `text`, `console`, `json`, found `jsn`, did you mean `json`?",
-        "20:68: service.memory: expected a size such as `16MiB` from 4MiB to 64GiB, found `lots`",
+        "20:37: service.telemetry.logs.level: expected a level, or directives such as `info,rdkafka=warn`, found `warning`: `warning` is not a level, did you mean `warn`?",
+        "20:56: service.telemetry.logs.encoding: expected one of `text`, `console`, `json`, found `jsn`, did you mean `json`?",
+        "20:95: service.health.address: expected an address and a port, found `13133`: write 127.0.0.1:13133 for this machine",
+        "20:71: service.memory: expected a size such as `16MiB` from 4MiB to 64GiB, found `lots`",
     ];
     for expected in expected {
         assert!(shown.contains(expected), "{expected}\nis not in\n{shown}");
     }
     let errors = shown.lines().filter(|line| !line.contains("warning:")).count() - 1;
     assert_eq!(errors, expected.len(), "{shown}");
+}
+
+#[test]
+fn properties_of_librdkafka_are_checked_where_they_stand() {
+    let scratch = Scratch::new("properties");
+    let file = scratch.write(
+        "kafka.yaml",
+        "pollers: {postgresql: {username: monitor}}\npipelines: {main: {pollers: [postgresql]}}\nbus:\n  kafka:\n    \
+         sasl: {username: dbintel, password: swordfish}\n    properties:\n      linger.ms: soon\n      lingr.ms: 5\n      \
+         sasl.password: mellon\n",
+    );
+    let ended = run(&["validate", "--config", text(&file)], &HOME);
+    assert_eq!(ended.code, Some(78), "{}", ended.stderr);
+    for expected in [
+        ":5:11: bus.kafka.sasl: warning: PLAIN sends the password as it is",
+        ":7:18: bus.kafka.properties[\"linger.ms\"]: the value of linger.ms is not one that librdkafka takes",
+        ":8:17: bus.kafka.properties[\"lingr.ms\"]: librdkafka knows no property lingr.ms",
+        ":9:22: bus.kafka.properties[\"sasl.password\"]: has no effect here: set `sasl` of `kafka`",
+    ] {
+        assert!(ended.stderr.contains(expected), "{expected}\nis not in\n{}", ended.stderr);
+    }
+    assert!(!ended.stderr.contains("mellon") && !ended.stderr.contains("swordfish"), "{}", ended.stderr);
+}
+
+#[test]
+fn secrets_in_the_wrong_shape_are_not_quoted() {
+    let scratch = Scratch::new("shapes");
+    let cases = [
+        "sinks: {otlp: {endpoint: 'collector:4317', headers: api-key=NRAK-123}}",
+        "bus: {kafka: {properties: sasl.password=NRAK-123}}",
+        "bus: {kafka: {sasl: NRAK-123}}",
+        "bus: {kafka: {tls: NRAK-123}}",
+        "bus: {schema_registry: NRAK-123}",
+        "bus: {kafka: {'${env:SECRET}': 1}}",
+        "bus: '${env:SECRET}'",
+        "pollers: {postgresql: {username: monitor, password: {NRAK: 123}}}",
+    ];
+    for case in cases {
+        let file = scratch.write("bad.yaml", &format!("{case}\n"));
+        let ended = run(&["validate", "--config", text(&file)], &[("SECRET", "NRAK-123"), HOME[0]]);
+        assert_eq!(ended.code, Some(78), "{case}: {}", ended.stderr);
+        assert!(!ended.stderr.contains("NRAK-123"), "{case}: {}", ended.stderr);
+    }
+}
+
+#[test]
+fn a_level_that_is_none_is_refused_on_the_command_line_too() {
+    for level in ["warning", "inof", "info,rdkafka=loud"] {
+        let ended = run(&["up", "--log-level", level], &HOME);
+        assert_eq!(ended.code, Some(2), "{level}: {}", ended.stderr);
+        assert!(ended.stderr.contains("is not a level"), "{}", ended.stderr);
+    }
+}
+
+#[test]
+fn commands_that_look_say_which_built_in_configuration_they_use() {
+    let print = ["config", "print", "--built-in", "kafka"];
+    let embedded = run(&print[..2], &HOME);
+    assert!(embedded.stdout.contains("  embedded:\n"), "{}", embedded.stdout);
+    assert!(embedded.stderr.starts_with("dbintel: the configuration is (built in) embedded.yaml;"), "{embedded:?}");
+    let by_variable = run(&print[..2], &[("DBINTEL_BUILT_IN", "kafka"), HOME[0]]);
+    for chosen in [run(&print, &HOME), by_variable] {
+        assert!(chosen.stdout.contains("bootstrap_servers:"), "{}", chosen.stdout);
+        assert!(chosen.stderr.contains("(built in) kafka.yaml"), "{}", chosen.stderr);
+    }
+}
+
+#[test]
+fn two_hosts_are_two_targets_unless_they_are_named() {
+    let port = ports::free().to_string();
+    let server = |more: &[(&str, &str)]| {
+        let environment = [HOME[0], ("POSTGRES_HOST", "127.0.0.1"), ("POSTGRES_PORT", &port)];
+        let ended = run(&["validate", "--probe", "--json"], &[&environment, more].concat());
+        let answer: Value = serde_json::from_str(&ended.stdout).unwrap_or_else(|_| panic!("{}", ended.stderr));
+        answer["probes"][1]["what"].as_str().unwrap().to_owned()
+    };
+    let place = format!("(postgresql at 127.0.0.1:{port})");
+    assert_eq!(server(&[]), format!("127.0.0.1:{port} {place}"));
+    assert_eq!(server(&[("POSTGRES_TARGET", "shop")]), format!("shop {place}"));
 }
 
 #[test]
@@ -100,11 +181,12 @@ fn what_is_printed_loads_again_and_shows_no_secret() {
         "pollers: {postgresql: {username: monitor, password: '${env:SECRET}'}}\n\
          sinks: {otlp: {endpoint: 'collector:4317', headers: {api-key: sesame}}}\n\
          pipelines: {main: {pollers: [postgresql], sinks: [otlp]}}\n\
-         bus: {kafka: {sasl: {username: dbintel, password: swordfish}, properties: {ssl.key.password: mellon}}}\n",
+         bus: {kafka: {sasl: {username: dbintel, password: swordfish}, properties: {ssl.keystore.password: mellon}},\n\
+         \x20 schema_registry: {url: 'http://anna:tuna@registry:8081'}}\n",
     );
     let environment = [("SECRET", "hunter2"), HOME[0]];
     let printed = said(&["config", "print", "--config", text(&file)], &environment);
-    for secret in ["hunter2", "sesame", "swordfish", "mellon"] {
+    for secret in ["hunter2", "sesame", "swordfish", "mellon", "tuna"] {
         assert!(!printed.contains(secret), "{printed}");
     }
     for shown in

@@ -10,7 +10,7 @@ use dbintel_tests::wait;
 use rustix::process::{Pid, Signal, test_kill_process};
 use tokio::time::Instant;
 
-use crate::cli_rig::{FREE_PORTS, LIMIT, Running, json_lines, said, text};
+use crate::cli_rig::{FREE_PORTS, LIMIT, Running, binary, json_lines, run, said, text};
 
 /// The promise for an idle machine.
 const FIRST_LIGHT: Duration = Duration::from_secs(10);
@@ -20,17 +20,24 @@ const STOP: Duration = Duration::from_secs(5);
 const TRIES: usize = 3;
 
 /// Planted by the workload; nothing of it may be seen past the pollers.
-const PLANTED: [&str; 5] = ["example.com", "4111111111111111", "5555555555554444", "378282246310005", "+49 30"];
+pub(crate) const PLANTED: [&str; 5] =
+    ["example.com", "4111111111111111", "5555555555554444", "378282246310005", "+49 30"];
 
-fn start() -> Running {
+pub(crate) fn start() -> Running {
     let binaries = installed("postgres-18").join("bin");
     let arguments: Vec<&str> = ["up", "--demo", "--log-level", "info"].into_iter().chain(FREE_PORTS).collect();
     let scratch = std::env::temp_dir();
-    Running::start(&arguments, &[("DBINTEL_POSTGRES_BIN", text(&binaries)), ("TMPDIR", text(&scratch))])
+    // The demo has a configuration of its own, whatever else is set.
+    let environment = [
+        ("DBINTEL_POSTGRES_BIN", text(&binaries)),
+        ("TMPDIR", text(&scratch)),
+        ("DBINTEL_CONFIG", "/nowhere/dbintel.yaml"),
+    ];
+    Running::start(&arguments, &environment)
 }
 
 /// The scratch directory of the demo, and the id of its server.
-fn traces(demo: &Running) -> (PathBuf, Pid) {
+pub(crate) fn traces(demo: &Running) -> (PathBuf, Pid) {
     let log = demo.process.log();
     let line = log.lines().find(|line| line.starts_with("  try ")).unwrap();
     let directory = Path::new(line.split("--config ").nth(1).unwrap()).parent().unwrap().to_owned();
@@ -102,6 +109,27 @@ fn the_log_shows_nothing_personal(demo: &mut Running, directory: &Path) {
     assert_eq!(leaked, Vec::<&&str>::new());
     let redacted = json_lines(&tap("raw.texts", &["--filter", "user=shop", "--count", "1"]));
     assert!(redacted[0]["value"]["user"].as_str().unwrap().starts_with("<redacted"), "{redacted:?}");
+}
+
+#[test]
+fn a_terminal_that_is_closed_ends_the_demo() {
+    let mut demo = start();
+    demo.port("export");
+    let (directory, server) = traces(&demo);
+    assert!(demo.scratch.path().join("log").is_dir(), "the state directory that was named is used");
+    let log = demo.process.log();
+    let hint = log.lines().find(|line| line.starts_with("  try ")).unwrap();
+    assert!(hint.contains(&format!(" {} tap ", binary().display())), "{hint}");
+    demo.process.signal(Signal::HUP);
+    assert!(demo.process.wait_for_end(LIMIT).success(), "{}", demo.process.log());
+    wait_until_gone(&directory, server);
+}
+
+#[test]
+fn a_demo_takes_no_file() {
+    let refused = run(&["up", "--demo", "--config", "a.yaml"], &[]);
+    assert_eq!(refused.code, Some(2), "{}", refused.stderr);
+    assert!(refused.stderr.contains("leave out --config"), "{}", refused.stderr);
 }
 
 #[test]

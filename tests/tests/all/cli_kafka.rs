@@ -38,7 +38,7 @@ async fn from_an_empty_broker_to_a_scrape() {
     client.batch_execute("CREATE EXTENSION pg_stat_statements").await.unwrap();
     let file = scratch.write("dbintel.yaml", &configuration(&kafka, &postgres));
 
-    topics_are_asked_for_and_made(text(&file));
+    topics_are_asked_for_and_made(text(&file), &scratch);
     let mut roles = ["sink", "processor", "poller"].map(|role| start(role, text(&file), &scratch));
     statements_arrive(&mut roles[0], &client).await;
     the_log_can_be_tapped(text(&file));
@@ -56,9 +56,10 @@ fn start(role: &str, configuration: &str, scratch: &Scratch) -> Running {
     Running::start(&arguments, &[("DBINTEL_STATE_DIRECTORY", text(&scratch.path().join("state")))])
 }
 
-fn topics_are_asked_for_and_made(configuration: &str) {
+fn topics_are_asked_for_and_made(configuration: &str, scratch: &Scratch) {
     let arguments: Vec<&str> = ["poller", "--config", configuration].into_iter().chain(FREE_PORTS).collect();
-    let refused = run(&arguments, &[("HOME", "/nonexistent"), ("DBINTEL_STATE_DIRECTORY", "/tmp/dbintel-refused")]);
+    let state = scratch.path().join("refused");
+    let refused = run(&arguments, &[("HOME", "/nonexistent"), ("DBINTEL_STATE_DIRECTORY", text(&state))]);
     assert_eq!(refused.code, Some(1), "{}", refused.stderr);
     assert!(refused.stderr.contains("make them with `dbintel topics create`"), "{}", refused.stderr);
     let created = said(&["topics", "create", "--config", configuration], &[]);

@@ -1,7 +1,7 @@
 //! Runs the product as its users do: the binary, its arguments, its environment, its output.
 
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use dbintel_tests::http::{self, Response};
@@ -16,6 +16,9 @@ pub const LIMIT: Duration = Duration::from_secs(60);
 /// Addresses that let any number of processes share this machine.
 pub const FREE_PORTS: [&str; 6] =
     ["--health-address", "127.0.0.1:0", "--metrics-address", "127.0.0.1:0", "--export-address", "127.0.0.1:0"];
+
+/// As [`FREE_PORTS`], for a configuration without a `prometheus` sink.
+pub const FREE_OWN_PORTS: [&str; 4] = ["--health-address", "127.0.0.1:0", "--metrics-address", "127.0.0.1:0"];
 
 /// The product, built by `make` before the tests run.
 pub fn binary() -> PathBuf {
@@ -33,16 +36,21 @@ pub struct Ended {
     pub stderr: String,
 }
 
-/// Runs to the end, with no other environment than this.
+/// Runs to the end, which has to come within [`LIMIT`], with no other environment than this.
 pub fn run(arguments: &[&str], environment: &[(&str, &str)]) -> Ended {
-    let mut command = Command::new(binary());
-    command.args(arguments).env_clear().envs(environment.iter().copied()).stdin(Stdio::null());
-    let output = command.output().unwrap();
-    Ended {
-        code: output.status.code(),
-        stdout: String::from_utf8(output.stdout).unwrap(),
-        stderr: String::from_utf8(output.stderr).unwrap(),
-    }
+    let scratch = Scratch::new("run");
+    let output = scratch.path().join("output");
+    let mut program = Program::new(binary(), scratch.path()).arguments(arguments.iter().copied());
+    program.environment = owned(environment);
+    program.environment_is_all = true;
+    program.output = Some(output.clone());
+    let mut process = Process::start(program);
+    let code = process.wait_for_end(LIMIT).code();
+    Ended { code, stdout: fs::read_to_string(output).unwrap(), stderr: process.log() }
+}
+
+fn owned(environment: &[(&str, &str)]) -> Vec<(String, String)> {
+    environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
 
 /// Standard output of a run that has to succeed.
@@ -71,15 +79,15 @@ impl Running {
         let mut program = Program::new(binary(), scratch.path()).arguments(arguments.iter().copied());
         let state = text(scratch.path()).to_owned();
         program.environment = vec![("DBINTEL_STATE_DIRECTORY".to_owned(), state)];
-        program.environment.extend(environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        program.environment.extend(owned(environment));
         Running { process: Process::start(program), scratch }
     }
 
-    /// Waits until it has printed its addresses, and gives the port of one of them.
+    /// Waits until it has printed its addresses, and gives the port of one of them, as it was printed last.
     pub fn port(&mut self, of: &str) -> u16 {
         let heading = format!("  {of} ");
         let find = |log: &str| {
-            let line = log.lines().find(|line| line.starts_with(&heading))?;
+            let line = log.lines().rfind(|line| line.starts_with(&heading))?;
             let address = line.split("http://").nth(1)?.split('/').next()?;
             address.rsplit(':').next()?.parse().ok()
         };

@@ -7,7 +7,7 @@ mod files;
 mod foreign;
 mod product;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::{Command, Stdio};
 
 use dbintel_tests::ports;
@@ -16,15 +16,15 @@ use dbintel_tests::scratch::Scratch;
 
 use files::{Compose, Dockerfile, Service, root, text};
 pub use product::binary;
-use product::{default_of, help, said};
+use product::{help, said};
 
 const OUR_IMAGE: &str = "dbintel:local";
 
-/// The flags with addresses, and the variables that the container files set instead.
-const ADDRESSES: [(&str, &str); 3] = [
-    ("health-address", "DBINTEL_HEALTH_ADDRESS"),
-    ("metrics-address", "DBINTEL_METRICS_ADDRESS"),
-    ("export-address", "DBINTEL_EXPORT_ADDRESS"),
+/// Variables with addresses, what is in effect without them, and the lines that lead to that in a configuration.
+const ADDRESSES: [(&str, &str, &[&str]); 3] = [
+    ("DBINTEL_HEALTH_ADDRESS", "127.0.0.1:13133", &["service:", "  health:", "    address:"]),
+    ("DBINTEL_METRICS_ADDRESS", "127.0.0.1:8888", &["service:", "  telemetry:", "    metrics:", "      address:"]),
+    ("DBINTEL_EXPORT_ADDRESS", "127.0.0.1:8889", &["sinks:", "  prometheus:", "    endpoint:"]),
 ];
 
 /// Debian packages of the shared libraries that the binary may be linked with; every Debian has those without one.
@@ -45,6 +45,16 @@ fn ours(compose: &Compose) -> Vec<&Service> {
     let names: Vec<&str> = ours.iter().map(|service| service.name.as_str()).collect();
     assert_eq!(names, ["poller", "processor", "sink", "topics"]);
     ours
+}
+
+/// The value at the end of a path of lines of a printed configuration.
+fn setting<'p>(printed: &'p str, path: &[&str]) -> &'p str {
+    let mut lines = printed.lines();
+    let mut found = "";
+    for key in path {
+        found = lines.find_map(|line| line.strip_prefix(key)).unwrap_or_else(|| panic!("no `{key}` in {printed}"));
+    }
+    found.trim()
 }
 
 /// The port at the end of an address.
@@ -94,12 +104,18 @@ fn the_configuration_is_valid_with_the_environment_of_each_service() {
 
 #[test]
 fn processes_listen_on_all_addresses_of_their_container_and_on_the_usual_ports() {
-    let sink = help(&["sink"]);
     let compose = Compose::read();
     let dockerfile = Dockerfile::read();
+    let home = BTreeMap::from([("HOME".to_owned(), "/nonexistent".to_owned())]);
+    for built_in in ["embedded", "kafka"] {
+        let printed = said(&["config", "print", "--built-in", built_in], &home);
+        for (_, usual, keys) in ADDRESSES {
+            assert_eq!(setting(&printed, keys), usual, "{printed}");
+        }
+    }
     let mut ports = BTreeSet::new();
-    for (flag, variable) in ADDRESSES {
-        let usual = port(&default_of(&sink, flag));
+    for (variable, usual, _) in ADDRESSES {
+        let usual = port(usual);
         let expected = format!("0.0.0.0:{usual}");
         assert_eq!(dockerfile.environment()[variable], expected);
         assert!(ours(&compose).iter().all(|service| service.environment[variable] == expected), "{variable}");

@@ -129,21 +129,45 @@ fn make_shows_its_targets() {
     }
 }
 
+/// Commands that stand between backticks.
+fn spoken(text: &str) -> Vec<String> {
+    text.split('`').filter_map(|code| command(code.trim_start().strip_prefix("dbintel ")?)).collect()
+}
+
+/// The words of a command, up to its first argument.
+fn command(text: &str) -> Option<String> {
+    let words = text.split_whitespace().map(|word| word.trim_end_matches([',', '.']));
+    let words: Vec<&str> = words.take_while(|word| word.chars().all(|c| c.is_ascii_lowercase())).collect();
+    (!words.is_empty()).then(|| words.join(" "))
+}
+
+/// All Rust files below a folder.
+fn source_files(folder: &Path) -> Vec<PathBuf> {
+    let is_ours = |path: &PathBuf| !path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).filter(is_ours);
+    let (folders, files): (Vec<PathBuf>, Vec<PathBuf>) = entries.partition(|path| path.is_dir());
+    let rust = files.into_iter().filter(|path| path.extension().is_some_and(|extension| extension == "rs"));
+    rust.chain(folders.iter().filter(|folder| !folder.ends_with("target")).flat_map(|folder| source_files(folder)))
+        .collect()
+}
+
 #[test]
 fn commands_that_are_named_exist() {
     let binary = crate::compose::binary();
     let mut commands = BTreeSet::new();
     for document in DOCUMENTS {
         let content = text(document);
-        let spoken = content.split('`').filter_map(|code| code.trim_start().strip_prefix("dbintel "));
+        commands.extend(spoken(&content));
         let shown = content.lines().filter_map(|line| line.trim_start().strip_prefix("dbintel "));
-        for command in spoken.chain(shown) {
-            let words = command.split_whitespace().map(|word| word.trim_end_matches([',', '.']));
-            let words: Vec<&str> = words.take_while(|word| word.chars().all(|c| c.is_ascii_lowercase())).collect();
-            commands.insert(words.join(" "));
-        }
+        commands.extend(shown.filter_map(command));
+    }
+    let documented = commands.len();
+    // What messages and comments of the code name.
+    for file in source_files(root()) {
+        commands.extend(spoken(&text(file)));
     }
     assert!(commands.contains("up") && commands.contains("topics create"), "{commands:?}");
+    assert!(commands.contains("config print") && documented > 5, "{commands:?}");
     for command in commands {
         let mut words: Vec<&str> = command.split(' ').collect();
         // A topic, or words of the sentence that the command stands in.

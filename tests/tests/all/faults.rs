@@ -1,38 +1,93 @@
-//! Processes of the product that come, go and die, while the books have to balance.
+//! Processes of the product that come, go and die under load, while the books have to balance and nothing is forgotten.
 
-use std::path::Path;
+mod kills;
+mod network;
+
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
-use dbintel_bus::embedded::{self, Embedded};
 use dbintel_bus::kafka::{self, Kafka as KafkaBus};
 use dbintel_bus::{Bus, Framings, Publisher};
-use dbintel_tests::books::{Balance, verify};
+use dbintel_tests::books::Balance;
+use dbintel_tests::http;
 use dbintel_tests::scratch::Scratch;
-use dbintel_tests::servers::kafka::Kafka;
-use dbintel_tests::servers::postgres::{Major, Postgres};
-use dbintel_tests::wait;
+use dbintel_tests::servers::kafka::{Kafka, Setup};
 use rustix::process::Signal;
 
 use crate::cli_rig::{FREE_PORTS, LIMIT, Running, said, text};
-use crate::engine::{GROUP, PIPELINE, load, wait_until_caught_up};
+use crate::engine::load::Flow;
+use crate::engine::{PIPELINE, check_books, wait_until_caught_up};
 
-const PARTITIONS: u32 = 4;
+/// After this long in silence a process loses its partitions.
+const SESSION_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Kills of a process that runs everything.
-const KILLS: usize = 10;
+/// Lets the broker take such short sessions.
+const SHORT_SESSIONS: (&str, &str) = ("group.min.session.timeout.ms", "1000");
 
-/// Polls between two things that happen, of 8 targets with 200 statements.
-const POLLS: i64 = 6;
+const TARGETS: usize = 8;
 
-fn processors(kafka: &Kafka, scratch: &Scratch) -> std::path::PathBuf {
-    let configuration = format!(
-        "pollers: {{postgresql: {{endpoint: '127.0.0.1:1', username: nobody}}}}
+/// A broker with a load, and what processors need to share it.
+struct Scene {
+    kafka: Kafka,
+    bus: Arc<dyn Bus>,
+    partitions: u32,
+    statements: usize,
+    publisher: Publisher,
+    configuration: PathBuf,
+    scratch: Scratch,
+}
+
+impl Scene {
+    /// All topics are there; nothing runs. Each target has so many statements.
+    fn new(partitions: u32, statements: usize) -> Scene {
+        let kafka = Kafka::set_up(&Setup { properties: &[SHORT_SESSIONS], ..Setup::default() });
+        let bootstrap = kafka.bootstrap.clone();
+        Scene::on(kafka, &bootstrap, partitions, statements)
+    }
+
+    /// As [`Scene::new`], with another address of the broker for the processors.
+    fn on(kafka: Kafka, bootstrap: &str, partitions: u32, statements: usize) -> Scene {
+        let scratch = Scratch::new("faults");
+        let seconds = SESSION_TIMEOUT.as_secs();
+        let configuration = format!(
+            "pollers: {{postgresql: {{endpoint: '127.0.0.1:1', username: nobody}}}}
 pipelines: {{{PIPELINE}: {{pollers: [postgresql]}}}}
-bus: {{kafka: {{bootstrap_servers: ['{}'], partitions: {PARTITIONS}}}}}
-",
-        kafka.bootstrap
-    );
-    scratch.write("dbintel.yaml", &configuration)
+bus:
+  kafka:
+    bootstrap_servers: ['{bootstrap}']
+    partitions: {partitions}
+    session_timeout: {seconds}s
+    transaction_timeout: 5s
+"
+        );
+        let configuration = scratch.write("dbintel.yaml", &configuration);
+        said(&["topics", "create", "--config", text(&configuration)], &[]);
+        let config = kafka::Config { bootstrap_servers: vec![kafka.bootstrap.clone()], ..kafka::Config::default() };
+        let bus: Arc<dyn Bus> = Arc::new(KafkaBus::open(&config).unwrap());
+        let publisher = Publisher::new(bus.producer().unwrap(), Framings::single_object(), partitions);
+        Scene { kafka, bus, partitions, statements, publisher, configuration, scratch }
+    }
+
+    fn flow(&self, pause: Duration) -> Flow {
+        Flow::start(self.publisher.clone(), TARGETS, self.statements, pause)
+    }
+
+    /// A process with processors, on a state directory of this name.
+    fn processor(&self, state: &str) -> Running {
+        processor(&self.configuration, &self.scratch.path().join(state))
+    }
+
+    /// Ends the flow, waits until all of it is processed, ends the processes in order, and checks the books.
+    fn settle(&self, flow: Flow, processes: &mut [Running]) -> Balance {
+        let polls = flow.stop();
+        wait_until_caught_up(&*self.bus, self.partitions);
+        processes.iter_mut().for_each(end);
+        let balance = check_books(&*self.bus, self.partitions);
+        let expected = (polls * TARGETS * (self.statements + 1), TARGETS * self.statements);
+        assert_eq!((balance.raw, balance.reasons["baseline"]), expected, "{balance:?}");
+        balance
+    }
 }
 
 /// Starts a process with processors, and waits until it has said where it listens.
@@ -43,88 +98,56 @@ pub fn processor(configuration: &Path, state: &Path) -> Running {
     running
 }
 
-fn balance(bus: &dyn Bus, partitions: u32) -> Vec<Balance> {
-    (0..partitions).map(|partition| verify(bus, GROUP, PIPELINE, partition)).collect()
+fn end(running: &mut Running) {
+    running.process.signal(Signal::TERM);
+    assert!(running.process.wait_for_end(LIMIT).success(), "{}", running.process.log());
+}
+
+/// The series of this name with this label, on the page of metrics at a port; 0 as long as it is not there.
+fn sample(port: u16, name: &str, label: &str) -> f64 {
+    let page = http::get(port, "/metrics").map_or_else(|_| String::new(), |page| page.text());
+    let line = page.lines().find(|line| line.starts_with(&format!("{name}{{")) && line.contains(label));
+    line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or(0.0)
+}
+
+/// Partitions that the processors behind a port own.
+fn owned(port: u16) -> f64 {
+    sample(port, "dbintel_processor_partitions", "")
+}
+
+fn aborts(port: u16) -> f64 {
+    sample(port, "dbintel_processor_aborts_total", "")
+}
+
+fn commits(port: u16) -> f64 {
+    sample(port, "dbintel_processor_commits_total", "")
+}
+
+/// Waits until the process owns partitions and has made so many commits more.
+fn wait_until_busy(running: &mut Running, more: usize) {
+    let port = running.port("metrics");
+    let wanted = commits(port) + more as f64;
+    running.process.wait_until(|_| owned(port) > 0.0 && commits(port) >= wanted);
 }
 
 #[test]
 fn processors_join_leave_and_die_on_kafka_and_the_books_balance() {
-    let (kafka, scratch) = (Kafka::start(), Scratch::new("faults"));
-    let configuration = processors(&kafka, &scratch);
-    said(&["topics", "create", "--config", text(&configuration)], &[]);
-    let config = kafka::Config { bootstrap_servers: vec![kafka.bootstrap.clone()], ..kafka::Config::default() };
-    let bus: Arc<dyn Bus> = Arc::new(KafkaBus::open(&config).unwrap());
-    let publisher = Publisher::new(bus.producer().unwrap(), Framings::single_object(), PARTITIONS);
-    let mut polls = (1..).step_by(POLLS as usize);
-    let mut more = || {
-        let first = polls.next().unwrap();
-        load::publish(&publisher, 8, 200, first..first + POLLS);
-    };
-
-    let state = |name: &str| scratch.path().join(name);
-    let mut first = processor(&configuration, &state("first"));
-    let mut second = processor(&configuration, &state("second"));
-    more();
-    let mut third = processor(&configuration, &state("third"));
-    more();
-    wait_until_caught_up(&*bus, PARTITIONS);
-    more();
-    third.process.signal(Signal::TERM);
-    assert!(third.process.wait_for_end(LIMIT).success(), "{}", third.process.log());
-    more();
+    let scene = Scene::new(4, 200);
+    let flow = scene.flow(Duration::from_millis(250));
+    let mut first = scene.processor("first");
+    let mut second = scene.processor("second");
+    wait_until_busy(&mut first, 2);
+    wait_until_busy(&mut second, 2);
+    let mut third = scene.processor("third");
+    for running in [&mut third, &mut first, &mut second] {
+        wait_until_busy(running, 2);
+    }
+    end(&mut third);
+    wait_until_busy(&mut second, 2);
     second.process.kill9();
-    more();
-    let mut again = processor(&configuration, &state("second"));
-    more();
-    wait_until_caught_up(&*bus, PARTITIONS);
-    for running in [&mut first, &mut again] {
-        running.process.signal(Signal::TERM);
-        assert!(running.process.wait_for_end(LIMIT).success(), "{}", running.process.log());
-    }
-
-    let balances = balance(&*bus, PARTITIONS);
-    let raw: usize = balances.iter().map(|balance| balance.raw).sum();
-    assert_eq!(raw, 6 * POLLS as usize * 8 * 201);
-    for balance in balances.iter().filter(|balance| balance.raw > 0) {
-        assert_eq!(balance.open, 0, "{balance:?}");
-        assert!(balance.dispositions["forwarded"] > 0, "{balance:?}");
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_process_that_is_killed_ten_times_on_the_embedded_log_keeps_its_books() {
-    let (postgres, scratch) = (Postgres::start(Major::V18), Scratch::new("killed"));
-    let client = postgres.client("postgres").await;
-    client.batch_execute("CREATE EXTENSION pg_stat_statements").await.unwrap();
-    let configuration = format!(
-        "pollers: {{postgresql: {{endpoint: '127.0.0.1:{}', username: postgres, collection_interval: 1s}}}}
-pipelines: {{{PIPELINE}: {{pollers: [postgresql]}}}}
-",
-        postgres.port
-    );
-    let file = scratch.write("dbintel.yaml", &configuration);
-    let state = scratch.path().join("state");
-    let arguments: Vec<&str> = ["up", "--quiet", "--config", text(&file)].into_iter().chain(FREE_PORTS).collect();
-    for kill in 0..KILLS {
-        let mut up = Running::start(&arguments, &[("DBINTEL_STATE_DIRECTORY", text(&state))]);
-        let committed = "dbintel_processor_commits_total{";
-        up.wait_until_ready();
-        wait::eventually(LIMIT, "three commits", async || {
-            client.batch_execute("SELECT count(*) FROM pg_class").await.unwrap();
-            up.sample("metrics", committed).filter(|commits| *commits >= 3.0)
-        })
-        .await;
-        up.process.kill9();
-        assert!(state.join("log").exists(), "kill {kill}");
-    }
-    let mut last = Running::start(&arguments, &[("DBINTEL_STATE_DIRECTORY", text(&state))]);
-    last.wait_until_ready();
-    last.process.signal(Signal::TERM);
-    assert!(last.process.wait_for_end(LIMIT).success(), "{}", last.process.log());
-
-    let config = embedded::Config { directory: state.join("log"), ..embedded::Config::default() };
-    let bus = Embedded::open(&config).unwrap();
-    let balance = verify(&bus, GROUP, PIPELINE, 0);
-    assert_eq!(balance.open, 0, "{balance:?}");
-    assert!(balance.raw > KILLS * 3 && balance.dispositions["forwarded"] > KILLS, "{balance:?}");
+    wait_until_busy(&mut first, 2);
+    let mut again = scene.processor("second");
+    wait_until_busy(&mut again, 2);
+    wait_until_busy(&mut first, 2);
+    scene.settle(flow, &mut [first, again]);
 }

@@ -11,6 +11,8 @@ use dbintel_tests::scratch::Scratch;
 use dbintel_tests::servers::postgres::{Major, Postgres};
 use dbintel_tests::wait;
 
+use crate::bus_embedded::disk::SmallDisk;
+
 const LIMIT: Duration = Duration::from_secs(20);
 
 /// The environment variable that makes [`victim`] more than an empty test.
@@ -74,6 +76,7 @@ fn nothing_outlives_a_test_process_that_is_killed() {
     let server: u32 = server.parse().unwrap();
     let segments = shared_memory_of(server);
     assert!(exists(server) && Path::new(&scratch).exists() && !segments.is_empty());
+    assert!(is_mounted_below(&scratch));
 
     victim.kill().unwrap();
     victim.wait().unwrap();
@@ -100,7 +103,7 @@ fn words(victim: &mut Child) -> [String; 2] {
     words.try_into().unwrap()
 }
 
-/// Started by the test above: starts a server in a thread that ends, says so, and waits to be killed.
+/// Started by the test above: starts a server in a thread that ends, mounts a disk, says so, and waits to be killed.
 #[test]
 #[expect(clippy::disallowed_methods, reason = "tells this process from that of the test run")]
 fn victim() {
@@ -109,6 +112,7 @@ fn victim() {
     }
     let postgres = std::thread::spawn(|| Postgres::start(Major::V18)).join().unwrap();
     let scratch = postgres.process.log_path().parent().unwrap().parent().unwrap().to_owned();
+    let _disk = SmallDisk::mount(1 << 20, 0);
     println!("victim: {} {}", postgres.process.id(), scratch.display());
     loop {
         std::thread::park();
@@ -120,6 +124,10 @@ fn shared_memory_of(creator: u32) -> Vec<String> {
     let table = fs::read_to_string("/proc/sysvipc/shm").unwrap();
     let rows = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
     rows.filter(|row| row.get(4) == Some(&creator.to_string().as_str())).map(|row| row[1].to_owned()).collect()
+}
+
+fn is_mounted_below(folder: &str) -> bool {
+    fs::read_to_string("/proc/mounts").unwrap().contains(&format!(" {folder}/"))
 }
 
 /// Whether the process is there, and more than a dead one that nobody has asked for.

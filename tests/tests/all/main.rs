@@ -3,10 +3,15 @@
 #![allow(clippy::unwrap_used, reason = "whatever is missing in a test fails it")]
 
 mod bus_embedded;
+mod bus_kafka;
 mod cli_configuration;
+mod cli_deltas;
 mod cli_demo;
 mod cli_kafka;
+mod cli_outage;
+mod cli_personal_data;
 mod cli_process;
+mod cli_prometheus;
 mod cli_rig;
 mod cli_topics;
 mod compose;
@@ -26,8 +31,10 @@ mod pollers_statements;
 mod pollers_tape;
 mod pollers_tls;
 mod servers;
+mod sinks_kafka;
 mod sinks_otlp;
 mod sinks_prometheus;
 mod sinks_retry;
 mod sinks_rig;
+mod sinks_tls;
 mod tidy;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use dbintel_pollers::postgresql::Config;
 use dbintel_schemas::Topic;
-use dbintel_schemas::records::RawQuery;
+use dbintel_schemas::records::{RawQuery, RawText};
 use dbintel_tests::servers::postgres::{Major, Postgres};
 
 use crate::pollers_statements::{connect_as, open_shop, watcher};
@@ -36,6 +36,13 @@ async fn what_is_missing_is_said_and_fails_nothing() {
         assert!(polls.iter().any(|poll| poll.class == "metrics" && is_grant(poll)));
         assert!(polls.iter().any(|poll| poll.class == "statements" && is_grant(poll) && !poll.snapshot_complete));
         assert!(polls.iter().all(|poll| poll.outcome == "ok"), "{polls:?}");
+        // What would be counted from the sessions that we see is not known, and not 0.
+        let sessions = polls.iter().filter(|poll| poll.class == "sessions");
+        for poll in sessions {
+            assert!(is_grant(poll), "{poll:?}");
+            assert_eq!((poll.connections_used, poll.active_sessions, poll.lock_waiters), (None, None, None));
+            assert_eq!((poll.connections_max, poll.in_recovery), (Some(100), Some(false)));
+        }
         tape.stop().await;
     }
 }
@@ -83,6 +90,74 @@ async fn an_old_extension_is_read_and_its_update_is_noticed() {
     let after = tape.poll_with("a poll after it", |poll| poll.class == "statements" && poll.outcome == "ok").await;
     assert!(after.snapshot_complete);
     assert_eq!(what_is_told(&tape), (true, true, true));
+    tape.stop().await;
+}
+
+/// Before 1.9 the extension does not tell the level of a statement, and on a newer server has two rows for one that ran
+/// on both.
+#[tokio::test]
+async fn levels_that_are_not_told_are_counted_together() {
+    let postgres = Postgres::start_with(Major::V18, &[("pg_stat_statements.track", "all")]);
+    let admin = postgres.client("postgres").await;
+    let sql = "CREATE EXTENSION pg_stat_statements VERSION '1.8'; CREATE ROLE shop LOGIN; CREATE ROLE watcher LOGIN;
+               GRANT pg_monitor TO watcher; CREATE FUNCTION nested() RETURNS void LANGUAGE plpgsql
+               AS 'BEGIN PERFORM count(*) FROM pg_class; END'";
+    admin.batch_execute(sql).await.unwrap();
+    let shop = connect_as(&postgres, "shop").await;
+    for _ in 0..2 {
+        shop.simple_query("SELECT nested()").await.unwrap();
+        shop.simple_query("SELECT count(*) FROM pg_class").await.unwrap();
+    }
+    shop.simple_query("SELECT nested()").await.unwrap();
+    let sql = "SELECT queryid::text, sum(calls)::int8 FROM pg_stat_statements WHERE userid = 'shop'::regrole
+               GROUP BY queryid HAVING count(*) = 2";
+    let row = admin.query_one(sql, &[]).await.unwrap();
+    let (query_id, calls): (String, i64) = (row.get(0), row.get(1));
+    assert_eq!(calls, 5);
+
+    let mut tape = Tape::of(watcher(&postgres));
+    let poll = tape.polls_after(0, "statements", 1).await.remove(0);
+    let remedies: Vec<_> = poll.capabilities.iter().map(|(name, _, remedy)| (name.as_str(), remedy.as_str())).collect();
+    assert_eq!(remedies, [("pg_stat_statements.toplevel", "ALTER EXTENSION pg_stat_statements UPDATE")]);
+    assert!(poll.snapshot_complete);
+    tape.polls_after(0, "texts", 1).await;
+    tape.stop().await;
+    let values = tape.values(Topic::RawQueries);
+    let rows = values.iter().map(|value| decode::<RawQuery<'_>>(value));
+    let rows: Vec<_> = rows.filter(|row| row.query_id == query_id && row.user == Some("shop")).collect();
+    assert_eq!(rows.iter().map(|row| row.counters.calls).collect::<Vec<_>>(), [Some(5)]);
+    assert!(rows[0].toplevel.is_none() && rows[0].min_exec_time_ns < rows[0].max_exec_time_ns);
+    let texts = tape.values(Topic::RawTexts);
+    let texts = texts.iter().map(|value| decode::<RawText<'_>>(value));
+    assert_eq!(texts.filter(|text| text.query_id == query_id && text.user == Some("shop")).count(), 1);
+}
+
+/// A database without encoding takes any bytes as a statement; elsewhere the server then gives no text at all.
+#[tokio::test]
+async fn a_text_that_our_database_cannot_hold_costs_texts_alone() {
+    let postgres = Postgres::start_with(Major::V18, &[("pg_stat_statements.track", "all")]);
+    let admin = open_shop(&postgres).await;
+    admin.simple_query("CREATE DATABASE bytes ENCODING 'SQL_ASCII' TEMPLATE template0").await.unwrap();
+    let bytes = postgres.client("bytes").await;
+    bytes.simple_query("CREATE EXTENSION pg_stat_statements").await.unwrap();
+    let sql = r"DO $$ BEGIN EXECUTE 'SELECT 1 AS ' || convert_from('\x636166e9', 'SQL_ASCII'); END $$";
+    bytes.simple_query(sql).await.unwrap();
+
+    let mut tape = Tape::of(watcher(&postgres));
+    let failed = tape.polls_after(0, "texts", 3).await.remove(0);
+    assert_eq!((failed.outcome.as_str(), failed.error_class.as_deref()), ("error", Some("22021")));
+    assert!(failed.error.is_some_and(|error| !error.contains("e9")));
+    let said = tape.next_polls("statements", 5).await.pop().unwrap();
+    let remedies: Vec<_> = said.capabilities.iter().map(|(_, _, remedy)| remedy.as_str()).collect();
+    assert!(said.outcome == "ok" && remedies.len() == 1 && remedies[0].contains("SQL_ASCII"), "{said:?}");
+    tape.stop().await;
+    // A read that fails costs the server as much as one that does not.
+    assert_eq!(tape.polls().iter().filter(|poll| poll.class == "texts").count(), 3);
+
+    let mut tape = Tape::of(Config { connect_database: "bytes".to_owned(), ..watcher(&postgres) });
+    let read = tape.polls_after(0, "texts", 1).await.remove(0);
+    assert!(read.outcome == "ok" && read.rows["raw.texts"] > 10, "{read:?}");
+    assert_eq!(tape.whole_poll("statements").await.capabilities, []);
     tape.stop().await;
 }
 

@@ -2,13 +2,15 @@
 //! between which a load changed it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use dbintel_pollers::postgresql::Config;
 use dbintel_tests::servers::postgres::{Major, Postgres};
 use dbintel_tests::wait::eventually;
 use tokio_postgres::Client;
 
-use crate::pollers_tape::{LIMIT, Tape, settings};
+use crate::pollers_statements::{open_shop, watcher};
+use crate::pollers_tape::{LIMIT, Tape, settings, wall_us};
 
 type Values = BTreeMap<(String, String), f64>;
 
@@ -160,12 +162,12 @@ async fn metrics_are_those_of_the_server_at_two_moments() {
 
 /// Waits until a poll of this database that begins from now on has ended well.
 async fn wait_for_database(tape: &Tape, class: &str, database: &str) {
-    let begin = tape.polls().iter().map(|poll| poll.poll_seq).max().unwrap_or(0) + 3;
+    let begin = wall_us();
     let is_it = |poll: &crate::pollers_tape::Seen| {
         poll.class == class
             && poll.database.as_deref() == Some(database)
             && poll.outcome == "ok"
-            && poll.poll_seq > begin
+            && poll.started_at > begin
     };
     tape.poll_with(&format!("{class} of {database}"), is_it).await;
 }
@@ -249,4 +251,29 @@ async fn names_that_are_no_utf8_are_replaced() {
     let key = ("postgresql.rows".to_owned(), "database=bytes,schema=public,state=live,table=caf\u{fffd}".to_owned());
     assert_eq!(tape.metrics().get(&key), Some(&0.0));
     tape.stop().await;
+}
+
+/// Connections change between databases: each time one new backend, for all that is due there, and never one too many.
+#[tokio::test]
+async fn a_turn_of_a_database_is_one_connection() {
+    let postgres = Postgres::start_with(Major::V18, &[("log_connections", "on")]);
+    let admin = open_shop(&postgres).await;
+    for number in 1..8 {
+        admin.simple_query(&format!("CREATE DATABASE shop_{number}")).await.unwrap();
+    }
+    let mut config = watcher(&postgres);
+    admin.simple_query(&format!("ALTER ROLE watcher CONNECTION LIMIT {}", 1 + config.connections_max)).await.unwrap();
+    (config.tables.interval, config.sizes.interval) = (Duration::from_secs(1), Duration::from_secs(1));
+    let mut tape = Tape::of(config);
+    let of_class = |class: &str| tape.polls().into_iter().filter(|poll| poll.class == class).count();
+    eventually(LIMIT, "four rounds through the databases", async || (of_class("tables") >= 32).then_some(())).await;
+    let turns = of_class("tables");
+    let backends = postgres.process.log().matches("connection authorized: user=watcher").count();
+    tape.stop().await;
+    // The first connection is for the server; two lanes may be in the middle of a turn.
+    assert!(backends <= turns + 1 + 2, "{backends} backends in {turns} turns");
+    let polls = tape.polls();
+    assert!(polls.iter().all(|poll| poll.outcome == "ok"), "{polls:?}");
+    let databases: BTreeSet<_> = polls.iter().filter_map(|poll| poll.database.as_ref()).collect();
+    assert_eq!(databases.len(), 8);
 }

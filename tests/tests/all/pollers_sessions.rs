@@ -94,6 +94,32 @@ async fn a_lock_chain_shows_who_waits_for_whom() {
     }
 }
 
+/// To ask the server for each of many waiting sessions who is in its way would cost more than it tells.
+#[tokio::test]
+async fn a_pile_up_is_sampled_without_blockers() {
+    let postgres = Postgres::start_with(Major::V18, &[("max_connections", "150")]);
+    let admin = open_shop(&postgres).await;
+    admin.batch_execute("BEGIN; LOCK TABLE goods").await.unwrap();
+    let mut waiting = Vec::new();
+    for _ in 0..101 {
+        let shop = connect_as(&postgres, "shop").await;
+        waiting.push(tokio::spawn(async move { shop.simple_query("SELECT FROM goods").await.map(drop) }));
+    }
+    let mut tape = Tape::of(watcher(&postgres));
+    let poll = tape.poll_with("a poll of all", |poll| poll.lock_waiters == Some(101)).await;
+    let names: Vec<_> = poll.capabilities.iter().map(|(name, ..)| name.as_str()).collect();
+    assert_eq!((poll.outcome.as_str(), names), ("ok", vec!["pg_blocking_pids"]));
+    assert!(poll.rows["raw.sessions"] >= 102);
+    assert!(sessions(&tape).iter().all(|session| session.blockers.is_empty()));
+    admin.batch_execute("COMMIT").await.unwrap();
+    for session in waiting {
+        session.await.unwrap().unwrap();
+    }
+    let after = tape.whole_poll("sessions").await;
+    assert_eq!((after.lock_waiters, after.capabilities), (Some(0), vec![]));
+    tape.stop().await;
+}
+
 /// Neither our sessions nor idle ones are sampled.
 fn assert_only_others_are_seen(tape: &Tape) {
     let sessions = sessions(tape);
@@ -110,6 +136,7 @@ async fn the_identifier_joins_sessions_with_statements() {
     let admin = open_shop(&postgres).await;
     let mut tape = Tape::of(watcher(&postgres));
     let shop = connect_as(&postgres, "shop").await;
+    tape.whole_poll("sessions").await;
     shop.simple_query("SELECT pg_sleep(0.5)").await.unwrap();
     let sql = "SELECT queryid::text FROM pg_stat_statements WHERE query = 'SELECT pg_sleep($1)'";
     let query_id: Option<String> = admin.query_one(sql, &[]).await.unwrap().get(0);

@@ -2,7 +2,6 @@
 
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
 
 use dbintel_schemas::Topic;
 use dbintel_schemas::records::RawPoll;
@@ -45,7 +44,7 @@ async fn standby_of(primary: &Postgres, admin: &Client) -> Standby {
         "shared_preload_libraries=pg_stat_statements".to_owned(),
         "fsync=off".to_owned(),
         "dynamic_shared_memory_type=mmap".to_owned(),
-        "wal_receiver_status_interval=100ms".to_owned(),
+        "wal_receiver_status_interval=1s".to_owned(),
         format!("primary_conninfo={source}"),
     ] {
         server = server.arguments(["-c".to_owned(), setting]);
@@ -136,8 +135,7 @@ const CLIENT: &str = "application_name=follower,replication_client=127.0.0.1";
 /// Delay in bytes as published, which the server says too.
 async fn compare_delay(tape: &Tape, admin: &Client) -> f64 {
     let sql = "SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), replay_lsn)::float8 FROM pg_stat_replication";
-    // What the standby received is told to the source after 100 ms.
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    wait_for_standby(admin, "flush_lsn").await;
     let before: f64 = admin.query_one(sql, &[]).await.unwrap().get(0);
     tape.whole_poll("metrics").await;
     let key = ("postgresql.replication.data_delay".to_owned(), CLIENT.to_owned());
@@ -147,6 +145,13 @@ async fn compare_delay(tape: &Tape, admin: &Client) -> f64 {
     published
 }
 
+/// Waits until the source was told that the standby has done this with everything.
+async fn wait_for_standby(admin: &Client, position: &str) {
+    let sql = format!("SELECT {position} >= pg_current_wal_lsn() FROM pg_stat_replication");
+    eventually(LIMIT, position, async || admin.query_one(&sql, &[]).await.unwrap().get::<_, bool>(0).then_some(()))
+        .await;
+}
+
 /// The lag is the server's, in whole seconds and with a fraction.
 async fn compare_lag(tape: &Tape, admin: &Client) {
     for operation in ["write", "flush", "replay"] {
@@ -154,7 +159,7 @@ async fn compare_lag(tape: &Tape, admin: &Client) {
         let identity = format!("application_name=follower,operation={operation},replication_client=127.0.0.1");
         eventually(LIMIT, "a poll while the lag rests", async || {
             admin.simple_query("INSERT INTO written VALUES (1)").await.unwrap();
-            tokio::time::sleep(Duration::from_millis(100)).await;
+            wait_for_standby(admin, "replay_lsn").await;
             let before: Option<f64> = admin.query_one(&sql, &[]).await.unwrap().get(0);
             tape.next_polls("metrics", 1).await;
             let (metrics, after) = (tape.metrics(), admin.query_one(&sql, &[]).await.unwrap().get(0));

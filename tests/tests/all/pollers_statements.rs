@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use dbintel_pollers::postgresql::Config;
 use dbintel_schemas::Topic;
-use dbintel_schemas::records::{QueryCounters, RawQuery, RawText};
+use dbintel_schemas::records::{QueryCounters, RawMetrics, RawPoll, RawQuery, RawSession, RawText};
 use dbintel_tests::servers::postgres::{Major, Postgres};
 use tokio_postgres::{Client, NoTls};
 
@@ -266,6 +266,32 @@ fn assert_nothing_planted(tape: &Tape) {
             assert!(!found || is_setting, "{topic:?}: {}", String::from_utf8_lossy(&value));
         }
     }
+}
+
+#[tokio::test]
+async fn labels_of_the_target_stand_on_every_record() {
+    let postgres = Postgres::start(Major::V18);
+    open_shop(&postgres).await;
+    let shop = connect_as(&postgres, "shop").await;
+    shop.simple_query("BEGIN").await.unwrap();
+    let labels = [("region", "eu"), ("team", "orders")];
+    let owned = labels.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let mut tape = Tape::of(Config { labels: owned.into(), ..watcher(&postgres) });
+    for class in ["sessions", "statements", "metrics", "texts"] {
+        tape.polls_after(0, class, 1).await;
+    }
+    tape.stop().await;
+    macro_rules! check {
+        ($($topic:ident $record:ident),*) => {$(
+            let values = tape.values(Topic::$topic);
+            assert!(!values.is_empty(), "{}", stringify!($topic));
+            for value in &values {
+                let record: $record<'_> = decode(value);
+                assert_eq!(record.labels.iter().collect::<Vec<_>>(), labels, "{}", stringify!($topic));
+            }
+        )*};
+    }
+    check!(RawQueries RawQuery, RawTexts RawText, RawSessions RawSession, RawMetrics RawMetrics, RawPolls RawPoll);
 }
 
 /// With as many statements as the server holds by default.

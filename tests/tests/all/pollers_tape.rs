@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use dbintel_bus::embedded::{Config as LogConfig, Embedded};
 use dbintel_bus::{Bus, Framings, Publisher, planned_topics};
@@ -40,6 +40,7 @@ pub struct Seen {
     pub rows: BTreeMap<String, i64>,
     pub poll_seq: i64,
     pub started_at: i64,
+    pub interval_ns: Option<i64>,
     pub duration_ns: i64,
     pub statements_sent: i64,
     pub snapshot_complete: bool,
@@ -129,9 +130,8 @@ impl Tape {
 
     /// A poll of this class that began after now and went well.
     pub async fn whole_poll(&self, class: &str) -> Seen {
-        let begin = self.polls().iter().map(|poll| poll.poll_seq).max().unwrap_or(0) + 1;
-        // The next one may be in flight already: it is the one after that which begins later.
-        let is_it = |poll: &Seen| poll.class == class && poll.outcome == "ok" && poll.poll_seq > begin;
+        let begin = wall_us();
+        let is_it = |poll: &Seen| poll.class == class && poll.outcome == "ok" && poll.started_at > begin;
         self.poll_with(&format!("a whole poll of {class}"), is_it).await
     }
 
@@ -152,6 +152,12 @@ impl Tape {
     }
 }
 
+/// The clock by which polls say when they began, in µs.
+#[expect(clippy::disallowed_methods, reason = "what is compared comes from a real poller")]
+pub fn wall_us() -> i64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_micros() as i64
+}
+
 /// A record in single-object encoding.
 pub fn decode<'a, R: Record<'a>>(value: &'a [u8]) -> R {
     R::decode(unframe(value).unwrap().1).unwrap()
@@ -169,6 +175,7 @@ fn seen(poll: &RawPoll<'_>) -> Seen {
         rows: poll.rows.iter().map(|topic| (topic.topic.to_owned(), topic.rows)).collect(),
         poll_seq: poll.poll_seq,
         started_at: poll.started_at,
+        interval_ns: poll.interval_ns,
         duration_ns: poll.duration_ns,
         statements_sent: poll.statements_sent,
         snapshot_complete: poll.snapshot_complete,

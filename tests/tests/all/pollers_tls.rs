@@ -3,29 +3,14 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::Path;
-use std::process::Command;
 
 use dbintel_pollers::postgresql::config::TlsConfig;
 use dbintel_pollers::postgresql::{Config, probe};
+use dbintel_tests::certificates::certificate;
 use dbintel_tests::scratch::Scratch;
 use dbintel_tests::servers::postgres::{Major, Postgres};
 
 use crate::pollers_tape::settings;
-
-/// A certificate for this name, signed by itself, and its key, which only its owner may read.
-fn certificate(scratch: &Scratch, name: &str, alternative: &str) -> (String, String) {
-    let path = |suffix: &str| scratch.path().join(format!("{name}.{suffix}")).to_str().unwrap().to_owned();
-    let (certificate, key) = (path("crt"), path("key"));
-    let made = Command::new("openssl")
-        .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", &format!("/CN={name}")])
-        .args(["-addext", &format!("subjectAltName={alternative}")])
-        .args(["-addext", "basicConstraints=critical,CA:FALSE"])
-        .args(["-keyout", &key, "-out", &certificate])
-        .output()
-        .unwrap();
-    assert!(made.status.success(), "{made:?}");
-    (certificate, key)
-}
 
 /// The server runs as nobody, and refuses a key that others may read.
 fn give_to_server(key: &str) {

@@ -4,15 +4,20 @@ use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
+use dbintel_config::{Component, Document, Environment, Topology};
 use dbintel_schemas::TextMap;
-use dbintel_schemas::records::{EnrichedSession, MetricPoint};
-use dbintel_sinks::SinkConfig;
+use dbintel_schemas::records::{EnrichedQuery, EnrichedSession, MetricPoint};
 use dbintel_sinks::prometheus::Config;
+use dbintel_sinks::{SinkConfig, read_config};
 use dbintel_tests::http;
 use dbintel_tests::servers::prometheus::{Prometheus, Sample, promtool_check_metrics};
 use dbintel_tests::wait;
 
 use crate::sinks_rig::{LIMIT, PIPELINE, Rig, query, stop};
+
+/// The configurations that are shipped.
+const SHIPPED: [&str; 2] =
+    [include_str!("../../../config/files/embedded.yaml"), include_str!("../../../config/files/kafka.yaml")];
 
 fn now_us() -> i64 {
     let now = std::time::UNIX_EPOCH.elapsed().expect("it is after 1970");
@@ -70,7 +75,7 @@ fn prometheus_returns_what_was_published() {
     let port = rig.serve(sink.router().unwrap());
     let points = [point("postgresql.db_size", "By", "sum", 8192), point("postgresql.commits", "1", "counter", 77)];
     rig.publish_metrics("primary", &points, now_us());
-    run(&rig, "-42", 7, 2500);
+    run(&rig, "-42", 2500, 2500);
     rig.publish_session(&EnrichedSession {
         pipeline: PIPELINE,
         target: "primary",
@@ -158,7 +163,7 @@ fn conflicting_series_are_dropped_and_the_scrape_goes_on() {
 }
 
 #[test]
-fn after_a_restart_the_page_shows_the_same_statements_and_no_counter_goes_back() {
+fn after_a_restart_the_page_shows_the_same_statements_and_counts_what_nobody_has_shown() {
     let rig = Rig::new(1);
     let first = rig.start("prometheus", "0", config(2));
     let port = rig.serve(first.router().unwrap());
@@ -171,9 +176,10 @@ fn after_a_restart_the_page_shows_the_same_statements_and_no_counter_goes_back()
     run(&rig, "3", 4, 9);
     let second = rig.start("prometheus", "0", config(2));
     let port = rig.serve(second.router().unwrap());
-    // `other` begins anew, with what nobody has shown yet.
     let after = wait_for(port, &other_line(4));
-    assert!(after.contains(&calls_line("1", 110)) && after.contains(&calls_line("2", 80)), "{after}");
+    assert!(after.contains(&calls_line("1", 0)) && after.contains(&calls_line("2", 0)), "{after}");
+    run(&rig, "1", 7, 117);
+    wait_for(port, &calls_line("1", 7));
     stop(second);
 }
 
@@ -200,4 +206,59 @@ fn scrape_open_metrics(port: u16) -> String {
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     answer
+}
+
+/// What a file that is shipped says of its Prometheus sink and of the labels of its targets.
+fn shipped(file: &str) -> (Config, BTreeMap<String, String>) {
+    let environment = [("ENVIRONMENT", "staging"), ("KAFKA_BROKERS", "127.0.0.1:1")];
+    let document = Document::from_text("shipped.yaml", file, &Environment::from_iter(environment)).unwrap();
+    let (mut config, mut labels) = (None, None);
+    let loaded = document.read(|root| {
+        let Topology { pollers, processors, sinks, bus, service, .. } = Topology::read(root);
+        for mut poller in pollers {
+            labels = Some(poller.section.text_map("labels"));
+            poller.section.skip();
+        }
+        for Component { id, mut section, .. } in sinks {
+            if let Some(SinkConfig::Prometheus(sink)) = read_config(&id.kind, &mut section) {
+                config = Some(sink);
+            }
+        }
+        processors.into_iter().map(|processor| processor.section).chain([bus, service]).for_each(|rest| rest.skip());
+    });
+    loaded.unwrap();
+    (config.expect("it has a sink"), labels.expect("it has a poller"))
+}
+
+#[test]
+fn pages_with_the_labels_of_the_shipped_files_are_scraped() {
+    for file in SHIPPED {
+        let (config, labels) = shipped(file);
+        let rig = Rig::new(1);
+        let sink = rig.start("prometheus", "0", SinkConfig::Prometheus(config));
+        let port = rig.serve(sink.router().unwrap());
+        let labels: Vec<(&str, &str)> = labels.iter().map(|(name, value)| (&**name, &**value)).collect();
+        // Labels of other files may be odder still.
+        let labels = [&labels[..], &[("role", "a\0b"), ("exported_environment", "c")]].concat();
+        let row = EnrichedQuery { labels: TextMap::from_slice(&labels), ..query("primary", "-42", 3, 3) };
+        rig.publish_query(&EnrichedQuery { observed_at: now_us(), ..row });
+        rig.publisher.flush(LIMIT).unwrap();
+        let probe = || Some(scrape(port)).filter(|page| page.contains("target_info{"));
+        let page = wait::blocking(LIMIT, "the target", probe);
+        let verdict = promtool_check_metrics(&page);
+        assert!(verdict.is_ok(), "{verdict:?}\n{page}");
+        let address = format!("127.0.0.1:{port}");
+        let prometheus = Prometheus::start(&[("dbintel", &address)], &[]);
+        let is_up = || prometheus.query("up{job=\"dbintel\"}").first().map(|sample| sample.value);
+        assert_eq!(wait::blocking(LIMIT, "a scrape", is_up), 1.0, "{page}");
+        let info = wait::blocking(LIMIT, "a series", || prometheus.query("{__name__=~\".*target_info\"}").pop()).labels;
+        let expected = [
+            ("environment", "staging"),
+            ("exported_environment", "staging;c"),
+            ("role", "primary"),
+            ("exported_role", "a\0b"),
+        ];
+        assert!(expected.iter().all(|(name, value)| info[*name] == *value), "{info:?}");
+        stop(sink);
+    }
 }

@@ -1,17 +1,18 @@
 //! The OTLP sink against a receiver that answers by a script: nothing is lost, and what was accepted does not come again.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
+use dbintel_schemas::records::{EnrichedQuery, EnrichedSession};
 use dbintel_sinks::SinkConfig;
-use dbintel_sinks::otlp::{Batch, Config, Protocol, RetryOnFailure, SendingQueue};
+use dbintel_sinks::otlp::{Batch, Config, IN_FLIGHT_BYTES_MAX, Protocol, RetryOnFailure, SendingQueue};
 use dbintel_tests::otlp_peer::{Answer, Export, OtlpPeer};
 use dbintel_tests::wait;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use tokio::time::Instant;
 use tonic::Code;
 
-use crate::sinks_rig::{LIMIT, Rig, otlp, stop};
+use crate::sinks_rig::{AT, LIMIT, PIPELINE, Rig, otlp, query, stop};
 
 const PROTOCOLS: [Protocol; 2] = [Protocol::Grpc, Protocol::Http];
 
@@ -44,6 +45,25 @@ fn exactly_once(rows: usize) -> BTreeMap<usize, usize> {
     (0..rows).map(|number| (number, 1)).collect()
 }
 
+/// A sink that sends all rows that are there in one request for each signal.
+fn at_once(peer: &OtlpPeer, protocol: Protocol) -> Config {
+    let batch = Batch { timeout: Duration::from_secs(1), ..Batch::default() };
+    Config { batch, ..otlp(endpoint(peer, protocol), protocol) }
+}
+
+fn session(target: &str) -> EnrichedSession<'_> {
+    EnrichedSession {
+        pipeline: PIPELINE,
+        target,
+        engine: "postgresql",
+        observed_at: AT,
+        session_id: "4711",
+        sampling_probability: 1.0,
+        sampling_weight: 1.0,
+        ..EnrichedSession::default()
+    }
+}
+
 fn grpc(code: Code, retry_after: Option<Duration>) -> Answer {
     Answer::Grpc { code, retry_after }
 }
@@ -58,7 +78,7 @@ fn what_fails_for_now_is_sent_again_until_it_is_accepted() {
     let scripts = [
         (Protocol::Grpc, vec![grpc(Code::Unavailable, None); 6], "unavailable"),
         (Protocol::Grpc, vec![grpc(Code::ResourceExhausted, second); 2], "resource_exhausted"),
-        (Protocol::Grpc, vec![grpc(Code::Aborted, None), grpc(Code::DataLoss, None)], "data_loss"),
+        (Protocol::Grpc, vec![grpc(Code::DataLoss, None); 2], "data_loss"),
         (Protocol::Http, vec![http(503, None); 6], "http_503"),
         (Protocol::Http, vec![http(429, Some("1")), http(429, Some("1"))], "http_429"),
     ];
@@ -66,16 +86,12 @@ fn what_fails_for_now_is_sent_again_until_it_is_accepted() {
         let (peer, rig) = (OtlpPeer::start(), Rig::new(1));
         peer.answer_next(script.clone());
         rig.publish(0..20);
-        let started = Instant::now();
-        let sink = rig.start("otlp", "0", SinkConfig::Otlp(Box::new(otlp(endpoint(&peer, protocol), protocol))));
+        let sink = rig.start("otlp", "0", SinkConfig::Otlp(Box::new(at_once(&peer, protocol))));
         let exported = rig.exported("otlp", 20);
-        let took = started.elapsed();
         assert_eq!(accepted(&peer), exactly_once(20), "{script:?}");
         assert_eq!((exported.accepted, exported.rejected), (20, 0), "{script:?}");
         assert!(exported.error_classes.iter().any(|seen| seen == class), "{exported:?} {script:?}");
         assert_eq!(exported.attempts as usize, script.len() + 2, "one request for each signal: {script:?}");
-        let asks_to_wait = class == "resource_exhausted" || class == "http_429";
-        assert!(!asks_to_wait || took >= Duration::from_secs(1), "{took:?} {script:?}");
         assert_eq!(rig.metric("sink_retries_total", "otlp") as usize, script.len());
         assert!(rig.metric("otelcol_exporter_send_failed_log_records", "otlp") > 0.0 || script.len() < 3);
         stop(sink);
@@ -83,10 +99,74 @@ fn what_fails_for_now_is_sent_again_until_it_is_accepted() {
 }
 
 #[test]
+fn the_next_attempt_comes_when_the_receiver_asked_for_it() {
+    let second = Duration::from_secs(1);
+    let cases = [
+        (Protocol::Grpc, grpc(Code::ResourceExhausted, Some(second))),
+        (Protocol::Grpc, grpc(Code::Unavailable, Some(second))),
+        (Protocol::Http, http(429, Some("1"))),
+        (Protocol::Http, http(503, Some("1"))),
+    ];
+    for (protocol, answer) in cases {
+        let (peer, rig) = (OtlpPeer::start(), Rig::new(1));
+        peer.answer_next([answer.clone()]);
+        // A session is a log record and nothing else: there is one lane at work.
+        rig.publish_session(&session("t0"));
+        rig.publisher.flush(LIMIT).unwrap();
+        let sink = rig.start("otlp", "0", SinkConfig::Otlp(Box::new(otlp(endpoint(&peer, protocol), protocol))));
+        assert_eq!(rig.exported("otlp", 1).attempts, 2, "{answer:?}");
+        let requests = peer.requests();
+        let gap = requests[1].received_at - requests[0].received_at;
+        assert!(gap >= second, "{gap:?} after {answer:?}");
+        stop(sink);
+    }
+}
+
+#[test]
+fn a_receiver_that_refuses_us_is_waited_for_and_nothing_is_dropped() {
+    let cases = [
+        (Protocol::Grpc, grpc(Code::Unauthenticated, None), "unauthenticated"),
+        (Protocol::Grpc, grpc(Code::PermissionDenied, None), "permission_denied"),
+        (Protocol::Grpc, grpc(Code::Unimplemented, None), "unimplemented"),
+        (Protocol::Http, http(401, None), "http_401"),
+        (Protocol::Http, http(403, None), "http_403"),
+        (Protocol::Http, http(404, None), "http_404"),
+    ];
+    for (protocol, answer, class) in cases {
+        let (peer, rig) = (OtlpPeer::start(), Rig::new(1));
+        peer.answer_always(answer);
+        rig.publish(0..20);
+        let sink = rig.start("otlp", "0", SinkConfig::Otlp(Box::new(otlp(endpoint(&peer, protocol), protocol))));
+        // Both lanes say so at once, long before the end of a cycle.
+        wait::blocking(LIMIT, "stuck lanes", || (rig.metric("sink_stuck", "otlp") == 2.0).then_some(()));
+        wait::blocking(LIMIT, "a further attempt", || (peer.requests().len() > 4).then_some(()));
+        assert_eq!((rig.exports("otlp").rows(), sink.metrics().open.get()), (0, 20), "{class}");
+        peer.answer_always(Answer::Ok);
+        let exported = rig.exported("otlp", 20);
+        assert_eq!((exported.accepted, exported.rejected), (20, 0), "{class}");
+        assert!(exported.error_classes.iter().any(|seen| seen == class), "{exported:?}");
+        assert_eq!((accepted(&peer), rig.metric("sink_stuck", "otlp")), (exactly_once(20), 0.0), "{class}");
+        stop(sink);
+    }
+}
+
+#[test]
+fn without_retries_a_refusal_is_final() {
+    let (peer, rig) = (OtlpPeer::start(), Rig::new(1));
+    peer.answer_always(http(401, None));
+    let mut config = at_once(&peer, Protocol::Http);
+    config.retry_on_failure.enabled = false;
+    rig.publish(0..20);
+    let sink = rig.start("otlp", "0", SinkConfig::Otlp(Box::new(config)));
+    assert_eq!(rig.exported("otlp", 20).rejected, 20);
+    stop(sink);
+}
+
+#[test]
 fn what_fails_for_good_is_rejected_recorded_and_passed_over() {
     let cases = [
         (Protocol::Grpc, grpc(Code::InvalidArgument, None), "invalid_argument"),
-        (Protocol::Grpc, grpc(Code::Unauthenticated, None), "unauthenticated"),
+        (Protocol::Grpc, grpc(Code::Internal, None), "internal"),
         (Protocol::Http, http(400, None), "http_400"),
         (Protocol::Http, http(500, Some("1")), "http_500"),
     ];
@@ -94,7 +174,7 @@ fn what_fails_for_good_is_rejected_recorded_and_passed_over() {
         let (peer, rig) = (OtlpPeer::start(), Rig::new(1));
         peer.answer_always(answer.clone());
         rig.publish(0..20);
-        let sink = rig.start("otlp", "0", SinkConfig::Otlp(Box::new(otlp(endpoint(&peer, protocol), protocol))));
+        let sink = rig.start("otlp", "0", SinkConfig::Otlp(Box::new(at_once(&peer, protocol))));
         let exported = rig.exported("otlp", 20);
         assert_eq!((exported.accepted, exported.rejected, exported.attempts), (0, 20, 2), "{answer:?}");
         assert_eq!(exported.error_classes, [class]);
@@ -112,7 +192,7 @@ fn partial_success_is_counted_and_never_retried() {
         let (peer, rig) = (OtlpPeer::start(), Rig::new(1));
         peer.answer_always(Answer::PartialSuccess { rejected: 3, message: "too old".to_owned() });
         rig.publish(0..20);
-        let sink = rig.start("otlp", "0", SinkConfig::Otlp(Box::new(otlp(endpoint(&peer, protocol), protocol))));
+        let sink = rig.start("otlp", "0", SinkConfig::Otlp(Box::new(at_once(&peer, protocol))));
         let exported = rig.exported("otlp", 20);
         // Three log records, and three points that belong to the first row.
         assert_eq!((exported.accepted, exported.rejected), (17, 3), "{protocol:?}");
@@ -137,6 +217,7 @@ fn a_request_that_is_too_large_is_sent_in_halves() {
         assert_eq!((exported.accepted, exported.rejected), (20, 0), "{answer:?}");
         assert_eq!(accepted(&peer), exactly_once(20));
         assert!(peer.requests().len() > 6, "{}", peer.requests().len());
+        assert_eq!(exported.attempts as usize, peer.requests().len(), "each attempt is counted once");
         stop(sink);
     }
 }
@@ -159,7 +240,7 @@ fn a_receiver_that_does_not_answer_is_asked_again() {
         let (peer, rig) = (OtlpPeer::start(), Rig::new(1));
         peer.answer_next([Answer::Hang, Answer::Hang]);
         rig.publish(0..20);
-        let config = Config { timeout: Duration::from_millis(300), ..otlp(endpoint(&peer, protocol), protocol) };
+        let config = Config { timeout: Duration::from_secs(2), ..at_once(&peer, protocol) };
         let sink = rig.start("otlp", "0", SinkConfig::Otlp(Box::new(config)));
         let exported = rig.exported("otlp", 20);
         assert_eq!((exported.accepted, exported.attempts), (20, 4), "{protocol:?}");
@@ -185,8 +266,6 @@ fn while_the_receiver_is_away_the_sink_pauses_and_then_delivers_all_of_it() {
         rig.publish(1000..20_000);
         let is_paused = || (sink.metrics().paused.get() == 1).then_some(());
         wait::blocking(LIMIT, "the pause", is_paused);
-        let open = sink.metrics().open.get();
-        assert!(open <= 2000, "{open} rows are held while the receiver is away");
         let failed = || (rig.metric("otelcol_exporter_send_failed_log_records", "otlp") > 0.0).then_some(());
         wait::blocking(LIMIT, "a failed attempt", failed);
         assert_eq!(rig.exports("otlp").rows(), 1000);
@@ -197,6 +276,29 @@ fn while_the_receiver_is_away_the_sink_pauses_and_then_delivers_all_of_it() {
         assert_eq!(sink.metrics().paused.get(), 0);
         stop(sink);
     }
+}
+
+#[test]
+fn what_the_sink_holds_while_the_receiver_is_away_is_bounded_in_bytes() {
+    /// What one poll may bring: 500 rows of this test.
+    const POLL_BYTES_MAX: usize = 2 << 20;
+    let (mut peer, rig) = (OtlpPeer::start(), Rig::new(1));
+    peer.stop();
+    let config = otlp(&peer.grpc, Protocol::Grpc);
+    rig.publish(0..20_000);
+    let sink = rig.start("otlp", "0", SinkConfig::Otlp(Box::new(config)));
+    let mut held_max = 0;
+    wait::blocking(LIMIT, "an outage of 20 attempts", || {
+        held_max = held_max.max(rig.metric("sink_held_bytes", "otlp") as usize);
+        (sink.metrics().paused.get() == 1 && rig.metric("sink_retries_total", "otlp") >= 20.0).then_some(())
+    });
+    let bounds = IN_FLIGHT_BYTES_MAX..IN_FLIGHT_BYTES_MAX + POLL_BYTES_MAX;
+    assert!(bounds.contains(&held_max), "{held_max} bytes are held, the bounds are {bounds:?}");
+    assert!(sink.metrics().open.get() < 20_000, "the log keeps the rest");
+    peer.start_again();
+    assert_eq!(rig.exported("otlp", 20_000).accepted, 20_000);
+    wait::blocking(LIMIT, "an empty sink", || (rig.metric("sink_held_bytes", "otlp") == 0.0).then_some(()));
+    stop(sink);
 }
 
 #[test]
@@ -220,16 +322,41 @@ fn after_a_cycle_of_retries_the_sink_says_that_it_is_stuck_and_goes_on() {
 }
 
 #[test]
-fn what_is_too_old_is_given_up_only_if_the_user_asks() {
+fn what_is_rejected_ends_the_trouble_of_its_lane() {
+    let (peer, rig) = (OtlpPeer::start(), Rig::new(1));
+    peer.answer_always(http(401, None));
+    rig.publish(0..10);
+    let sink = rig.start("otlp", "0", SinkConfig::Otlp(Box::new(otlp(&peer.http, Protocol::Http))));
+    wait::blocking(LIMIT, "stuck lanes", || (rig.metric("sink_stuck", "otlp") == 2.0).then_some(()));
+    peer.answer_always(http(400, None));
+    assert_eq!(rig.exported("otlp", 10).rejected, 10);
+    assert_eq!(rig.metric("sink_stuck", "otlp"), 0.0);
+    stop(sink);
+}
+
+#[test]
+fn rows_that_are_too_old_are_given_up_only_if_the_user_asks() {
     let (peer, rig) = (OtlpPeer::start(), Rig::new(1));
     peer.answer_always(http(503, None));
-    let mut config = otlp(&peer.http, Protocol::Http);
-    config.retry_on_failure.drop_after = Duration::from_millis(300);
-    rig.publish(0..10);
+    let mut config = at_once(&peer, Protocol::Http);
+    config.retry_on_failure.drop_after = Duration::from_secs(3600);
+    let now = SystemTime::UNIX_EPOCH.elapsed().unwrap().as_micros() as i64;
+    for number in 0..10 {
+        let query_id = number.to_string();
+        let age_us = if number < 4 { 2 * 3600 * 1_000_000 } else { 0 };
+        rig.publish_query(&EnrichedQuery { observed_at: now - age_us, ..query("t0", &query_id, 1, 10) });
+    }
+    rig.publisher.flush(LIMIT).unwrap();
     let sink = rig.start("otlp", "0", SinkConfig::Otlp(Box::new(config)));
+    // The old rows go after their first attempt; the others stay, in the same request, for as long as it takes.
+    let exported = rig.exported("otlp", 4);
+    assert_eq!((exported.accepted, exported.rejected, exported.attempts), (0, 4, 2));
+    assert_eq!(exported.error_classes, ["expired"]);
+    peer.answer_always(Answer::Ok);
     let exported = rig.exported("otlp", 10);
-    assert_eq!((exported.accepted, exported.rejected), (0, 10));
-    assert!(exported.attempts > 2, "{exported:?}");
+    assert_eq!((exported.accepted, exported.rejected), (6, 4));
+    assert_eq!(accepted(&peer), (4..10).map(|number| (number, 1)).collect());
+    assert_eq!(exported.attempts as usize, peer.requests().len());
     stop(sink);
 }
 
@@ -277,7 +404,7 @@ fn headers_are_sent_and_rows_of_other_pipelines_are_not() {
         let mut config = otlp(endpoint(&peer, protocol), protocol);
         config.headers.insert("Api-Key".to_owned(), dbintel_config::Secret::new("s3cret"));
         assert!(!format!("{config:?}").contains("s3cret"));
-        let mut other = crate::sinks_rig::query("t0", "7", 1, 1);
+        let mut other = query("t0", "7", 1, 1);
         other.pipeline = "another";
         rig.publish_query(&other);
         rig.publish(0..5);

@@ -1,18 +1,18 @@
-//! What the tests of the sinks share: an embedded log with enriched rows, a sink on it, and what it wrote to `exports`.
+//! What the tests of the sinks share: a log with enriched rows, a sink on it, and what it wrote to `exports`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use dbintel_bus::embedded::{Config, Embedded};
-use dbintel_bus::{Bus, Framings, Publisher, planned_topics};
+use dbintel_bus::{Bus, Framings, Publisher, planned_topics, registry};
 use dbintel_schemas::record_id::hash128;
 use dbintel_schemas::records::{
     EnrichedMetrics, EnrichedQuery, EnrichedSession, EnrichedText, Export, MetricPoint, QueryCounters,
 };
 use dbintel_schemas::wire::Schemas;
 use dbintel_schemas::{List, TextMap, Topic};
-use dbintel_sinks::{Context, Handle, SinkConfig, otlp};
+use dbintel_sinks::{Context, FirstStart, Handle, SinkConfig, otlp};
 use dbintel_tests::books::read_all;
 use dbintel_tests::wait;
 use prometheus::Registry;
@@ -31,27 +31,34 @@ pub(crate) struct Rig {
     pub(crate) bus: Arc<dyn Bus>,
     pub(crate) publisher: Publisher,
     pub(crate) registry: Registry,
+    pub(crate) schema_registry: Option<Arc<registry::Registry>>,
     partitions: u32,
     runtime: Runtime,
-    _directory: TempDir,
+    _directory: Option<TempDir>,
 }
 
 impl Rig {
+    /// An embedded one of its own.
     pub(crate) fn new(partitions: u32) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let config = Config { directory: directory.path().to_owned(), sync: false, ..Config::default() };
-        let bus: Arc<dyn Bus> = Arc::new(Embedded::open(&config).unwrap());
+        let bus = Arc::new(Embedded::open(&config).unwrap());
+        Rig { _directory: Some(directory), ..Rig::on(bus, partitions) }
+    }
+
+    pub(crate) fn on(bus: Arc<dyn Bus>, partitions: u32) -> Self {
         bus.create_topics(&planned_topics(partitions, &[])).unwrap();
         let publisher = Publisher::new(bus.producer().unwrap(), Framings::single_object(), partitions);
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        Rig { bus, publisher, registry: Registry::new(), partitions, runtime, _directory: directory }
+        let (registry, schema_registry) = (Registry::new(), None);
+        Rig { bus, publisher, registry, schema_registry, partitions, runtime, _directory: None }
     }
 
     /// Starts a sink that takes the rows of [`PIPELINE`].
     pub(crate) fn start(&self, id: &str, slot: &str, config: SinkConfig) -> Handle {
         let context = Context {
             bus: Arc::clone(&self.bus),
-            schema_registry: None,
+            schema_registry: self.schema_registry.clone(),
             partitions: self.partitions,
             framings: Framings::single_object(),
             slot: slot.to_owned(),
@@ -136,8 +143,8 @@ impl Rig {
                 if export.sink != sink {
                     continue;
                 }
-                let before = next.insert(export.topic.to_owned(), export.next_offset).unwrap_or(0);
-                assert_eq!(export.first_offset, before, "{export:?}");
+                let before = next.insert(export.topic.to_owned(), export.next_offset);
+                assert!(before.is_none_or(|before| before == export.first_offset), "{before:?}: {export:?}");
                 exported.accepted += export.accepted;
                 exported.rejected += export.rejected;
                 exported.skipped += export.skipped;
@@ -223,6 +230,7 @@ pub(crate) fn otlp(endpoint: &str, protocol: otlp::Protocol) -> otlp::Config {
             ..otlp::RetryOnFailure::default()
         },
         batch: otlp::Batch { timeout: millis(50), ..otlp::Batch::default() },
+        start_at: FirstStart::Beginning,
         ..otlp::Config::default()
     }
 }

@@ -191,12 +191,12 @@ impl<'a> Worker<'a> {
             Ok(Polled::Assigned(partitions)) => self.assign(&partitions),
             Ok(Polled::Revoked { lost }) => self.revoke(lost),
             Err(BusError::Unavailable { operation, message }) => {
-                tracing::warn!(operation, message, "the bus does not answer; keeping the place");
+                tracing::warn!(operation, reason = message, "the bus does not answer; keeping the place");
                 self.shared.wait(IDLE_WAIT);
                 Ok(())
             }
             Err(BusError::Fenced { message, .. }) => {
-                tracing::warn!(message, "dropped from the group; joining again");
+                tracing::warn!(reason = message, "dropped from the group; joining again");
                 self.forget()
             }
             Err(error) => Err(error.into()),

@@ -1,224 +1,15 @@
 //! The loop against a log and a sink that do what the test says, one turn at a time.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Mutex, MutexGuard};
+mod fake;
 
-use dbintel_bus::{
-    Bus, NewTopic, Offsets, Outgoing, Producer, Reader, ReaderSpec, Receipt, Receive, Record, SendError,
-    TopicDescription,
-};
 use dbintel_schemas::Record as _;
-use dbintel_schemas::records::EnrichedQuery;
-use dbintel_schemas::wire::{Framing, unframe, write};
+use dbintel_schemas::records::{EnrichedQuery, SchemaEntry};
+use dbintel_schemas::wire::{Framing, InsertError, Schemas, unframe, write};
 use prometheus::Registry;
 
 use super::*;
-use crate::delivery::{Arrival, Outcome, Row, Settlement, Taken, Ticket};
-
-/// What the log holds and did.
-#[derive(Default)]
-struct World {
-    rows: Vec<Vec<u8>>,
-    next: usize,
-    events: VecDeque<Polled>,
-    committed: BTreeMap<u32, i64>,
-    commit_errors: VecDeque<CommitError>,
-    starts: Vec<Start>,
-    paused: bool,
-    /// Records of the open transaction, and those of committed ones.
-    open: Vec<Vec<u8>>,
-    exports: Vec<Vec<u8>>,
-    released: usize,
-}
-
-#[derive(Clone, Default)]
-struct Fake(Arc<Mutex<World>>);
-
-impl Fake {
-    fn world(&self) -> MutexGuard<'_, World> {
-        self.0.lock().unwrap()
-    }
-}
-
-impl Bus for Fake {
-    fn producer(&self) -> Result<Arc<dyn Producer>, BusError> {
-        panic!("not asked for")
-    }
-
-    fn join(&self, _group: &GroupSpec) -> Result<Box<dyn Member>, BusError> {
-        panic!("not asked for")
-    }
-
-    fn reader(&self, _reader: &ReaderSpec) -> Result<Box<dyn Reader>, BusError> {
-        Err(BusError::Fatal { operation: "read".to_owned(), message: "there is no such topic".to_owned() })
-    }
-
-    fn create_topics(&self, _topics: &[NewTopic]) -> Result<Vec<String>, BusError> {
-        panic!("not asked for")
-    }
-
-    fn describe_topics(&self, _prefix: &str) -> Result<Vec<TopicDescription>, BusError> {
-        panic!("not asked for")
-    }
-
-    fn offsets(&self, _topic: &str, _partition: u32) -> Result<Offsets, BusError> {
-        panic!("not asked for")
-    }
-
-    fn committed(&self, _group: &str, _topics: &[String]) -> Result<Vec<Committed>, BusError> {
-        panic!("not asked for")
-    }
-
-    fn trim(&self, _topic: &str, _partition: u32, _before: i64) -> Result<(), BusError> {
-        panic!("not asked for")
-    }
-
-    fn health(&self) -> Result<(), BusError> {
-        Ok(())
-    }
-}
-
-impl Member for Fake {
-    fn poll(&mut self, _timeout: Duration, limit: usize, receive: &mut dyn Receive) -> Result<Polled, BusError> {
-        let mut world = self.world();
-        if let Some(event) = world.events.pop_front() {
-            return Ok(event);
-        }
-        if world.paused {
-            return Ok(Polled::Records(0));
-        }
-        let first = world.next;
-        let rows: Vec<Vec<u8>> = world.rows.iter().skip(first).take(limit).cloned().collect();
-        world.next += rows.len();
-        let is_at_end = world.next == world.rows.len();
-        drop(world);
-        for (index, row) in rows.iter().enumerate() {
-            let offset = (first + index) as i64;
-            receive.record(Record { topic: 0, partition: 3, offset, timestamp: 1, key: None, value: Some(row) });
-        }
-        if is_at_end {
-            receive.at_end(0, 3, (first + rows.len()) as i64);
-        }
-        Ok(Polled::Records(rows.len()))
-    }
-
-    fn committed(&mut self, _partitions: &[u32]) -> Result<Vec<Committed>, BusError> {
-        let position = |(partition, next_offset): (&u32, &i64)| Committed {
-            topic: topic_name(Topic::EnrichedQueries),
-            partition: *partition,
-            next_offset: *next_offset,
-            metadata: String::new(),
-        };
-        Ok(self.world().committed.iter().map(position).collect())
-    }
-
-    fn start(&mut self, positions: &[Position]) -> Result<(), BusError> {
-        let mut world = self.world();
-        world.starts = positions.iter().map(|position| position.start).collect();
-        world.next = match world.starts[0] {
-            Start::Offset(offset) => offset as usize,
-            _ => 0,
-        };
-        world.paused = false;
-        Ok(())
-    }
-
-    fn release(&mut self) -> Result<(), BusError> {
-        self.world().released += 1;
-        Ok(())
-    }
-
-    fn send(&mut self, record: Outgoing<'_>) -> Result<(), SendError> {
-        assert_eq!((record.topic, record.partition), ("dbintel.exports", 3));
-        self.world().open.push(record.value.unwrap().to_vec());
-        Ok(())
-    }
-
-    fn commit(&mut self, positions: &[Committed]) -> Result<Receipt, CommitError> {
-        let mut world = self.world();
-        let open = std::mem::take(&mut world.open);
-        if let Some(error) = world.commit_errors.pop_front() {
-            return Err(error);
-        }
-        world.exports.extend(open);
-        for position in positions {
-            world.committed.insert(position.partition, position.next_offset);
-        }
-        Ok(Receipt::default())
-    }
-
-    fn abort(&mut self) -> Result<(), BusError> {
-        self.world().open.clear();
-        Ok(())
-    }
-
-    fn seek(&mut self, _positions: &[Position]) -> Result<(), BusError> {
-        panic!("not asked for")
-    }
-
-    fn pause(&mut self, partitions: &[u32]) -> Result<(), BusError> {
-        assert_eq!(partitions, [3]);
-        self.world().paused = true;
-        Ok(())
-    }
-
-    fn resume(&mut self, partitions: &[u32]) -> Result<(), BusError> {
-        assert_eq!(partitions, [3]);
-        self.world().paused = false;
-        Ok(())
-    }
-
-    fn close(self: Box<Self>) -> Result<(), BusError> {
-        Ok(())
-    }
-}
-
-/// What the sink holds.
-#[derive(Default)]
-struct Held {
-    taken: Vec<(Ticket, String)>,
-    reports: Vec<Report>,
-    generation: u64,
-    room: usize,
-}
-
-#[derive(Clone, Default)]
-struct Holding(Arc<Mutex<Held>>);
-
-impl Holding {
-    fn held(&self) -> MutexGuard<'_, Held> {
-        self.0.lock().unwrap()
-    }
-
-    /// The receiver takes the rows with these numbers.
-    fn settle(&self, numbers: &[usize], outcome: Outcome) {
-        let mut held = self.held();
-        let settled =
-            numbers.iter().map(|number| Settlement { ticket: held.taken[*number].0, items: 1, outcome }).collect();
-        let generation = held.generation;
-        held.reports.push(Report { generation, settled, attempts: 2, failure: None, duration: Duration::from_secs(1) });
-    }
-}
-
-impl Sink for Holding {
-    fn assigned(&mut self, _partitions: &[u32], generation: u64) {
-        self.held().generation = generation;
-    }
-
-    fn take(&mut self, row: &Row<'_>, arrival: Arrival, _texts: &mut Texts) -> Taken {
-        self.held().taken.push((arrival.ticket, row.target().to_owned()));
-        Taken::Pending(1)
-    }
-
-    fn has_room(&mut self) -> bool {
-        let held = self.held();
-        held.taken.len() < held.room
-    }
-
-    fn collect(&mut self, reports: &mut Vec<Report>) {
-        reports.append(&mut self.held().reports);
-    }
-}
+use crate::delivery::{Outcome, Settlement};
+use fake::{Fake, Holding};
 
 struct Rig {
     pump: Pump,
@@ -228,6 +19,10 @@ struct Rig {
 
 impl Rig {
     fn new(rows: Vec<Vec<u8>>) -> Self {
+        Rig::starting(FirstStart::Beginning, rows)
+    }
+
+    fn starting(start_at: FirstStart, rows: Vec<Vec<u8>>) -> Self {
         let (member, sink) = (Fake::default(), Holding::default());
         sink.held().room = usize::MAX;
         member.world().rows = rows;
@@ -239,6 +34,7 @@ impl Rig {
             slot: "0".to_owned(),
             texts: true,
             framings: Framings::single_object(),
+            start_at,
         };
         let metrics = Metrics::new(&Registry::new(), "otlp");
         let flag = || Arc::new(AtomicBool::new(false));
@@ -283,15 +79,15 @@ fn only_what_is_settled_is_committed_and_recorded() {
         rig.step();
     }
     assert_eq!(rig.sink.held().taken.len(), 4);
-    assert_eq!(rig.member.world().starts, [Start::Beginning]);
+    assert_eq!((rig.committed(), rig.member.world().starts.clone()), (Some(0), vec![Start::Offset(0)]));
     rig.sink.settle(&[1, 2], Outcome::Accepted);
     rig.commit();
-    assert_eq!(rig.committed(), None);
+    assert_eq!(rig.committed(), Some(0));
     rig.sink.settle(&[0], Outcome::Rejected("invalid_argument"));
     rig.commit();
     assert_eq!(rig.committed(), Some(3));
     let world = rig.member.world();
-    let record = export(&world.exports[0]);
+    let record = export(&world.exports[1]);
     assert_eq!((record.sink, record.topic, record.partition), ("otlp", "enriched.queries", 3));
     assert_eq!((record.first_offset, record.next_offset), (0, 3));
     assert_eq!((record.accepted, record.rejected, record.skipped), (2, 1, 0));
@@ -310,7 +106,7 @@ fn rows_of_other_pipelines_and_undecodable_ones_are_passed_over_and_counted() {
     rig.commit();
     assert_eq!(rig.committed(), Some(4));
     let world = rig.member.world();
-    let record = export(&world.exports[0]);
+    let record = export(&world.exports[1]);
     assert_eq!((record.accepted, record.rejected, record.skipped), (1, 2, 1));
     assert_eq!(rig.pump.metrics.undecodable.get(), 2);
 }
@@ -380,7 +176,7 @@ fn lost_partitions_are_not_committed() {
     rig.sink.settle(&[0], Outcome::Accepted);
     rig.member.world().events.push_back(Polled::Revoked { lost: true });
     rig.step();
-    assert_eq!((rig.committed(), rig.member.world().released), (None, 1));
+    assert_eq!((rig.committed(), rig.member.world().released), (Some(0), 1));
 }
 
 #[test]
@@ -392,11 +188,176 @@ fn a_commit_that_fails_is_made_up_for_by_the_next_one() {
     rig.sink.settle(&[0], Outcome::Accepted);
     rig.member.world().commit_errors.push_back(CommitError::Aborted("the broker was restarted".to_owned()));
     rig.commit();
-    assert_eq!((rig.committed(), rig.member.world().exports.len()), (None, 0));
+    assert_eq!((rig.committed(), rig.member.world().exports.len()), (Some(0), 1));
     rig.sink.settle(&[1], Outcome::Accepted);
     rig.commit();
     assert_eq!(rig.committed(), Some(2));
     let world = rig.member.world();
+    let record = export(&world.exports[1]);
+    assert_eq!((world.exports.len(), record.first_offset, record.next_offset, record.accepted), (2, 0, 2, 2));
+}
+
+#[test]
+fn where_a_new_sink_begins_is_committed_before_anything_is_read() {
+    let cases = [(FirstStart::Now, 10), (FirstStart::Beginning, 0), (FirstStart::Ago(Duration::from_secs(3600)), 6)];
+    for (start_at, expected) in cases {
+        let mut rig = Rig::starting(start_at, rows(10));
+        // The seventh row is an hour old, or a moment less.
+        rig.member.world().first_at = clock::wall_us() / 1000 - 3_600_000 - 6;
+        rig.member.world().commit_errors.push_back(CommitError::Aborted("the broker was restarted".to_owned()));
+        rig.step();
+        assert!(rig.pump.step(&mut rig.member).is_err(), "nothing begins before its place is committed");
+        assert_eq!((rig.committed(), rig.member.world().starts.len()), (None, 0), "{start_at:?}");
+        rig.step();
+        let begun = rig.committed().unwrap();
+        assert!((expected..=expected + 3).contains(&begun), "{start_at:?}: {begun}");
+        assert_eq!(rig.member.world().starts, [Start::Offset(begun)], "{start_at:?}");
+        assert_eq!(rig.pump.metrics.passed_over.get() as i64, begun, "{start_at:?}");
+        let world = rig.member.world();
+        let record = export(&world.exports[0]);
+        assert_eq!((record.first_offset, record.next_offset, record.error_class), (begun, begun, None));
+    }
+}
+
+#[test]
+fn what_retention_deleted_is_counted_recorded_and_left_behind() {
+    let mut rig = Rig::new(rows(10));
+    rig.member.world().first = 7;
+    rig.member.world().committed.insert(3, 2);
+    rig.step();
+    rig.step();
+    let world = rig.member.world();
+    assert_eq!((world.starts.clone(), world.committed[&3]), (vec![Start::Offset(7)], 7));
+    assert_eq!((rig.pump.metrics.expired.get(), rig.pump.metrics.passed_over.get()), (5, 0));
     let record = export(&world.exports[0]);
-    assert_eq!((world.exports.len(), record.first_offset, record.next_offset, record.accepted), (1, 0, 2, 2));
+    assert_eq!((record.first_offset, record.next_offset, record.error_class), (2, 7, Some("expired")));
+}
+
+#[test]
+fn a_store_in_memory_is_filled_from_before_the_position_and_says_what_it_passes_over() {
+    for (committed, first, settled) in [(8, 4, 8), (1, 4, 4)] {
+        let mut rig = Rig::new(rows(10));
+        rig.sink.held().look_back = Some(Duration::from_secs(3600));
+        rig.member.world().first_at = clock::wall_us() / 1000 - 3_600_000 - 4 + 60_000;
+        rig.member.world().first = first;
+        rig.member.world().committed.insert(3, committed);
+        rig.step();
+        rig.step();
+        assert_eq!(rig.member.world().starts, [Start::Offset(first as i64)]);
+        assert_eq!(rig.committed(), Some(settled));
+        assert_eq!(rig.pump.metrics.expired.get() as i64, settled - committed);
+    }
+}
+
+/// The schema of another release, whose last field takes no bytes, and its fingerprint.
+fn foreign_schema() -> (String, u64) {
+    let (fields, _) = EnrichedQuery::SCHEMA.rsplit_once(']').unwrap();
+    let schema = format!(r#"{fields}, {{"name": "novelty", "type": "null"}}]}}"#);
+    match Schemas::new().insert_fingerprint(0, &schema) {
+        Err(InsertError::WrongFingerprint { found, .. }) => (schema, found),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn foreign_row(target: &str) -> Vec<u8> {
+    let mut bytes = row("wanted", target);
+    bytes[2..10].copy_from_slice(&foreign_schema().1.to_le_bytes());
+    bytes
+}
+
+/// What the other release left in the `schemas` topic.
+fn foreign_entry() -> Vec<u8> {
+    let (schema, fingerprint) = foreign_schema();
+    let fingerprint = fingerprint.cast_signed();
+    let entry = SchemaEntry { fingerprint, name: "dbintel.EnrichedQuery", schema: &schema, writer_version: "9" };
+    let mut bytes = Vec::new();
+    write(&entry, Framing::SingleObject, &mut bytes);
+    bytes
+}
+
+#[test]
+fn rows_wait_while_nobody_can_be_asked_for_their_schema() {
+    let mut rig = Rig::new(vec![row("wanted", "a"), foreign_row("b"), row("wanted", "c")]);
+    rig.step();
+    for _ in 0..3 {
+        assert!(rig.pump.step(&mut rig.member).is_err());
+        assert_eq!(rig.pump.tracker.open_rows(), 1, "only the row before it is taken");
+    }
+    assert!(rig.pump.metrics.lag.get() > 0.0);
+    rig.sink.settle(&[0], Outcome::Accepted);
+    rig.member.world().schemas = Some(vec![foreign_entry()]);
+    rig.step();
+    let taken: Vec<String> = rig.sink.held().taken.iter().map(|(_, target)| target.clone()).collect();
+    assert_eq!(taken, ["a", "b", "c"]);
+    assert_eq!((rig.pump.metrics.undecodable.get(), rig.member.world().seeks), (0, 3));
+}
+
+#[test]
+fn a_schema_that_is_nowhere_is_asked_for_again_later() {
+    let mut rig = Rig::new(vec![foreign_row("a")]);
+    rig.member.world().schemas = Some(Vec::new());
+    for _ in 0..2 {
+        rig.step();
+    }
+    assert_eq!((rig.pump.metrics.undecodable.get(), rig.pump.tracker.open_rows()), (1, 0));
+    rig.member.world().schemas = Some(vec![foreign_entry()]);
+    rig.pump.decoder.missing.values_mut().for_each(|until| *until = clock::now());
+    rig.member.world().rows.push(foreign_row("b"));
+    rig.step();
+    assert_eq!((rig.pump.metrics.undecodable.get(), rig.sink.held().taken.len()), (1, 1));
+}
+
+#[test]
+fn readiness_comes_back_with_the_first_turn_that_works() {
+    let rig = Rig::new(rows(1));
+    let (ready, stop) = (Arc::clone(&rig.pump.ready), Arc::clone(&rig.pump.stop));
+    let member = rig.member.clone();
+    let thread = std::thread::spawn(move || rig.pump.run());
+    let wait_for = |expected: bool, what: &str| {
+        let started = clock::now();
+        while ready.load(Ordering::Relaxed) != expected {
+            assert!(clock::now().duration_since(started) < Duration::from_secs(10), "{what}");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    };
+    wait_for(true, "it begins");
+    member.world().rows.push(foreign_row("a"));
+    wait_for(false, "the schemas topic is away");
+    member.world().schemas = Some(vec![foreign_entry()]);
+    wait_for(true, "the schemas topic is back");
+    stop.store(true, Ordering::Relaxed);
+    thread.join().unwrap().unwrap();
+}
+
+#[test]
+fn lag_is_the_age_of_the_oldest_open_row() {
+    let mut rig = Rig::new(rows(2));
+    rig.member.world().first_at = clock::wall_us() / 1000 - 60_000;
+    for _ in 0..3 {
+        rig.step();
+    }
+    let lag = rig.pump.metrics.lag.get();
+    assert!((60.0..90.0).contains(&lag), "{lag}");
+    rig.sink.settle(&[0, 1], Outcome::Accepted);
+    rig.step();
+    assert_eq!(rig.pump.metrics.lag.get(), 0.0);
+}
+
+#[test]
+fn a_member_that_can_commit_nothing_more_is_replaced() {
+    let mut rig = Rig::new(rows(1));
+    let why = || BusError::Fenced { operation: "commit".to_owned(), message: "another one has the slot".to_owned() };
+    for _ in 0..2 {
+        rig.step();
+    }
+    rig.sink.settle(&[0], Outcome::Accepted);
+    rig.member.world().commit_errors.push_back(CommitError::Bus(why()));
+    rig.pump.committed_at = clock::now() - COMMIT_INTERVAL;
+    assert!(matches!(rig.pump.step(&mut rig.member), Err(BusError::Fenced { .. })));
+    let mut member = rig.pump.join_again(Box::new(rig.member.clone()), &why()).unwrap();
+    assert!(!rig.pump.delivering);
+    for _ in 0..2 {
+        rig.pump.step(member.as_mut()).unwrap();
+    }
+    assert_eq!((rig.member.world().starts.clone(), rig.sink.held().taken.len()), (vec![Start::Offset(0)], 2));
 }

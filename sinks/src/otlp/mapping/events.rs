@@ -23,7 +23,7 @@ impl Mapper {
         attributes.text("dbintel.event.type", row.event_type);
         attributes.text("db.namespace", row.database);
         attributes.map(row.attributes);
-        out.logs.push(Item { ticket, resource, metric: None, bytes: record.into() });
+        out.logs.push(Item { ticket, resource, metric: None, bytes: record.into(), at: row.occurred_at });
     }
 }
 

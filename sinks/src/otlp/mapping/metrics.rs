@@ -18,7 +18,13 @@ impl Mapper {
             let metric = self.metric(metric_point.name, metric_point.unit, "", kind);
             let started_at = if kind == Kind::Gauge { None } else { metric_point.started_at };
             let bytes = point(value, started_at, row.observed_at, &attributes(row, &metric_point));
-            out.metrics.push(Item { ticket, resource: resource.clone(), metric: Some(metric), bytes });
+            out.metrics.push(Item {
+                ticket,
+                resource: resource.clone(),
+                metric: Some(metric),
+                bytes,
+                at: row.observed_at,
+            });
         }
     }
 }

@@ -82,7 +82,13 @@ impl Mapper {
         let server = Server { target: row.target, engine: row.engine, version: row.engine_version, labels: row.labels };
         let resource = self.resource(|out| server.write(out));
         let record = top_query(row, text);
-        out.logs.push(Item { ticket, resource: resource.clone(), metric: None, bytes: record.into() });
+        out.logs.push(Item {
+            ticket,
+            resource: resource.clone(),
+            metric: None,
+            bytes: record.into(),
+            at: row.observed_at,
+        });
         let attributes = statement_attributes(row);
         for (index, name) in NAMES.iter().enumerate().filter(|(_, name)| !name.metric.is_empty()) {
             let Some(total) = row.total.get(index) else { continue };
@@ -92,7 +98,13 @@ impl Mapper {
             let value = if name.unit == "s" { Number::Double(seconds(total)) } else { Number::Int(total) };
             let metric = self.metric(name.metric, name.unit, name.description, Kind::Counter);
             let bytes = point(value, None, row.observed_at, &attributes);
-            out.metrics.push(Item { ticket, resource: resource.clone(), metric: Some(metric), bytes });
+            out.metrics.push(Item {
+                ticket,
+                resource: resource.clone(),
+                metric: Some(metric),
+                bytes,
+                at: row.observed_at,
+            });
         }
     }
 }

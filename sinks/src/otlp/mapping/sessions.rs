@@ -19,7 +19,7 @@ impl Mapper {
     pub(super) fn session(&mut self, row: &EnrichedSession<'_>, ticket: Ticket, out: &mut Mapped) {
         let server = Server { target: row.target, engine: row.engine, version: row.engine_version, labels: row.labels };
         let resource = self.resource(|out| server.write(out));
-        out.logs.push(Item { ticket, resource, metric: None, bytes: query_sample(row).into() });
+        out.logs.push(Item { ticket, resource, metric: None, bytes: query_sample(row).into(), at: row.observed_at });
     }
 }
 

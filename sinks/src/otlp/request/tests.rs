@@ -21,7 +21,7 @@ fn metric(name: &str, kind: Kind) -> Arc<Metric> {
 fn point(resource: &Arc<Resource>, metric: &Arc<Metric>, value: i64) -> Item {
     let point = NumberDataPoint { value: Some(number_data_point::Value::AsInt(value)), ..Default::default() };
     let (resource, metric) = (Arc::clone(resource), Some(Arc::clone(metric)));
-    Item { ticket: Ticket::SETTLED_BEFORE, resource, metric, bytes: point.encode_to_vec().into() }
+    Item { ticket: Ticket::SETTLED_BEFORE, resource, metric, bytes: point.encode_to_vec().into(), at: 0 }
 }
 
 #[test]
@@ -79,7 +79,7 @@ fn log_records_keep_their_order() {
         .map(|index| {
             let record = LogRecord { severity_text: format!("{index}"), ..Default::default() };
             let bytes = record.encode_to_vec().into();
-            Item { ticket: Ticket::SETTLED_BEFORE, resource: Arc::clone(&a), metric: None, bytes }
+            Item { ticket: Ticket::SETTLED_BEFORE, resource: Arc::clone(&a), metric: None, bytes, at: 0 }
         })
         .collect();
     let request = ExportLogsServiceRequest::decode(encode(&items)).unwrap();
@@ -115,5 +115,30 @@ fn times_are_nanoseconds_and_those_before_the_epoch_are_left_out() {
         let mut bytes = Vec::new();
         proto::time(1, us, &mut bytes);
         assert_eq!(LogRecord::decode(bytes.as_slice()).unwrap().time_unix_nano, expected);
+    }
+}
+
+#[test]
+fn the_size_of_items_is_a_bound_of_their_request() {
+    let texts = ["", "a", &"b".repeat(200), &"c".repeat(20_000)];
+    let mut items = Vec::new();
+    for text in texts {
+        let (resource, metric) =
+            (resource(text), Metric { name: text.into(), unit: text.into(), ..(*metric("", Kind::Sum)).clone() });
+        for metric in [None, Some(Arc::new(metric.clone())), Some(Arc::new(Metric { kind: Kind::Counter, ..metric }))] {
+            for length in [0, 1, 127, 128, 20_000, 3_000_000] {
+                let (resource, metric) = (Arc::clone(&resource), metric.clone());
+                let bytes = vec![0; length].into();
+                items.push(Item { ticket: Ticket::SETTLED_BEFORE, resource, metric, bytes, at: 0 });
+            }
+        }
+    }
+    for item in &items {
+        let encoded = encode(std::slice::from_ref(item)).len();
+        assert!(encoded <= item.size() && item.size() <= encoded + FRAME_BYTES_MAX, "{encoded} {}", item.size());
+    }
+    let (logs, points): (Vec<_>, Vec<_>) = items.into_iter().partition(|item| item.metric.is_none());
+    for items in [logs, points] {
+        assert!(encode(&items).len() <= items.iter().map(Item::size).sum());
     }
 }

@@ -2,6 +2,7 @@ use super::*;
 
 const SEVEN: Option<Duration> = Some(Duration::from_secs(7));
 const AGAIN: Decision = Decision::Retry { after: None };
+const HOLD: Decision = Decision::Hold;
 const AFTER_SEVEN: Decision = Decision::Retry { after: SEVEN };
 
 #[test]
@@ -19,10 +20,10 @@ fn grpc_codes_decide_as_the_specification_says() {
         (Code::Unknown, None, Decision::Reject),
         (Code::Internal, None, Decision::Reject),
         (Code::Internal, SEVEN, Decision::Reject),
-        (Code::Unauthenticated, None, Decision::Reject),
-        (Code::PermissionDenied, None, Decision::Reject),
+        (Code::Unauthenticated, None, HOLD),
+        (Code::PermissionDenied, SEVEN, HOLD),
         (Code::InvalidArgument, None, Decision::Reject),
-        (Code::Unimplemented, None, Decision::Reject),
+        (Code::Unimplemented, None, HOLD),
         (Code::NotFound, None, Decision::Reject),
         (Code::FailedPrecondition, None, Decision::Reject),
     ];
@@ -42,9 +43,9 @@ fn http_statuses_decide_as_the_specification_says() {
         (504, None, AGAIN),
         (413, None, Decision::Split),
         (400, None, Decision::Reject),
-        (401, None, Decision::Reject),
-        (403, None, Decision::Reject),
-        (404, None, Decision::Reject),
+        (401, None, HOLD),
+        (403, SEVEN, HOLD),
+        (404, None, HOLD),
         (408, SEVEN, Decision::Reject),
         (415, None, Decision::Reject),
         (500, SEVEN, Decision::Reject),
@@ -108,6 +109,14 @@ fn retry_after_is_seconds_or_a_date() {
     }
 }
 
+#[test]
+fn a_message_that_quotes_a_secret_is_masked() {
+    let secrets = ["Bearer s3cret-key", "prod"].map(Secret::new);
+    let message = "the key s3cret-key of prod is not valid".to_owned();
+    let answer = Answer::Http { status: 401, retry_after: None, message }.without(&secrets);
+    assert_eq!(answer.message(), "the key **** of prod is not valid");
+}
+
 fn config(max_elapsed: u64) -> RetryOnFailure {
     RetryOnFailure { max_elapsed_time: Duration::from_secs(max_elapsed), ..RetryOnFailure::default() }
 }
@@ -118,6 +127,8 @@ fn waits_grow_to_the_longest_interval_and_are_spread() {
     let mut backoff = Backoff::new(&config);
     let waits: Vec<f64> = (0..7).map(|_| backoff.next(None, 0.5).as_secs_f64()).collect();
     assert_eq!(waits, [5.0, 7.5, 11.25, 16.875, 25.3125, 30.0, 30.0]);
+    let mut held = Backoff::new(&config);
+    assert_eq!([held.slowest(0.5), held.slowest(0.0)], [30, 15].map(Duration::from_secs));
     let spread = |chance| Backoff::new(&config).next(None, chance).as_secs_f64();
     assert_eq!([spread(0.0), spread(0.5)], [2.5, 5.0]);
     assert!(spread(0.999_999) < 7.5);

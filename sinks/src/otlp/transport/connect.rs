@@ -1,6 +1,7 @@
 //! Opens connections, plain or secured, for both protocols.
 
 use std::future::Future;
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -8,7 +9,6 @@ use std::time::Duration;
 
 use http::Uri;
 use hyper_util::rt::TokioIo;
-use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -16,6 +16,8 @@ use tokio_rustls::TlsConnector;
 use tonic::codegen::Service;
 
 use super::endpoint::Endpoint;
+use super::tls::client_config;
+use crate::otlp::config::Tls;
 
 /// Longest wait for a connection, the handshake included.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -29,7 +31,7 @@ pub enum ConnectError {
         /// Host and port.
         authority: String,
         /// Why not.
-        source: std::io::Error,
+        source: io::Error,
     },
     /// It took too long.
     #[error("could not connect to {authority} within {CONNECT_TIMEOUT:?}")]
@@ -47,13 +49,23 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 #[derive(Clone)]
 pub struct Connector {
     endpoint: Arc<Endpoint>,
-    tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
+    secured: Option<Arc<Secured>>,
+}
+
+/// How connections are secured. The files are read for each connection, so that those that were renewed are used.
+pub struct Secured {
+    /// The settings.
+    pub tls: Tls,
+    /// What is spoken (ALPN).
+    pub protocol: &'static [u8],
+    /// Name to expect in the certificate.
+    pub server_name: ServerName<'static>,
 }
 
 impl Connector {
-    /// To this endpoint; secured if `tls` is given.
-    pub fn new(endpoint: &Endpoint, tls: Option<(Arc<ClientConfig>, ServerName<'static>)>) -> Self {
-        Connector { endpoint: Arc::new(endpoint.clone()), tls }
+    /// To this endpoint.
+    pub fn new(endpoint: &Endpoint, secured: Option<Secured>) -> Self {
+        Connector { endpoint: Arc::new(endpoint.clone()), secured: secured.map(Arc::new) }
     }
 
     /// Opens a connection.
@@ -65,16 +77,14 @@ impl Connector {
         }
     }
 
-    async fn open(&self) -> std::io::Result<Box<dyn Stream>> {
+    async fn open(&self) -> io::Result<Box<dyn Stream>> {
         let stream = TcpStream::connect((self.endpoint.host.as_str(), self.endpoint.port)).await?;
         stream.set_nodelay(true)?;
-        match &self.tls {
-            None => Ok(Box::new(stream)),
-            Some((config, name)) => {
-                let connector = TlsConnector::from(Arc::clone(config));
-                Ok(Box::new(connector.connect(name.clone(), stream).await?))
-            }
-        }
+        let Some(secured) = self.secured.clone() else { return Ok(Box::new(stream)) };
+        let server_name = secured.server_name.clone();
+        let reading = tokio::task::spawn_blocking(move || client_config(&secured.tls, secured.protocol));
+        let config = reading.await?.map_err(io::Error::other)?;
+        Ok(Box::new(TlsConnector::from(config).connect(server_name, stream).await?))
     }
 }
 

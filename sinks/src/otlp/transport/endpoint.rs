@@ -13,15 +13,25 @@ pub struct Endpoint {
     pub path: String,
 }
 
-/// An endpoint cannot be understood.
+/// An endpoint cannot be understood. Holds it with a mask over what may be secret.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("`{0}` is not an endpoint: write host:port, or a URL that begins with http:// or https://")]
-pub struct EndpointError(pub String);
+pub struct EndpointError(String);
+
+impl EndpointError {
+    /// Masks what stands before an `@` or behind a `?`.
+    pub fn new(text: &str) -> Self {
+        let (scheme, rest) = text.split_at(text.find("://").map_or(0, |at| at + "://".len()));
+        let (user, rest) = rest.rsplit_once('@').map_or(("", rest), |(_, rest)| ("****@", rest));
+        let (rest, query) = rest.split_once('?').map_or((rest, ""), |(rest, _)| (rest, "?****"));
+        EndpointError(format!("{scheme}{user}{rest}{query}"))
+    }
+}
 
 impl Endpoint {
     /// Parses `host:port` or a URL. Without a scheme, `secure` decides; without a port, the scheme's or `port`.
     pub fn parse(text: &str, secure: bool, port: u16) -> Result<Endpoint, EndpointError> {
-        let wrong = || EndpointError(text.to_owned());
+        let wrong = || EndpointError::new(text);
         let (secure, port, rest) = match text.split_once("://") {
             Some(("https", rest)) => (true, 443, rest),
             Some(("http", rest)) => (false, 80, rest),
@@ -74,8 +84,24 @@ mod tests {
 
     #[test]
     fn what_is_no_endpoint_is_refused() {
-        for text in ["", "grpc://a:1", "a:b", "a:99999", ":4317", "a b:1", "http://", "user@host:1", "http://a/b c"] {
+        for text in ["", "grpc://a:1", "a:b", "a:99999", ":4317", "a b:1", "http://", "http://a/b c"] {
             assert_eq!(Endpoint::parse(text, true, 9), Err(EndpointError(text.to_owned())));
+        }
+    }
+
+    #[test]
+    fn what_is_refused_is_shown_without_secrets() {
+        let cases = [
+            ("user:hunter2@host:1", "****@host:1"),
+            ("https://user:hunter2@host:1/v", "https://****@host:1/v"),
+            ("https://user:hun/ter2@host", "https://****@host"),
+            ("https://user:hun@ter2@host", "https://****@host"),
+            ("https://user:hun?ter2@host", "https://****@host"),
+            ("https://host?key=hunter2", "https://host?****"),
+            ("grpc://hunter2@host:1", "grpc://****@host:1"),
+        ];
+        for (text, shown) in cases {
+            assert_eq!(Endpoint::parse(text, true, 9), Err(EndpointError(shown.to_owned())), "{text}");
         }
     }
 }

@@ -1,7 +1,7 @@
 //! OTLP/gRPC through tonic. Requests are encoded already, so that a retry costs no encoding; answers are decoded by
 //! `opentelemetry-proto`.
 
-use std::error::Error;
+use std::error::Error as _;
 use std::time::Duration;
 
 use bytes::{Buf, BufMut, Bytes};
@@ -10,13 +10,13 @@ use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceResponse;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceResponse;
 use prost::Message;
 use tonic::codec::{Codec, CompressionEncoding, DecodeBuf, Decoder, EncodeBuf, Encoder};
-use tonic::metadata::{MetadataKey, MetadataMap, MetadataValue};
+use tonic::metadata::MetadataMap;
 use tonic::transport::Channel;
-use tonic::{Request, Status, TimeoutExpired};
+use tonic::{Request, Status};
 use tonic_types::StatusExt;
 
 use super::endpoint::Endpoint;
-use super::{TransportError, connector};
+use super::{TransportError, connector, headers, text};
 use crate::otlp::config::{Compression, Config};
 use crate::otlp::request::Signal;
 use crate::otlp::retry::Answer;
@@ -35,6 +35,7 @@ const LOGS: &str = "/opentelemetry.proto.collector.logs.v1.LogsService/Export";
 #[derive(Clone)]
 pub struct Grpc {
     channel: Channel,
+    authority: String,
     headers: MetadataMap,
     compression: Compression,
     timeout: Duration,
@@ -48,7 +49,7 @@ impl Grpc {
         let scheme = if endpoint.secure { "https" } else { "http" };
         let uri = |scheme: &str| {
             let text = format!("{scheme}://{}", endpoint.authority());
-            text.parse::<http::Uri>().map_err(|_| super::EndpointError(config.endpoint.clone()))
+            text.parse::<http::Uri>().map_err(|_| super::EndpointError::new(&config.endpoint))
         };
         // The connector secures the connection, so that tonic must not: it is told `http`, and requests say the truth.
         let channel = Channel::builder(uri("http")?)
@@ -56,11 +57,17 @@ impl Grpc {
             .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
             .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
             .connect_with_connector_lazy(connector);
+        let headers = MetadataMap::from_headers(headers(config)?);
         let (compression, timeout) = (config.compression, config.timeout);
-        Ok(Grpc { channel, headers: headers(config)?, compression, timeout })
+        Ok(Grpc { channel, authority: endpoint.authority(), headers, compression, timeout })
     }
 
-    /// Sends a request once.
+    /// Host and port of the receiver.
+    pub fn authority(&self) -> &str {
+        &self.authority
+    }
+
+    /// Sends a request once. The receiver is told no deadline: what we give up is cancelled, and only one clock decides.
     pub async fn send(&mut self, signal: Signal, body: Bytes) -> Answer {
         match tokio::time::timeout(self.timeout, self.call(signal, body)).await {
             Ok(Ok(response)) => accepted(signal, &response),
@@ -77,25 +84,12 @@ impl Grpc {
         client.ready().await.map_err(|error| Status::from_error(Box::new(error)))?;
         let mut request = Request::new(body);
         *request.metadata_mut() = self.headers.clone();
-        request.set_timeout(self.timeout);
         let path = match signal {
             Signal::Metrics => PathAndQuery::from_static(METRICS),
             Signal::Logs => PathAndQuery::from_static(LOGS),
         };
         Ok(client.unary(request, path, Encoded).await?.into_inner())
     }
-}
-
-fn headers(config: &Config) -> Result<MetadataMap, TransportError> {
-    let mut headers = MetadataMap::new();
-    for (name, value) in &config.headers {
-        let wrong = || TransportError::Header(name.clone());
-        let key = MetadataKey::from_bytes(name.to_ascii_lowercase().as_bytes()).map_err(|_| wrong())?;
-        let mut value = MetadataValue::try_from(value.expose()).map_err(|_| wrong())?;
-        value.set_sensitive(true);
-        headers.insert(key, value);
-    }
-    Ok(headers)
 }
 
 /// What a receiver says that took a request. An answer that cannot be read still means that it did.
@@ -117,17 +111,10 @@ pub(super) fn accepted(signal: Signal, response: &[u8]) -> Answer {
 /// A status with a source was made on this side: the connection broke, whatever its code.
 fn refused(status: &Status) -> Answer {
     if let Some(source) = status.source() {
-        let timed_out = causes(source).any(|cause| cause.is::<TimeoutExpired>());
-        let text: Vec<String> = causes(source).map(ToString::to_string).collect();
-        return if timed_out { Answer::TimedOut } else { Answer::Unreachable(text.join(": ")) };
+        return Answer::Unreachable(text(source));
     }
     let retry_after = status.get_details_retry_info().and_then(|info| info.retry_delay);
     Answer::Grpc { code: status.code(), retry_after, message: status.message().to_owned() }
-}
-
-/// An error, what caused it, and so on.
-fn causes<'e>(error: &'e (dyn Error + 'static)) -> impl Iterator<Item = &'e (dyn Error + 'static)> {
-    std::iter::successors(Some(error), |error: &&'e (dyn Error + 'static)| (*error).source())
 }
 
 /// Passes bytes through in both directions.

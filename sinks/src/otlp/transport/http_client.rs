@@ -1,5 +1,6 @@
 //! OTLP/HTTP with binary protobuf: one HTTP/1.1 connection per lane, kept open between requests.
 
+use std::error::Error;
 use std::io::Write;
 use std::time::Duration;
 
@@ -7,7 +8,7 @@ use bytes::Bytes;
 use flate2::Compression as Level;
 use flate2::write::GzEncoder;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HOST, RETRY_AFTER, USER_AGENT};
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
+use http::{HeaderMap, HeaderValue, Request, Response};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
@@ -99,6 +100,14 @@ impl Http {
         }
     }
 
+    /// Host and port of the receiver of a signal.
+    pub fn authority(&self, signal: Signal) -> &str {
+        match signal {
+            Signal::Metrics => &self.metrics.authority,
+            Signal::Logs => &self.logs.authority,
+        }
+    }
+
     async fn post(&mut self, signal: Signal, body: Bytes) -> Result<Answer, String> {
         let place = match signal {
             Signal::Metrics => &mut self.metrics,
@@ -143,7 +152,7 @@ impl Place {
     ) -> Result<Answer, String> {
         let (head, body) = response.into_parts();
         let body = Limited::new(body, RESPONSE_BYTES_MAX).collect().await;
-        let body = body.map(|body| body.to_bytes()).map_err(|error| error.to_string())?;
+        let body = body.map(|body| body.to_bytes()).map_err(text)?;
         self.connection = Some(connection);
         let is_protobuf = head.headers.get(CONTENT_TYPE).is_some_and(|value| value == PROTOBUF);
         if head.status.is_success() {
@@ -176,13 +185,7 @@ fn headers(config: &Config) -> Result<HeaderMap, TransportError> {
     if config.compression == Compression::Gzip {
         headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     }
-    for (name, value) in &config.headers {
-        let wrong = || TransportError::Header(name.clone());
-        let key = HeaderName::from_bytes(name.as_bytes()).map_err(|_| wrong())?;
-        let mut value = HeaderValue::from_str(value.expose()).map_err(|_| wrong())?;
-        value.set_sensitive(true);
-        headers.insert(key, value);
-    }
+    headers.extend(super::headers(config)?);
     Ok(headers)
 }
 
@@ -195,6 +198,6 @@ fn message(is_protobuf: bool, body: &[u8]) -> String {
     message.chars().filter(|character| !character.is_control()).take(MESSAGE_CHARACTERS_MAX).collect()
 }
 
-fn text(error: impl std::fmt::Display) -> String {
-    error.to_string()
+fn text(error: impl Into<Box<dyn Error + Send + Sync>>) -> String {
+    super::text(error.into().as_ref())
 }

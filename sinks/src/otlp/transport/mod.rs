@@ -6,13 +6,17 @@ mod grpc;
 mod http_client;
 mod tls;
 
+use std::error::Error;
+
 use bytes::Bytes;
+use dbintel_config::Secret;
+use http::{HeaderMap, HeaderName, HeaderValue};
 use rustls::pki_types::ServerName;
 
 use super::config::{Config, Protocol, Tls};
 use super::request::Signal;
 use super::retry::Answer;
-use connect::Connector;
+use connect::{Connector, Secured};
 pub use endpoint::Endpoint;
 use endpoint::EndpointError;
 use tls::TlsError;
@@ -30,8 +34,11 @@ pub enum TransportError {
     #[error("`{0}` cannot be the name in a certificate")]
     ServerName(String),
     /// A header.
-    #[error("`{0}` cannot be a header, or its value cannot")]
-    Header(String),
+    #[error("`{0}` cannot be the name of a header")]
+    HeaderName(String),
+    /// The value of a header, which is not repeated.
+    #[error("the value of header `{0}` cannot be sent: it holds a control character, or one that is not ASCII")]
+    HeaderValue(String),
 }
 
 /// The way to a receiver, for one lane.
@@ -60,6 +67,14 @@ impl Transport {
         }
     }
 
+    /// Host and port of the receiver of a signal.
+    pub fn authority(&self, signal: Signal) -> &str {
+        match self {
+            Transport::Grpc(grpc) => grpc.authority(),
+            Transport::Http(http) => http.authority(signal),
+        }
+    }
+
     /// Sends a prepared request once.
     pub async fn send(&mut self, signal: Signal, body: Bytes) -> Answer {
         match self {
@@ -69,12 +84,49 @@ impl Transport {
     }
 }
 
+/// What is wrong with the settings of secured connections, each under its key. Reads the files that they name.
+pub fn tls_mistakes(tls: &Tls) -> Vec<(&'static str, TransportError)> {
+    let files = tls::mistakes(tls).into_iter().map(|(key, error)| (key, error.into()));
+    let name = tls.server_name_override.as_deref().and_then(|name| server_name(name).err());
+    files.chain(name.map(|error| ("server_name_override", error))).collect()
+}
+
+/// A header that the user wants. Its value is not printed.
+pub fn header(name: &str, value: &Secret) -> Result<(HeaderName, HeaderValue), TransportError> {
+    let key = HeaderName::from_bytes(name.as_bytes()).map_err(|_| TransportError::HeaderName(name.to_owned()))?;
+    let value = HeaderValue::from_str(value.expose()).map_err(|_| TransportError::HeaderValue(name.to_owned()));
+    let mut value = value?;
+    value.set_sensitive(true);
+    Ok((key, value))
+}
+
+fn headers(config: &Config) -> Result<HeaderMap, TransportError> {
+    config.headers.iter().map(|(name, value)| header(name, value)).collect()
+}
+
 /// Opens connections to an endpoint that speak `protocol` (ALPN).
-fn connector(endpoint: &Endpoint, tls: &Tls, protocol: &[u8]) -> Result<Connector, TransportError> {
+fn connector(endpoint: &Endpoint, tls: &Tls, protocol: &'static [u8]) -> Result<Connector, TransportError> {
     if !endpoint.secure {
         return Ok(Connector::new(endpoint, None));
     }
-    let name = tls.server_name_override.as_ref().unwrap_or(&endpoint.host);
-    let server_name = ServerName::try_from(name.clone()).map_err(|_| TransportError::ServerName(name.clone()))?;
-    Ok(Connector::new(endpoint, Some((tls::client_config(tls, protocol)?, server_name))))
+    tls::client_config(tls, protocol)?;
+    let server_name = server_name(tls.server_name_override.as_ref().unwrap_or(&endpoint.host))?;
+    Ok(Connector::new(endpoint, Some(Secured { tls: tls.clone(), protocol, server_name })))
+}
+
+fn server_name(name: &str) -> Result<ServerName<'static>, TransportError> {
+    ServerName::try_from(name.to_owned()).map_err(|_| TransportError::ServerName(name.to_owned()))
+}
+
+/// A failure with all that caused it, once each.
+fn text(error: &dyn Error) -> String {
+    let (mut text, mut source) = (error.to_string(), error.source());
+    while let Some(error) = source {
+        let cause = error.to_string();
+        if !text.ends_with(&cause) {
+            text = format!("{text}: {cause}");
+        }
+        source = error.source();
+    }
+    text
 }

@@ -17,6 +17,8 @@ fn names_are_what_the_collector_makes_of_them() {
         ("", "7.eleven--x", "", Shape::Gauge, "_7_eleven_x"),
         ("", "größe", "", Shape::Gauge, "gr_e"),
         ("", "cpu", "%", Shape::Gauge, "cpu_percent"),
+        ("", "öß", "By", Shape::Counter, ""),
+        ("db_intelligence", "", "", Shape::Gauge, ""),
     ];
     for (namespace, name, unit, kind, expected) in cases {
         assert_eq!(metric_name(namespace, name, unit, kind), expected);
@@ -41,9 +43,22 @@ fn label_names_are_valid() {
 
 #[test]
 fn labels_are_sorted_escaped_and_never_there_twice() {
-    let mut labels = Labels::new(&[("target", "a\"b\\c\nd"), ("database", ""), ("b.c", "1")]);
+    let mut labels = Labels::ours(&[("target", "a\"b\\c\nd"), ("database", "")]);
+    labels.add("b.c", "1");
     labels.add("b_c", "2");
-    labels.add_foreign("target", "forged", &["target"]);
-    let expected = r#"b_c="1;2",exported_target="forged",target="a\"b\\c\nd""#;
+    labels.add("empty", "");
+    let expected = r#"b_c="1;2",target="a\"b\\c\nd""#;
+    assert_eq!(&*labels.finish(), expected);
+}
+
+#[test]
+fn a_foreign_label_takes_no_name_of_ours_and_none_of_a_constant_label() {
+    let const_labels = ["environment", "exported_role"].map(|name| (name.to_owned(), "test".to_owned())).into();
+    let mut labels = Labels::ours(&[("target", "a"), ("role", "")]);
+    for name in ["target", "role", "environment", "database"] {
+        labels.add_foreign(name, "foreign", &const_labels);
+    }
+    let expected = "database=\"foreign\",exported_environment=\"foreign\",exported_exported_role=\"foreign\",\
+                    exported_target=\"foreign\",target=\"a\"";
     assert_eq!(&*labels.finish(), expected);
 }

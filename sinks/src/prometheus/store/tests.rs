@@ -8,7 +8,13 @@ const MINUTE: Duration = Duration::from_secs(60);
 
 fn dropped() -> Dropped {
     let counter = |name: &str| IntCounter::new(name, name).unwrap();
-    Dropped { type_conflict: counter("a"), duplicate: counter("b"), series_limit: counter("c") }
+    Dropped {
+        invalid_name: counter("a"),
+        invalid_value: counter("b"),
+        type_conflict: counter("c"),
+        duplicate: counter("d"),
+        series_limit: counter("e"),
+    }
 }
 
 fn store() -> Store {
@@ -60,6 +66,29 @@ fn conflicts_are_dropped_counted_and_never_shown() {
 }
 
 #[test]
+fn a_counter_and_another_family_never_share_a_name_as_openmetrics_writes_it() {
+    let (mut store, now) = (store(), clock::now());
+    let counter = |name: &str| Sample { kind: Kind::Counter, ..sample(name, "", 1, 100) };
+    assert!(store.insert(sample("level", "", 1, 100), now) && store.insert(counter("work_total"), now));
+    assert!(!store.insert(counter("level_total"), now) && !store.insert(sample("work", "", 1, 100), now));
+    assert!(!store.insert(sample("query_calls", "", 1, 100), now));
+    assert!(store.insert(sample("level_total", "", 1, 100), now), "two gauges differ");
+    assert_eq!(store.dropped.type_conflict.get(), 3);
+}
+
+#[test]
+fn what_has_no_name_or_counts_below_0_is_dropped_and_counted() {
+    let (mut store, now) = (store(), clock::now());
+    assert!(!store.insert(sample("", "", 1, 100), now));
+    for value in [Number::Int(-1), Number::Double(-0.5), Number::Double(f64::NAN)] {
+        assert!(!store.insert(Sample { kind: Kind::Counter, value, ..sample("work_total", "", 0, 100) }, now));
+        assert!(store.insert(Sample { value, ..sample("level", "", 0, 100) }, now), "a gauge has any value");
+    }
+    assert_eq!((store.dropped.invalid_name.get(), store.dropped.invalid_value.get()), (1, 3));
+    assert_eq!(shown(&store, now), ["level NaN"]);
+}
+
+#[test]
 fn another_source_takes_over_a_series_that_has_ended() {
     let (mut store, now) = (store(), clock::now());
     store.insert(sample("level", "a=\"1\"", 1, 100), now);
@@ -79,6 +108,13 @@ fn a_series_expires_after_the_longer_of_the_setting_and_three_polls() {
     assert_eq!(store.len(), 1);
     assert_eq!(shown(&store, now + 30 * MINUTE), ["slow 2"]);
     assert_eq!(shown(&store, now + 31 * MINUTE), [""; 0]);
+}
+
+#[test]
+fn the_setting_is_never_cut() {
+    let (week, hour) = (Duration::from_secs(7 * 86_400), Duration::from_secs(3600));
+    assert_eq!(expiry(week, Some(hour)), week);
+    assert_eq!(expiry(hour, Some(week)), EXPIRY_MAX);
 }
 
 #[test]

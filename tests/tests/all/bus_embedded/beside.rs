@@ -1,23 +1,28 @@
 //! A second writer is refused; readers look on.
 
+use std::fs;
+
 use dbintel_bus::embedded::{Config, Embedded};
 use dbintel_bus::{Bus, BusError, Isolation, Position, ReaderSpec, Record, Retention, Start};
-
+use dbintel_tests::scratch::Scratch;
 use dbintel_tests::wait;
+use rustix::process::Signal;
+
+use crate::cli_rig::{Running, text};
 
 use super::crash::WriterProcess;
-use super::scene::{self, LIMIT, create, group, publish, read, read_keys};
+use super::scene::{self, LIMIT, READ_WAIT, create, group, publish, read, read_keys};
 
 #[test]
 fn a_second_writer_is_told_who_the_first_one_is() {
-    let directory = tempfile::tempdir().unwrap();
-    let config = scene::config(&directory);
-    let mut writer = WriterProcess::start(directory.path());
+    let scratch = Scratch::new("log");
+    let config = scene::config(&scratch);
+    let mut writer = WriterProcess::start(scratch.path());
     writer.commits(1);
     let pid = writer.pid();
     let refused = Embedded::open(&config).err().expect("there is a writer");
     assert!(matches!(refused, BusError::Fatal { .. }));
-    for part in [&format!("pid {pid}"), &directory.path().display().to_string(), "stop that process"] {
+    for part in [&format!("pid {pid}"), &scratch.path().display().to_string(), "stop that process"] {
         assert!(refused.to_string().contains(part), "{refused} does not say {part}");
     }
     writer.kill();
@@ -30,10 +35,10 @@ fn a_second_writer_is_told_who_the_first_one_is() {
 
 #[test]
 fn a_reader_beside_the_writer_follows_it() {
-    let directory = tempfile::tempdir().unwrap();
-    let mut writer = WriterProcess::start(directory.path());
+    let scratch = Scratch::new("log");
+    let mut writer = WriterProcess::start(scratch.path());
     writer.commits(1);
-    let bus = Embedded::open_reader(&scene::config(&directory)).unwrap();
+    let bus = Embedded::open_reader(&scene::config(&scratch)).unwrap();
     let partitions = vec![Position { topic: "second".to_owned(), partition: 0, start: Start::Beginning }];
     let mut reader = bus.reader(&ReaderSpec { partitions, isolation: Isolation::Committed }).unwrap();
     let mut followed = Vec::new();
@@ -41,9 +46,10 @@ fn a_reader_beside_the_writer_follows_it() {
     for _ in 0..20 {
         writer.commits(50);
         let committed = writer.committed;
-        while followed.last().is_none_or(|last| *last < committed) {
-            reader.read(LIMIT, 1_000, &mut |record: Record<'_>| followed.push(record.offset)).unwrap();
-        }
+        wait::blocking(LIMIT, "what the writer committed", || {
+            reader.read(READ_WAIT, 1_000, &mut |record: Record<'_>| followed.push(record.offset)).unwrap();
+            followed.last().is_some_and(|last| *last >= committed).then_some(())
+        });
         let position = || bus.committed("writer", &["input".to_owned()]).unwrap()[0].next_offset;
         wait::blocking(LIMIT, "the position", || (position() > committed).then_some(()));
         let first = read_keys(&bus, "first");
@@ -57,8 +63,8 @@ fn a_reader_beside_the_writer_follows_it() {
 
 #[test]
 fn a_reader_sees_topics_that_came_later_and_writes_nothing() {
-    let directory = tempfile::tempdir().unwrap();
-    let config = scene::config(&directory);
+    let scratch = Scratch::new("log");
+    let config = scene::config(&scratch);
     let writer = Embedded::open(&config).unwrap();
     create(&writer, "early", Retention::Unlimited);
     let reader = Embedded::open_reader(&config).unwrap();
@@ -82,9 +88,25 @@ fn a_reader_sees_topics_that_came_later_and_writes_nothing() {
 
 #[test]
 fn a_reader_needs_a_log() {
-    let directory = tempfile::tempdir().unwrap();
-    let missing = Config { directory: directory.path().join("missing"), ..Config::default() };
+    let scratch = Scratch::new("log");
+    let missing = Config { directory: scratch.path().join("missing"), ..Config::default() };
     let refused = Embedded::open_reader(&missing).err().expect("there is nothing to read").to_string();
     assert!(refused.contains("there is no log"), "{refused}");
     assert!(!missing.directory.exists(), "looking creates nothing");
+}
+
+#[test]
+fn a_tap_that_is_interrupted_leaves_nothing_behind() {
+    let (state, temporary) = (Scratch::new("state"), Scratch::new("temporary"));
+    let bus = Embedded::open(&Config { directory: state.path().join("log"), ..Config::default() }).unwrap();
+    create(&bus, "dbintel.topic", Retention::Unlimited);
+    let files = || fs::read_dir(temporary.path()).unwrap().count();
+    let environment = [("DBINTEL_STATE_DIRECTORY", text(state.path())), ("TMPDIR", text(temporary.path()))];
+    for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
+        let mut tap = Running::start(&["tap", "topic"], &environment);
+        tap.process.wait_until(|_| files() > 0);
+        tap.process.signal(signal);
+        assert!(tap.process.wait_for_end(LIMIT).success(), "{}", tap.process.log());
+        assert_eq!(files(), 0, "what the reader kept there is gone");
+    }
 }

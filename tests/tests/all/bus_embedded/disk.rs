@@ -1,49 +1,62 @@
 //! A full disk: nothing is half written, the log says so, and goes on when there is space.
 
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use dbintel_bus::embedded::{Config, Embedded};
-use dbintel_bus::{Bus, BusError, CommitError, Member, Outgoing, Retention, SendError};
+use dbintel_bus::{Bus, BusError, CommitError, Member, Outgoing, Retention, SendError, Start};
+use dbintel_tests::process::wait_for_log;
+use dbintel_tests::scratch::Scratch;
 use dbintel_tests::wait;
-use tempfile::TempDir;
 
-use super::scene::{LIMIT, create, group, position, read_keys};
+use crate::cli_rig::{FREE_PORTS, Running, text};
+
+use super::scene::{LIMIT, create, group, position, publish, read, read_keys};
 
 const MEBIBYTE: usize = 1 << 20;
 
 /// A small file system, with a file in it that can be taken away.
-struct SmallDisk {
-    directory: TempDir,
+pub(crate) struct SmallDisk {
+    scratch: Scratch,
 }
 
 impl SmallDisk {
-    fn mount(bytes: usize, ballast_bytes: usize) -> SmallDisk {
-        let directory = tempfile::tempdir().unwrap();
+    pub(crate) fn mount(bytes: usize, ballast_bytes: usize) -> SmallDisk {
+        let scratch = Scratch::new("disk");
         let size = format!("size={bytes}");
-        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(directory.path()).output();
+        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(scratch.path()).output();
         let mounted = mounted.expect("mount(8) is installed");
         let error = String::from_utf8_lossy(&mounted.stderr);
         assert!(mounted.status.success(), "a small file system cannot be mounted, run the tests as root: {error}");
-        fs::write(directory.path().join("ballast"), vec![0; ballast_bytes]).unwrap();
-        SmallDisk { directory }
+        fs::write(scratch.path().join("ballast"), vec![0; ballast_bytes]).unwrap();
+        SmallDisk { scratch }
     }
 
     fn log(&self) -> PathBuf {
-        self.directory.path().join("log")
+        self.scratch.path().join("log")
+    }
+
+    /// Leaves not a byte free.
+    fn take_space(&self) {
+        let ballast = self.scratch.path().join("ballast");
+        let mut ballast = fs::File::options().create(true).append(true).open(ballast).unwrap();
+        for page in [&[0; MEBIBYTE][..], &[0; 4096], &[0]] {
+            while ballast.write_all(page).is_ok() {}
+        }
     }
 
     fn free_space(&self) {
-        fs::remove_file(self.directory.path().join("ballast")).unwrap();
+        fs::remove_file(self.scratch.path().join("ballast")).unwrap();
     }
 }
 
 impl Drop for SmallDisk {
     fn drop(&mut self) {
         // A lazy unmount: a failing test may still have the log open.
-        let _ = Command::new("umount").arg("-l").arg(self.directory.path()).status();
+        let _ = Command::new("umount").arg("-l").arg(self.scratch.path()).status();
     }
 }
 
@@ -155,10 +168,74 @@ fn a_full_disk_breaks_nothing() {
 }
 
 #[test]
+fn a_deletion_that_fails_is_done_later() {
+    let disk = SmallDisk::mount(16 * MEBIBYTE, 9 * MEBIBYTE);
+    let bus = open(&disk.log(), 0);
+    publish(&bus, "input", 0..1_000);
+    // RocksDB has the rest of a page, and what it reserved for a file.
+    let (failed, refused) = (1..1_000)
+        .find_map(|before| {
+            disk.take_space();
+            Some(before).zip(bus.trim("input", 0, before).err())
+        })
+        .expect("a deletion needs space, too");
+    assert!(matches!(refused, BusError::Unavailable { .. }), "{refused}");
+    assert_eq!(read(&bus, "input", Start::Beginning), (failed - 1..1_000).collect::<Vec<_>>());
+
+    disk.free_space();
+    wait::blocking(LIMIT, "the deletion", || bus.trim("input", 0, failed).ok());
+    drop(bus);
+    let bus = open(&disk.log(), 0);
+    assert_eq!(read(&bus, "input", Start::Beginning), (failed..1_000).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_log_on_a_full_disk_opens_when_there_is_space() {
+    let disk = SmallDisk::mount(16 * MEBIBYTE, 0);
+    let config = Config { directory: disk.log(), disk_free_bytes_min: 0, ..Config::default() };
+    for kept in [0, 3, 3] {
+        disk.take_space();
+        let refused = Embedded::open(&config).err().expect("there is no space");
+        assert!(
+            matches!(&refused, BusError::Unavailable { message, .. } if message.contains("disk full")),
+            "{refused}"
+        );
+        disk.free_space();
+        let bus = open(&disk.log(), 0);
+        assert_eq!(read_keys(&bus, "output"), (0..kept).collect::<Vec<_>>());
+        if kept == 0 {
+            let mut member = group(&bus, "group", "input");
+            let mut filler = Filler::new();
+            (0..3).for_each(|_| filler.commit(member.as_mut()).unwrap());
+        }
+    }
+}
+
+#[test]
+fn a_process_that_starts_on_a_full_disk_waits_for_space() {
+    const CONFIGURATION: &str = "\
+pollers: {postgresql/away: {endpoint: '127.0.0.1:1', username: monitor}}
+sinks: {prometheus: {}}
+pipelines: {main: {pollers: [postgresql/away], sinks: [prometheus]}}
+";
+    let disk = SmallDisk::mount(128 * MEBIBYTE, 0);
+    disk.take_space();
+    let scratch = Scratch::new("full");
+    let bus = format!("bus: {{embedded: {{directory: {}}}}}\n", disk.log().display());
+    let file = scratch.write("dbintel.yaml", &(bus + CONFIGURATION));
+    let arguments = ["up", "--quiet", "--config", text(&file)].into_iter().chain(FREE_PORTS);
+    let mut up = Running::start(&arguments.collect::<Vec<_>>(), &[]);
+    wait_for_log(&up.process, LIMIT, "waiting for the log");
+    disk.free_space();
+    up.wait_until_ready();
+    assert!(up.process.stop().success(), "{}", up.process.log());
+}
+
+#[test]
 fn a_producer_that_cannot_write_says_when_it_is_full() {
-    let directory = tempfile::tempdir().unwrap();
+    let scratch = Scratch::new("log");
     let config = Config {
-        directory: directory.path().to_owned(),
+        directory: scratch.path().to_owned(),
         producer_bytes_max: 4 * MEBIBYTE,
         disk_free_bytes_min: u64::MAX,
         ..Config::default()
@@ -182,19 +259,19 @@ fn a_producer_that_cannot_write_says_when_it_is_full() {
 #[test]
 fn deleted_records_give_their_space_back() {
     const COMMITS: usize = 160;
-    let directory = tempfile::tempdir().unwrap();
+    let scratch = Scratch::new("log");
     let retention_check_interval = Duration::from_millis(50);
     let config =
-        Config { directory: directory.path().to_owned(), retention_check_interval, sync: false, ..Config::default() };
+        Config { directory: scratch.path().to_owned(), retention_check_interval, sync: false, ..Config::default() };
     let bus = Embedded::open(&config).unwrap();
     create(&bus, "input", Retention::Unlimited);
     create(&bus, "output", Retention::Unlimited);
     let mut member = group(&bus, "group", "input");
     let mut filler = Filler::new();
     (0..COMMITS).for_each(|_| filler.commit(member.as_mut()).unwrap());
-    assert!(bytes_in(directory.path()) > COMMITS * MEBIBYTE / 2);
+    assert!(bytes_in(scratch.path()) > COMMITS * MEBIBYTE / 2);
     bus.trim("output", 0, filler.next - 4).unwrap();
-    let small = || (bytes_in(directory.path()) < COMMITS * MEBIBYTE / 4).then_some(());
+    let small = || (bytes_in(scratch.path()) < COMMITS * MEBIBYTE / 4).then_some(());
     wait::blocking(LIMIT, "the return of the space", small);
     assert_eq!(read_keys(&bus, "output"), (filler.next - 4..filler.next).collect::<Vec<_>>());
 }

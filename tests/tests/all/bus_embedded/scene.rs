@@ -8,13 +8,16 @@ use dbintel_bus::{
     Bus, Committed, GroupSpec, Isolation, Member, NewTopic, Outgoing, Polled, Position, ReaderSpec, Receive, Record,
     Retention, Start,
 };
-use tempfile::TempDir;
+use dbintel_tests::scratch::Scratch;
+use dbintel_tests::wait;
 
 /// How long a test waits for what has to come.
 pub(crate) const LIMIT: Duration = Duration::from_secs(60);
+/// How long a reader waits for a record before the test looks at its limit.
+pub(crate) const READ_WAIT: Duration = Duration::from_secs(1);
 
-pub(crate) fn config(directory: &TempDir) -> Config {
-    Config { directory: directory.path().to_owned(), ..Config::default() }
+pub(crate) fn config(scratch: &Scratch) -> Config {
+    Config { directory: scratch.path().to_owned(), ..Config::default() }
 }
 
 pub(crate) fn create(bus: &dyn Bus, name: &str, retention: Retention) {
@@ -24,13 +27,18 @@ pub(crate) fn create(bus: &dyn Bus, name: &str, retention: Retention) {
 
 /// A member that owns the one partition of a topic.
 pub(crate) fn group(bus: &dyn Bus, name: &str, topic: &str) -> Box<dyn Member> {
+    group_that_fetches(bus, name, topic, 1 << 20)
+}
+
+/// As [`group`], with a bound on what a poll brings.
+pub(crate) fn group_that_fetches(bus: &dyn Bus, name: &str, topic: &str, fetch_bytes_max: usize) -> Box<dyn Member> {
     let mut member = bus
         .join(&GroupSpec {
             group: name.to_owned(),
             topics: vec![topic.to_owned()],
             changelog: None,
             slot: "0".to_owned(),
-            fetch_bytes_max: 1 << 20,
+            fetch_bytes_max,
         })
         .unwrap();
     assert_eq!(member.poll(LIMIT, 1, &mut |_: Record<'_>| {}).unwrap(), Polled::Assigned(vec![0]));
@@ -67,9 +75,10 @@ fn read_by(bus: &dyn Bus, topic: &str, start: Start, text: fn(Record<'_>) -> Opt
     let partitions = vec![Position { topic: topic.to_owned(), partition: 0, start }];
     let mut reader = bus.reader(&ReaderSpec { partitions, isolation: Isolation::Committed }).unwrap();
     let mut numbers = Numbers { text, numbers: Vec::new(), ended: false };
-    while !numbers.ended {
-        reader.read(LIMIT, 1_000, &mut numbers).unwrap();
-    }
+    wait::blocking(LIMIT, &format!("the end of {topic}"), || {
+        reader.read(READ_WAIT, 1_000, &mut numbers).unwrap();
+        numbers.ended.then_some(())
+    });
     numbers.numbers
 }
 

@@ -27,10 +27,3 @@ pub fn help<S: AsRef<str>>(command: &[S]) -> String {
     let words: Vec<&str> = command.iter().map(AsRef::as_ref).chain(["--help"]).collect();
     said(&words, &BTreeMap::new())
 }
-
-/// The default that the help of a flag names.
-pub fn default_of(help: &str, flag: &str) -> String {
-    let after = help.split_once(&format!("--{flag} ")).unwrap_or_else(|| panic!("no --{flag} in: {help}")).1;
-    let default = after.split_once("[default: ").unwrap_or_else(|| panic!("no default of --{flag} in: {help}")).1;
-    default.split(']').next().unwrap().to_owned()
-}

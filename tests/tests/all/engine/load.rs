@@ -1,8 +1,13 @@
 //! Rows of made-up targets, as a poller would publish them.
 
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use dbintel_bus::{Publisher, SendError};
+use dbintel_schemas::partition::partition_of;
 use dbintel_schemas::record_id::record_id;
 use dbintel_schemas::records::{InstanceEpoch, QueryCounters, RawPoll, RawQuery};
 
@@ -12,21 +17,63 @@ pub const START_MS: i64 = 1_780_000_000_000;
 /// Id of the statement that makes a processor panic.
 pub const PANICS: &str = "panics";
 
-/// Publishes polls `polls` of `targets` targets with `statements` statements each, of which a third moves.
-pub fn publish(publisher: &Publisher, targets: usize, statements: usize, polls: std::ops::Range<i64>) {
+/// Names of this many targets, of which no partition has more than its share.
+fn targets(count: usize, partitions: u32) -> Vec<String> {
+    let share = count.div_ceil(partitions as usize);
+    let mut taken = vec![0; partitions as usize];
+    let has_room = |name: &String| {
+        let taken = &mut taken[partition_of(name, partitions) as usize];
+        *taken += 1;
+        *taken <= share
+    };
+    (0..).map(|number| format!("db{number}")).filter(has_room).take(count).collect()
+}
+
+/// Publishes polls of `count` targets with `statements` statements each, of which a third moves.
+pub fn publish(publisher: &Publisher, count: usize, statements: usize, polls: Range<i64>) {
+    let targets = targets(count, publisher.partitions());
     for poll_seq in polls {
-        for target in 0..targets {
-            let target = format!("db{target}");
+        for target in &targets {
             for statement in 0..statements {
                 let moved = (poll_seq + statement as i64) / 3;
                 send(|| {
-                    publisher.publish(&query(&target, &statement.to_string(), poll_seq, moved), &target, time(poll_seq))
+                    publisher.publish(&query(target, &statement.to_string(), poll_seq, moved), target, time(poll_seq))
                 });
             }
-            send(|| publisher.publish(&poll(&target, poll_seq), &target, time(poll_seq)));
+            send(|| publisher.publish(&poll(target, poll_seq), target, time(poll_seq)));
         }
     }
     publisher.flush(Duration::from_secs(30)).expect("flush");
+}
+
+/// Polls that are published one after the other, from a thread of its own, until it is stopped.
+pub struct Flow {
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<i64>,
+}
+
+impl Flow {
+    /// Starts to publish, with a pause after each poll.
+    pub fn start(publisher: Publisher, count: usize, statements: usize, pause: Duration) -> Flow {
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        let thread = thread::spawn(move || {
+            let mut polls = 0;
+            while !stopped.load(Ordering::Relaxed) {
+                polls += 1;
+                publish(&publisher, count, statements, polls..polls + 1);
+                thread::sleep(pause);
+            }
+            polls
+        });
+        Flow { stop, thread }
+    }
+
+    /// Stops, and gives the number of polls.
+    pub fn stop(self) -> usize {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.join().expect("the log takes all polls") as usize
+    }
 }
 
 /// Publishes one statement.
@@ -67,13 +114,18 @@ fn query<'a>(target: &'a str, id: &'a str, poll_seq: i64, calls: i64) -> RawQuer
         database_id: "16384",
         user_id: "10",
         query_id: id,
-        counters: QueryCounters {
-            calls: Some(calls),
-            total_exec_time_ns: Some(calls * 1000),
-            ..QueryCounters::default()
-        },
+        counters: counters(calls),
         ..RawQuery::default()
     }
+}
+
+/// As full as a server's.
+fn counters(calls: i64) -> QueryCounters {
+    let mut counters = QueryCounters::default();
+    for index in 0..QueryCounters::FIELDS.len() {
+        counters.set(index, Some(calls * 1000));
+    }
+    QueryCounters { calls: Some(calls), ..counters }
 }
 
 fn poll(target: &str, poll_seq: i64) -> RawPoll<'_> {

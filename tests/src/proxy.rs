@@ -1,0 +1,180 @@
+//! A relay of TCP connections that a test can hold and cut, as networks do.
+
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+
+const BUFFER_BYTES: usize = 64 << 10;
+
+/// A relay; its connections end with the value.
+#[derive(Debug)]
+pub struct Proxy {
+    shared: Arc<Shared>,
+    port: u16,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    held: bool,
+    ended: bool,
+    connections_ever: u64,
+    /// The two ends of each connection.
+    connections: BTreeMap<u64, [TcpStream; 2]>,
+}
+
+impl Proxy {
+    /// Listens on a port of 127.0.0.1 and relays what comes to `address`.
+    ///
+    /// # Panics
+    /// If the port is taken.
+    #[must_use]
+    pub fn start(port: u16, address: &str) -> Proxy {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).expect("the port of the proxy is free");
+        let shared = Arc::new(Shared::default());
+        let (accepting, address) = (Arc::clone(&shared), address.to_owned());
+        thread::spawn(move || accept(&listener, &address, &accepting));
+        Proxy { shared, port }
+    }
+
+    /// Relays nothing until [`Proxy::go_on`]: connections stay open and nothing comes through.
+    pub fn hold(&self) {
+        self.shared.state().held = true;
+    }
+
+    /// Relays again, first of all what was held.
+    pub fn go_on(&self) {
+        self.shared.state().held = false;
+        self.shared.changed.notify_all();
+    }
+
+    /// Ends all connections, and gives their number. New ones are accepted.
+    pub fn cut(&self) -> usize {
+        let connections = std::mem::take(&mut self.shared.state().connections);
+        connections.values().flatten().for_each(end);
+        connections.len()
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.shared.state().ended = true;
+        self.cut();
+        self.go_on();
+        // The thread that accepts looks up when somebody connects.
+        drop(TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)));
+    }
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wait_while_held(&self) {
+        let held = |state: &mut State| state.held && !state.ended;
+        drop(self.changed.wait_while(self.state(), held).unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+fn accept(listener: &TcpListener, address: &str, shared: &Arc<Shared>) {
+    for client in listener.incoming() {
+        if shared.state().ended {
+            return;
+        }
+        shared.wait_while_held();
+        // Whoever cannot be connected is cut at once, as by a server that refuses.
+        if let (Ok(client), Ok(server)) = (client, TcpStream::connect(address)) {
+            connect([client, server], shared);
+        }
+    }
+}
+
+fn connect(ends: [TcpStream; 2], shared: &Arc<Shared>) {
+    let copy = |end: &TcpStream| end.try_clone().expect("a socket can be shared");
+    let kept = ends.each_ref().map(copy);
+    let number = {
+        let mut state = shared.state();
+        state.connections_ever += 1;
+        let number = state.connections_ever;
+        state.connections.insert(number, kept);
+        number
+    };
+    let [client, server] = ends;
+    for (from, to) in [(copy(&client), copy(&server)), (server, client)] {
+        let shared = Arc::clone(shared);
+        thread::spawn(move || {
+            relay(from, to, &shared);
+            shared.state().connections.remove(&number);
+        });
+    }
+}
+
+/// Passes on what comes, until one of the ends is closed; then both are.
+fn relay(mut from: TcpStream, mut to: TcpStream, shared: &Shared) {
+    let mut buffer = vec![0; BUFFER_BYTES];
+    while let Ok(length @ 1..) = from.read(&mut buffer) {
+        shared.wait_while_held();
+        if to.write_all(&buffer[..length]).is_err() {
+            break;
+        }
+    }
+    [from, to].iter().for_each(end);
+}
+
+/// An end that is closed already is no error.
+fn end(connection: &TcpStream) {
+    let _closed = connection.shutdown(Shutdown::Both);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ports;
+    use std::time::Duration;
+
+    /// A server that answers each byte with its successor, and a client on the other side of a proxy.
+    fn scene() -> (Proxy, TcpStream) {
+        let server = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let address = server.local_addr().unwrap().to_string();
+        thread::spawn(move || {
+            for mut client in server.incoming().map(Result::unwrap) {
+                let mut byte = [0];
+                while let Ok(1) = client.read(&mut byte) {
+                    client.write_all(&[byte[0] + 1]).unwrap();
+                }
+            }
+        });
+        let port = ports::free();
+        let proxy = Proxy::start(port, &address);
+        (proxy, TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap())
+    }
+
+    fn answer(client: &mut TcpStream) -> Option<u8> {
+        let mut byte = [0];
+        client.read_exact(&mut byte).ok().map(|()| byte[0])
+    }
+
+    #[test]
+    fn what_is_held_comes_later_and_what_is_cut_does_not() {
+        let (proxy, mut client) = scene();
+        client.write_all(&[1]).unwrap();
+        assert_eq!(answer(&mut client), Some(2));
+        proxy.hold();
+        client.write_all(&[5]).unwrap();
+        client.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
+        assert_eq!(answer(&mut client), None);
+        proxy.go_on();
+        client.set_read_timeout(None).unwrap();
+        assert_eq!(answer(&mut client), Some(6));
+        assert_eq!(proxy.cut(), 1);
+        assert_eq!(answer(&mut client), None);
+    }
+}

@@ -1,0 +1,80 @@
+//! What a network and a broker do to processes that go on: they stall, cut connections, and come back.
+
+use std::time::Duration;
+
+use dbintel_tests::ports;
+use dbintel_tests::proxy::Proxy;
+use dbintel_tests::servers::kafka::{Kafka, Setup};
+
+use super::{SESSION_TIMEOUT, SHORT_SESSIONS, Scene, aborts, owned, wait_until_busy};
+use crate::engine::load::Flow;
+
+const PARTITIONS: u32 = 4;
+const STATEMENTS: usize = 200;
+
+/// Listener that is reached through the proxy alone.
+const PROXIED: &str = "PROXIED";
+
+fn flow(scene: &Scene) -> Flow {
+    scene.flow(Duration::from_millis(250))
+}
+
+#[test]
+fn a_process_that_was_frozen_commits_nothing_that_others_have_done() {
+    let scene = Scene::new(PARTITIONS, STATEMENTS);
+    let flow = flow(&scene);
+    let (mut frozen, mut other) = (scene.processor("frozen"), scene.processor("other"));
+    wait_until_busy(&mut other, 2);
+    wait_until_busy(&mut frozen, 2);
+    let (frozen_port, other_port) = (frozen.port("metrics"), other.port("metrics"));
+    let before = aborts(frozen_port);
+    frozen.process.sigstop();
+    other.process.wait_until(|_| owned(other_port) == f64::from(PARTITIONS));
+    wait_until_busy(&mut other, 2);
+    frozen.process.sigcont();
+    frozen.process.wait_until(|_| aborts(frozen_port) > before);
+    wait_until_busy(&mut frozen, 2);
+    wait_until_busy(&mut other, 2);
+    scene.settle(flow, &mut [frozen, other]);
+}
+
+#[test]
+fn a_broker_that_restarts_in_the_middle_loses_and_doubles_nothing() {
+    let mut scene = Scene::new(PARTITIONS, STATEMENTS);
+    let flow = flow(&scene);
+    let mut processes = [scene.processor("first"), scene.processor("second")];
+    for _ in 0..2 {
+        processes.iter_mut().for_each(|running| wait_until_busy(running, 2));
+        scene.kafka.restart();
+    }
+    processes.iter_mut().for_each(|running| wait_until_busy(running, 2));
+    scene.settle(flow, &mut processes);
+}
+
+#[test]
+fn connections_that_are_cut_and_held_in_the_middle_of_commits_lose_and_double_nothing() {
+    let port = ports::free();
+    let kafka = Kafka::set_up(&Setup {
+        properties: &[SHORT_SESSIONS],
+        listeners: &[(PROXIED, "PLAINTEXT")],
+        advertised: &[(PROXIED, port)],
+        ..Setup::default()
+    });
+    let proxy = Proxy::start(port, &kafka.listeners[PROXIED]);
+    let scene = Scene::on(kafka, &format!("127.0.0.1:{port}"), PARTITIONS, STATEMENTS);
+    let flow = flow(&scene);
+    let mut processes = [scene.processor("first"), scene.processor("second")];
+    for round in 1..=6 {
+        processes.iter_mut().for_each(|running| wait_until_busy(running, round));
+        assert!(proxy.cut() > 0, "nothing was connected through the proxy");
+    }
+    // Shorter than a session, and longer: then everybody is a stranger afterwards.
+    for time in [SESSION_TIMEOUT / 3, SESSION_TIMEOUT * 2] {
+        processes.iter_mut().for_each(|running| wait_until_busy(running, 1));
+        proxy.hold();
+        std::thread::sleep(time);
+        proxy.go_on();
+    }
+    processes.iter_mut().for_each(|running| wait_until_busy(running, 2));
+    scene.settle(flow, &mut processes);
+}
