@@ -84,8 +84,9 @@ bus:
         wait_until_caught_up(&*self.bus, self.partitions);
         processes.iter_mut().for_each(end);
         let balance = check_books(&*self.bus, self.partitions);
-        let expected = (polls * TARGETS * (self.statements + 1), TARGETS * self.statements);
-        assert_eq!((balance.raw, balance.reasons["baseline"]), expected, "{balance:?}");
+        assert_eq!(balance.reasons["baseline"], TARGETS * self.statements, "{balance:?}");
+        // Whoever publishes sends again what a dead broker did not acknowledge.
+        assert!(balance.raw >= polls * TARGETS * (self.statements + 1), "{polls} polls: {balance:?}");
         balance
     }
 }
