@@ -14,8 +14,8 @@ CARGO_DENY = $(CACHE)/tools/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny
 CARGO_FUZZ_VERSION = 0.13.2
 CARGO_FUZZ = $(CACHE)/tools/cargo-fuzz-$(CARGO_FUZZ_VERSION)/bin/cargo-fuzz
 
-# How long `make fuzz` runs.
-FUZZ_SECONDS ?= 60
+# Seconds that `make fuzz` runs for each target.
+FUZZ_SECONDS ?= 30
 
 # Arguments for `make run`, such as ARGS="--quiet", and for `make test`, such as TESTS=compose.
 ARGS ?=
@@ -43,11 +43,18 @@ bench: packages ## Measure codec and embedded log on this machine
 	  cargo run --locked --release -p dbintel-bus --example embedded_speed -- 4000000 5000 "$$scratch/log"
 
 # On stable Rust, which has no sanitizers. New inputs that it finds stay in the cache, for the next run to begin with.
-fuzz: packages $(CARGO_FUZZ) ## Feed the decoder with hostile bytes for a minute
-	@mkdir -p "$(CACHE)/fuzz/decode"
-	cargo fetch --quiet --locked --manifest-path schemas/fuzz/Cargo.toml
-	cd schemas && "$(CARGO_FUZZ)" run decode --sanitizer none "$(CACHE)/fuzz/decode" testdata/v1 -- \
-	  -max_total_time=$(FUZZ_SECONDS) -verbosity=0 -print_final_stats=1
+fuzz: packages $(CARGO_FUZZ) ## Feed what reads outside bytes with hostile ones, each for half a minute
+	$(call run_fuzz,schemas,decode,testdata/v1)
+	$(call run_fuzz,sqltext,postgresql,,-dict=fuzz/sql.dict -max_len=400)
+	$(call run_fuzz,sqltext,mysql,,-dict=fuzz/sql.dict -max_len=400)
+
+# Of a crate: a target, with inputs to begin with and options.
+define run_fuzz
+	@mkdir -p "$(CACHE)/fuzz/$(2)"
+	cargo fetch --quiet --locked --manifest-path $(1)/fuzz/Cargo.toml
+	cd $(1) && "$(CARGO_FUZZ)" run $(2) --sanitizer none "$(CACHE)/fuzz/$(2)" $(3) -- \
+	  $(4) -max_total_time=$(FUZZ_SECONDS) -verbosity=0 -print_final_stats=1
+endef
 
 fmt: ## Format all Rust code
 	cargo fmt --all

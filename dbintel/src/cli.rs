@@ -7,6 +7,7 @@ use clap::builder::Resettable;
 use clap::{Arg, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use dbintel_config::Environment;
+use dbintel_sqltext::{Dialect, SqlMode};
 
 use crate::failure::Failure;
 use crate::listen::Address;
@@ -87,6 +88,9 @@ pub enum Command {
     Topics(TopicsCommand),
     /// Decode a topic to JSON lines.
     Tap(TapArguments),
+    /// Normalise and fingerprint statements of your own, to see what is kept of them and what is hidden.
+    #[command(subcommand, after_help = SQL_EXAMPLE)]
+    Sql(SqlCommand),
     /// Show the version.
     Version(JsonArgument),
     /// Print completions for a shell.
@@ -245,6 +249,110 @@ pub struct TapArguments {
     /// Show texts of restricted topics, which may hold something personal.
     #[arg(long)]
     pub reveal: bool,
+}
+
+/// Shown below the help of `sql`.
+const SQL_EXAMPLE: &str = "\
+Example:
+  echo \"select * from users where mail = 'a@example.com'\" | dbintel sql normalize
+  select * from users where mail = ?";
+
+/// Shown below the help of `sql normalize`.
+const NORMALIZE_EXAMPLE: &str = "\
+A text that was cut, or the rest of which is hidden, ends with `...`.
+
+Example:
+  dbintel sql normalize --dialect mysql --ansi-quotes false statements.sql | sort | uniq -c";
+
+/// Shown below the help of `sql fingerprint`.
+const FINGERPRINT_EXAMPLE: &str = "\
+Behind the fingerprint of a text that is not whole stands `cut`, or `withheld` with the reason.
+
+Example:
+  dbintel sql fingerprint statements.sql | sort | uniq -c";
+
+/// Shown below the help of `sql explain`.
+const EXPLAIN_EXAMPLE: &str = "\
+A line per token says what it is, where it stands in bytes from the beginning of the input, and what of it the
+normalised text shows: `?` for a value, `-` for nothing, and the reason where the rest is hidden.
+
+Example:
+  echo \"alter role app password 'secret'\" | dbintel sql explain";
+
+/// What `sql` can do.
+#[derive(Debug, Subcommand)]
+pub enum SqlCommand {
+    /// Print each statement without literals, comments and secrets, on a line of its own.
+    #[command(visible_alias = "normalise", after_help = NORMALIZE_EXAMPLE)]
+    Normalize(SqlArguments),
+    /// Print the fingerprint of each statement, on a line of its own.
+    #[command(after_help = FINGERPRINT_EXAMPLE)]
+    Fingerprint(SqlArguments),
+    /// Print the tokens of each statement and what is known about it.
+    #[command(after_help = EXPLAIN_EXAMPLE)]
+    Explain {
+        /// Common flags.
+        #[command(flatten)]
+        common: SqlArguments,
+        /// Show every token as it stands in the input, literals and comments too.
+        #[arg(long)]
+        reveal: bool,
+    },
+}
+
+/// Flags of all commands of `sql`.
+#[derive(Debug, Clone, Args)]
+pub struct SqlArguments {
+    /// File with statements, each ended by a semicolon [default: standard input, as for `-`].
+    #[arg(value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// Whose rules the statements are read by; `mysql` is for MariaDB too.
+    #[arg(long, value_enum, value_name = "NAME", default_value = "postgresql")]
+    pub dialect: SqlDialect,
+    /// MySQL: whether `ANSI_QUOTES` is in `sql_mode`, so that text in double quotes is a name [default: not known, so that
+    /// what either reading hides is hidden].
+    #[arg(long, value_name = "true|false")]
+    pub ansi_quotes: Option<bool>,
+    /// MySQL: whether `NO_BACKSLASH_ESCAPES` is in `sql_mode`, so that a backslash in a string is an ordinary character
+    /// [default: not known].
+    #[arg(long, value_name = "true|false")]
+    pub no_backslash_escapes: Option<bool>,
+    /// Give one fingerprint to names of temporary tables, partitions and shards that differ in digits alone.
+    #[arg(long, visible_alias = "generalize-names")]
+    pub generalise_names: bool,
+    /// Take the input as one statement, semicolons and all.
+    #[arg(long, conflicts_with = "null")]
+    pub whole: bool,
+    /// Statements end with a NUL byte, and not with a semicolon.
+    #[arg(long)]
+    pub null: bool,
+    /// Print an object per statement: text, fingerprint, version, verb, tables, tables_certain, cut, withheld, tags,
+    /// traceparent.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Names of dialects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SqlDialect {
+    /// PostgreSQL.
+    Postgresql,
+    /// MySQL and MariaDB.
+    Mysql,
+}
+
+impl SqlArguments {
+    /// The dialect with its modes.
+    pub fn dialect(&self) -> Result<Dialect, Failure> {
+        let SqlArguments { ansi_quotes, no_backslash_escapes, .. } = *self;
+        match self.dialect {
+            SqlDialect::Mysql => Ok(Dialect::MySql(SqlMode { ansi_quotes, no_backslash_escapes })),
+            SqlDialect::Postgresql if ansi_quotes.is_some() || no_backslash_escapes.is_some() => {
+                Err(Failure::Usage("--ansi-quotes and --no-backslash-escapes are for --dialect mysql".to_owned()))
+            }
+            SqlDialect::Postgresql => Ok(Dialect::PostgreSql),
+        }
+    }
 }
 
 #[cfg(test)]

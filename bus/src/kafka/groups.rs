@@ -43,7 +43,9 @@ pub fn committed(
                 if way_out(failure.code).is_some() {
                     return Err(failure.into_bus(OPERATION));
                 }
-                "the group coordinator"
+                // librdkafka asks again by itself as long as a transaction is pending, and does not say so.
+                "the group coordinator, or for the end of a transaction that holds positions back; Kafka's \
+                 kafka-transactions.sh find-hanging shows one that nobody will end"
             }
         };
         if deadline.passed() {

@@ -88,8 +88,10 @@ impl KafkaMember {
 
     fn revoked(&mut self) -> Polled {
         self.fetcher.forget();
-        // librdkafka does not always call lost what is lost (its issue 5604): a member without a place lost it.
-        let lost = self.fetcher.consumer().assignment_lost() || self.fetcher.pump().membership().is_none();
+        // librdkafka does not always call lost what is lost (its issue 5604): a member without a place lost it, and so did one
+        // that was refused a commit.
+        let in_place = self.membership.is_some() && self.fetcher.pump().membership().is_some();
+        let lost = self.fetcher.consumer().assignment_lost() || !in_place;
         if lost {
             self.membership = None;
         }
@@ -235,10 +237,14 @@ impl Member for KafkaMember {
             self.transactions.abort();
             return Err(error);
         }
-        match self.transactions.commit(positions, &membership) {
+        let committed = match self.transactions.commit(positions, &membership) {
             Ok(receipt) => Ok(receipt),
             Err(stopped) => self.settle(stopped, positions),
+        };
+        if matches!(committed, Err(CommitError::Fenced(_))) {
+            self.membership = None;
         }
+        committed
     }
 
     fn abort(&mut self) -> Result<(), BusError> {

@@ -3,6 +3,7 @@
 pub mod completions;
 pub mod config_print;
 pub mod role;
+pub mod sql;
 pub mod tap;
 pub mod topics;
 pub mod up;
@@ -31,6 +32,7 @@ pub fn run(cli: Cli, environment: &Environment) -> Result<(), Failure> {
         Command::Topics(TopicsCommand::Create(argument)) => topics::create(&argument, environment),
         Command::Topics(TopicsCommand::Describe { config, json }) => topics::describe(&config, json, environment),
         Command::Tap(arguments) => tap::run(&arguments, environment),
+        Command::Sql(command) => sql::run(&command),
         Command::Version(arguments) => version::run(arguments),
         Command::Completions { shell } => completions::run(shell),
     }

@@ -13,6 +13,7 @@ mod cli_personal_data;
 mod cli_process;
 mod cli_prometheus;
 mod cli_rig;
+mod cli_sql;
 mod cli_topics;
 mod compose;
 mod docs;

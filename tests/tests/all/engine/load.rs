@@ -53,26 +53,26 @@ pub struct Flow {
 }
 
 impl Flow {
-    /// Starts to publish, with a pause after each poll.
-    pub fn start(publisher: Publisher, count: usize, statements: usize, pause: Duration) -> Flow {
+    /// Starts to publish with this poll, with a pause after each.
+    pub fn start(publisher: Publisher, count: usize, statements: usize, first: i64, pause: Duration) -> Flow {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
         let thread = thread::spawn(move || {
-            let mut polls = 0;
+            let mut next = first;
             while !stopped.load(Ordering::Relaxed) {
-                polls += 1;
-                publish(&publisher, count, statements, polls..polls + 1);
+                publish(&publisher, count, statements, next..next + 1);
+                next += 1;
                 thread::sleep(pause);
             }
-            polls
+            next
         });
         Flow { stop, thread }
     }
 
-    /// Stops, and gives the number of polls.
-    pub fn stop(self) -> usize {
+    /// Stops, and gives the poll that would come next.
+    pub fn stop(self) -> i64 {
         self.stop.store(true, Ordering::Relaxed);
-        self.thread.join().expect("the log takes all polls") as usize
+        self.thread.join().expect("the log takes all polls")
     }
 }
 

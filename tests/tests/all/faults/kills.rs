@@ -12,7 +12,7 @@ use tokio_postgres::Client;
 
 use super::{Scene, end, sample, wait_until_busy};
 use crate::cli_rig::{FREE_PORTS, LIMIT, Running, text};
-use crate::engine::{GROUP, check_books};
+use crate::engine::{GROUP, check_books, wait_until_caught_up};
 
 const KILLS: usize = 10;
 
@@ -37,7 +37,7 @@ fn state_was_flushed(bus: &dyn Bus, partitions: u32) {
 #[test]
 fn a_processor_that_is_killed_under_load_on_kafka_forgets_nothing() {
     let scene = Scene::new(2, STATEMENTS);
-    let flow = scene.flow(Duration::from_millis(400));
+    let flow = scene.flow(1, Duration::from_millis(400));
     let state = |kill: usize| format!("state-{}", kill / KILLS_PER_DIRECTORY);
     for kill in 0..KILLS {
         let mut running = scene.processor(&state(kill));
@@ -94,7 +94,7 @@ fn wait_until_rows_flow(up: &mut Running, commits: usize) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_process_that_is_killed_ten_times_on_the_embedded_log_keeps_its_books() {
-    let (postgres, scratch) = (Postgres::start(Major::V18), Scratch::new("killed"));
+    let (mut postgres, scratch) = (Postgres::start(Major::V18), Scratch::new("killed"));
     let load = start_load(&postgres).await;
     let configuration = format!(
         "pollers: {{postgresql: {{endpoint: '127.0.0.1:{}', username: postgres, collection_interval: 250ms}}}}
@@ -108,6 +108,7 @@ pipelines: {{main: {{pollers: [postgresql]}}}}
     let ports = FREE_PORTS.into_iter().take(4);
     let arguments: Vec<&str> = ["up", "--quiet", "--config", text(&file)].into_iter().chain(ports).collect();
     let environment = [("DBINTEL_STATE_DIRECTORY", text(&state))];
+    let config = embedded::Config { directory: state.join("log"), ..embedded::Config::default() };
     tokio::task::block_in_place(|| {
         for kill in 0..KILLS {
             let mut up = Running::start(&arguments, &environment);
@@ -118,11 +119,13 @@ pipelines: {{main: {{pollers: [postgresql]}}}}
         let mut last = Running::start(&arguments, &environment);
         last.wait_until_ready();
         wait_until_rows_flow(&mut last, 1);
+        // Without a server nothing more comes, and all that came is processed.
+        postgres.process.stop();
+        wait_until_caught_up(&Embedded::open_reader(&config).unwrap(), 1);
         end(&mut last);
     });
     load.abort();
 
-    let config = embedded::Config { directory: state.join("log"), ..embedded::Config::default() };
     let bus = Embedded::open(&config).unwrap();
     let balance = check_books(&bus, 1);
     assert!(balance.reasons["baseline"] >= DISTINCT as usize, "{balance:?}");

@@ -8,6 +8,7 @@ use dbintel_tests::servers::kafka::{Kafka, Setup};
 
 use super::{SESSION_TIMEOUT, SHORT_SESSIONS, Scene, aborts, owned, wait_until_busy};
 use crate::engine::load::Flow;
+use crate::engine::wait_until_caught_up;
 
 const PARTITIONS: u32 = 4;
 const STATEMENTS: usize = 200;
@@ -15,14 +16,14 @@ const STATEMENTS: usize = 200;
 /// Listener that is reached through the proxy alone.
 const PROXIED: &str = "PROXIED";
 
-fn flow(scene: &Scene) -> Flow {
-    scene.flow(Duration::from_millis(250))
+fn flow(scene: &Scene, first: i64) -> Flow {
+    scene.flow(first, Duration::from_millis(250))
 }
 
 #[test]
 fn a_process_that_was_frozen_commits_nothing_that_others_have_done() {
     let scene = Scene::new(PARTITIONS, STATEMENTS);
-    let flow = flow(&scene);
+    let flow = flow(&scene, 1);
     let (mut frozen, mut other) = (scene.processor("frozen"), scene.processor("other"));
     wait_until_busy(&mut other, 2);
     wait_until_busy(&mut frozen, 2);
@@ -39,18 +40,24 @@ fn a_process_that_was_frozen_commits_nothing_that_others_have_done() {
 }
 
 #[test]
-fn a_broker_that_dies_in_the_middle_and_comes_back_loses_and_doubles_nothing() {
+fn a_broker_that_stalls_and_then_restarts_loses_and_doubles_nothing() {
     let mut scene = Scene::new(PARTITIONS, STATEMENTS);
-    let flow = flow(&scene);
+    let flow_before = flow(&scene, 1);
     let mut processes = [scene.processor("first"), scene.processor("second")];
-    for _ in 0..2 {
-        processes.iter_mut().for_each(|running| wait_until_busy(running, 2));
-        // Killed: in an orderly end a broker without a second one drops the ends of transactions for want of a leader.
-        scene.kafka.process.kill9();
-        scene.kafka.start_again();
-    }
     processes.iter_mut().for_each(|running| wait_until_busy(running, 2));
-    scene.settle(flow, &mut processes);
+    // In the middle of transactions, for longer than sessions last and transactions may be open.
+    scene.kafka.process.sigstop();
+    std::thread::sleep(SESSION_TIMEOUT * 2);
+    scene.kafka.process.sigcont();
+    processes.iter_mut().for_each(|running| wait_until_busy(running, 2));
+    // Between transactions: a broker that is alone forgets to end those that it finds prepared when it starts (Kafka 4.3
+    // takes partitions without a leader for deleted), which nobody could mend.
+    let next = flow_before.stop();
+    wait_until_caught_up(&*scene.bus, PARTITIONS);
+    scene.kafka.restart();
+    let flow_after = flow(&scene, next);
+    processes.iter_mut().for_each(|running| wait_until_busy(running, 2));
+    scene.settle(flow_after, &mut processes);
 }
 
 #[test]
@@ -64,7 +71,7 @@ fn connections_that_are_cut_and_held_in_the_middle_of_commits_lose_and_double_no
     });
     let proxy = Proxy::start(port, &kafka.listeners[PROXIED]);
     let scene = Scene::on(kafka, &format!("127.0.0.1:{port}"), PARTITIONS, STATEMENTS);
-    let flow = flow(&scene);
+    let flow = flow(&scene, 1);
     let mut processes = [scene.processor("first"), scene.processor("second")];
     for round in 1..=6 {
         processes.iter_mut().for_each(|running| wait_until_busy(running, round));

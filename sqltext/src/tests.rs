@@ -1,0 +1,5 @@
+//! Tables of statements in, text out.
+
+mod facts;
+mod fingerprints;
+mod texts;

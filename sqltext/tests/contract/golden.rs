@@ -1,0 +1,42 @@
+//! Fingerprints that never change within a version of the algorithm.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use dbintel_sqltext::FINGERPRINT_VERSION;
+use serde_json::{Value, json};
+
+use crate::corpora::text;
+use crate::subject::{Mode, Server, normalise};
+
+fn file() -> PathBuf {
+    let name = format!("v{FINGERPRINT_VERSION}.jsonl");
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/fingerprints").join(name)
+}
+
+fn mode(dialect: &str) -> Mode {
+    match dialect {
+        "postgresql" => Server::PostgreSql.usual(),
+        "mysql" => Server::MySql.usual(),
+        other => panic!("no dialect {other}"),
+    }
+}
+
+fn record(dialect: &str, sql: &str) -> Value {
+    let found = normalise(sql, mode(dialect));
+    json!({ "dialect": dialect, "fingerprint": format!("{:032x}", found.hash), "sql": sql, "text": found.text })
+}
+
+/// If this fails, either the change is a mistake, or it needs another `FINGERPRINT_VERSION` and a file of its own, which
+/// `cargo run -p dbintel-sqltext --example record_fingerprints` writes.
+#[test]
+fn fingerprints_of_this_version_are_as_ever() {
+    let recorded = fs::read_to_string(file()).expect("each version has its file");
+    let mut count = 0;
+    for line in recorded.lines() {
+        let expected: Value = serde_json::from_str(line).unwrap();
+        assert_eq!(record(text(&expected, "dialect"), text(&expected, "sql")), expected);
+        count += 1;
+    }
+    assert!(count >= 80, "only {count} lines");
+}
