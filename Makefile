@@ -22,7 +22,7 @@ ARGS ?=
 TESTS ?=
 
 .DEFAULT_GOAL = help
-.PHONY: help run test build lint format-check clippy deny compose-check bench fuzz fmt advisories packages servers
+.PHONY: help run test build lint format-check clippy deny compose-check bench fuzz fuzz-sql fmt advisories packages servers
 
 help: ## Show the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -43,8 +43,10 @@ bench: packages ## Measure codec and embedded log on this machine
 	  cargo run --locked --release -p dbintel-bus --example embedded_speed -- 4000000 5000 "$$scratch/log"
 
 # On stable Rust, which has no sanitizers. New inputs that it finds stay in the cache, for the next run to begin with.
-fuzz: packages $(CARGO_FUZZ) ## Feed what reads outside bytes with hostile ones, each for half a minute
+fuzz: packages $(CARGO_FUZZ) ## Feed the decoder of records with hostile bytes for half a minute
 	$(call run_fuzz,schemas,decode,testdata/v1)
+
+fuzz-sql: packages $(CARGO_FUZZ) ## Feed the lexers of statement text with hostile bytes, half a minute each
 	$(call run_fuzz,sqltext,postgresql,,-dict=fuzz/sql.dict -max_len=400)
 	$(call run_fuzz,sqltext,mysql,,-dict=fuzz/sql.dict -max_len=400)
 

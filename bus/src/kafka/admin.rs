@@ -266,7 +266,7 @@ fn names(inquirer: &Inquirer, timeout: Duration) -> Result<HashSet<String>, BusE
 ///
 /// # Errors
 /// The place, if the trouble is with one, and the code.
-pub fn edges(
+fn edges(
     consumer: &BaseConsumer<Context>,
     places: &[(&str, u32)],
     edge: Offset,
@@ -287,6 +287,23 @@ pub fn edges(
         }
     };
     places.iter().map(offset_of).collect()
+}
+
+/// As [`edges`], again while leaders move.
+pub fn edges_patiently(
+    consumer: &BaseConsumer<Context>,
+    places: &[(&str, u32)],
+    edge: Offset,
+    timeout: Duration,
+) -> Result<Vec<i64>, BusError> {
+    let deadline = Deadline::after(timeout);
+    loop {
+        match edges(consumer, places, edge, deadline.left()) {
+            Ok(offsets) => return Ok(offsets),
+            Err((_, code)) if passes(code) && !deadline.passed() => std::thread::sleep(PAUSE),
+            Err((place, code)) => return Err(code_error(format!("look up offsets{place}"), code)),
+        }
+    }
 }
 
 /// Whether brokers answer this for a moment after a topic has been made or a leader has moved.

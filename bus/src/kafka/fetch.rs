@@ -9,7 +9,7 @@ use rdkafka::Offset;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::types::RDKafkaErrorCode as Code;
 
-use super::admin::edges;
+use super::admin::edges_patiently;
 use super::client::Context;
 use super::clock::Deadline;
 use super::failure::{bus_error, code_error, timed_out, way_out};
@@ -83,8 +83,7 @@ impl Fetcher {
         }
         let mut places = resolve(self.consumer(), positions, timeout)?;
         let asked: Vec<(&str, u32)> = places.iter().map(|place| (place.topic.as_str(), place.partition)).collect();
-        let starts = edges(self.consumer(), &asked, Offset::Beginning, timeout);
-        let starts = starts.map_err(|(place, code)| code_error(format!("look up offsets{place}"), code))?;
+        let starts = edges_patiently(self.consumer(), &asked, Offset::Beginning, timeout)?;
         for (place, start) in places.iter_mut().zip(starts) {
             place.skip_deleted(start);
         }
@@ -133,8 +132,7 @@ impl Fetcher {
 
     fn first_kept(&self, place: &Place) -> Result<i64, BusError> {
         let asked = [(place.topic.as_str(), place.partition)];
-        let found = edges(self.consumer(), &asked, Offset::Beginning, SEEK_TIMEOUT);
-        let found = found.map_err(|(place, code)| code_error(format!("look up offsets{place}"), code))?;
+        let found = edges_patiently(self.consumer(), &asked, Offset::Beginning, SEEK_TIMEOUT)?;
         Ok(found.first().copied().unwrap_or(0))
     }
 

@@ -115,7 +115,8 @@ impl Running {
         self.sinks.failure().map(Failure::runtime)
     }
 
-    /// Stops in the order of the flow: nothing more is read, what was read is processed, what is open is delivered.
+    /// Stops in the order of the flow: pollers, processors with what they have begun, sinks with what is open. What lies between
+    /// them stays in the log, for the next start.
     pub async fn stop(mut self) -> Remains {
         if let Some(pollers) = self.pollers.take() {
             pollers.stop().await;
