@@ -24,7 +24,7 @@ use crate::pollers_statements::{connect_as, open_shop};
 /// What the receiver sees of normal work first.
 const CALM: Duration = Duration::from_secs(8);
 /// How long it is away.
-const OUTAGE: Duration = Duration::from_secs(30);
+const OUTAGE: Duration = Duration::from_secs(60);
 /// How long it is watched after that, while there is still load.
 const RECOVERY: Duration = Duration::from_secs(8);
 /// Time between two looks at the process.
