@@ -3,6 +3,10 @@
 # Version 2: the registry's parent POM was never published, and later ones refuse to fetch without it.
 maven_dependency=org.apache.maven.plugins:maven-dependency-plugin:2.10
 
+# Oldest Go that builds the collector, by its second number, and the one that is fetched if what is there is older.
+go_minor=25
+go_toolchain=1.26.0
+
 need_java() {
     need java default-jre-headless
     need mvn maven
@@ -99,8 +103,26 @@ extract_debian() {
     chmod -R go+rX .
 }
 
-install_collector() {
+# The collector needs a newer Go than some Debian has. The old one fetches it, as toolchains are modules too; only the right
+# to be executed is not in a module.
+need_go() {
     need go golang-go
+    local minor module
+    minor=$(go env GOVERSION | sed -n 's/^go1\.\([0-9]*\).*/\1/p')
+    [ "${minor:-0}" -lt "$go_minor" ] || return 0
+    module=golang.org/toolchain@v0.0.1-go$go_toolchain.linux-amd64
+    printf 'module fetches_go\n' >go.mod
+    go mod download "$module"
+    rm go.mod
+    cp -r "$(go env GOMODCACHE)/$module" go
+    chmod -R u+wx go
+    GOROOT=$PWD/go
+    PATH=$GOROOT/bin:$PATH
+    export GOROOT
+}
+
+install_collector() {
+    need_go
     export GOTOOLCHAIN=local
     GOBIN="$PWD" go install "go.opentelemetry.io/collector/cmd/builder@v$1"
     # Writes and compiles the folder "sources", as the manifest says.
@@ -108,5 +130,5 @@ install_collector() {
     ./builder --config manifest.yaml
     verify collector sources/go.sum
     mv sources/collector .
-    rm -r sources builder manifest.yaml
+    rm -rf sources builder manifest.yaml go
 }
