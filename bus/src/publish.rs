@@ -68,7 +68,18 @@ impl Publisher {
 
     /// Sends a record of a target; the key is the target. `timestamp` is in ms since the epoch.
     pub fn publish<'r, R: Record<'r>>(&self, record: &R, target: &str, timestamp: i64) -> Result<(), SendError> {
-        self.send(record, target, target.as_bytes(), timestamp)
+        self.send(record, target, target.as_bytes(), timestamp, &[])
+    }
+
+    /// The same, with headers.
+    pub fn publish_with<'r, R: Record<'r>>(
+        &self,
+        record: &R,
+        target: &str,
+        timestamp: i64,
+        headers: &[(&str, &[u8])],
+    ) -> Result<(), SendError> {
+        self.send(record, target, target.as_bytes(), timestamp, headers)
     }
 
     /// Sends a record of a compacted topic; the key is the target with an identity.
@@ -81,7 +92,7 @@ impl Publisher {
     ) -> Result<(), SendError> {
         let mut bytes = Vec::new();
         key::compacted_key(target, identity, &mut bytes);
-        self.send(record, target, &bytes, timestamp)
+        self.send(record, target, &bytes, timestamp, &[])
     }
 
     /// Waits until all that was accepted is durable.
@@ -99,7 +110,14 @@ impl Publisher {
         self.shared.partitions
     }
 
-    fn send<'r, R: Record<'r>>(&self, record: &R, target: &str, key: &[u8], timestamp: i64) -> Result<(), SendError> {
+    fn send<'r, R: Record<'r>>(
+        &self,
+        record: &R,
+        target: &str,
+        key: &[u8],
+        timestamp: i64,
+        headers: &[(&str, &[u8])],
+    ) -> Result<(), SendError> {
         let shared = &*self.shared;
         let Some(place) = Topic::ALL.iter().position(|topic| *topic == R::TOPIC) else { return Ok(()) };
         let destination = &shared.topics[place];
@@ -115,7 +133,7 @@ impl Publisher {
             timestamp,
             key: Some(key),
             value: Some(&value),
-            headers: &[],
+            headers,
         })
     }
 }

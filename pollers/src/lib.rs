@@ -16,6 +16,6 @@ mod rows;
 mod schedule;
 mod spool;
 mod start;
-pub mod text_rule;
+mod text;
 
 pub use start::{Handle, StartError, start};

@@ -3,13 +3,13 @@
 use prometheus::{Error, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, Opts, Registry};
 
 use crate::poll::{Class, Outcome};
-use crate::text_rule::Withheld;
+use crate::text::withheld_reasons;
 
 /// Bounds of the durations of polls, in s.
 const DURATION_BUCKETS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
 
 /// Topics that this role writes.
-const TOPICS: [&str; 5] = ["raw.queries", "raw.texts", "raw.sessions", "raw.metrics", "raw.polls"];
+const TOPICS: [&str; 6] = ["raw.queries", "raw.texts", "raw.sessions", "raw.metrics", "raw.polls", "raw.verbatim"];
 
 /// Metrics of all pollers of the process.
 #[derive(Debug, Clone)]
@@ -54,7 +54,11 @@ impl Metrics {
             )?,
             bus_refusals: counter("poller_bus_refusals_total", "Times that the bus took no more", &["reason"])?,
             rows_waiting: IntGauge::new("poller_rows_waiting", "Rows that wait for the bus")?,
-            texts_withheld: counter("poller_texts_withheld_total", "Texts of statements not published", &["reason"])?,
+            texts_withheld: counter(
+                "poller_texts_withheld_total",
+                "Texts of statements that were hidden, or hidden in part",
+                &["reason"],
+            )?,
         };
         metrics.begin_at_zero();
         metrics.register_all(registry)?;
@@ -76,8 +80,8 @@ impl Metrics {
         for reason in ["full", "unavailable", "too_large"] {
             self.bus_refusals.with_label_values(&[reason]);
         }
-        for reason in Withheld::ALL {
-            self.texts_withheld.with_label_values(&[reason.name()]);
+        for reason in withheld_reasons() {
+            self.texts_withheld.with_label_values(&[reason]);
         }
     }
 
@@ -103,7 +107,7 @@ mod tests {
         Metrics::register(&registry).unwrap();
         let families = registry.gather();
         let series: usize = families.iter().map(|family| family.get_metric().len()).sum();
-        assert_eq!((families.len(), series), (8, 6 * 5 + 6 + 6 + 5 + 5 + 3 + 1 + 8));
+        assert_eq!((families.len(), series), (8, 6 * 5 + 6 + 6 + 6 + 6 + 3 + 1 + 14));
         assert!(Metrics::register(&registry).is_err());
     }
 }

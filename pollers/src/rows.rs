@@ -3,14 +3,17 @@
 use std::sync::Arc;
 
 use dbintel_bus::{Publisher, SendError};
-use dbintel_schemas::records::{MetricPoint, QueryCounters, RawMetrics, RawQuery, RawSession, RawText};
+use dbintel_schemas::records::{MetricPoint, QueryCounters, RawMetrics, RawQuery, RawSession, RawText, RawVerbatim};
 use dbintel_schemas::{List, Record, TextMap, Topic};
 
 use crate::metric::{Series, Value};
 use crate::poll::{Stamp, pairs};
+use crate::text::StatementText;
 
 /// Rows that are published without giving way to other tasks.
 pub const ROWS_AT_ONCE: usize = 500;
+/// Header with the trace that a statement belongs to.
+const TRACEPARENT: &str = "traceparent";
 
 /// The rows of one poll: all of one kind.
 #[derive(Debug, Clone)]
@@ -66,12 +69,8 @@ pub struct QueryRow {
 pub struct TextRow {
     /// Which statement.
     pub id: StatementId,
-    /// The text; none when withheld.
-    pub text: Option<String>,
-    /// Its length on the server, in bytes.
-    pub text_length: i64,
-    /// Why there is no text.
-    pub withheld: Option<&'static str>,
+    /// The text.
+    pub statement: StatementText,
 }
 
 /// One session. The fields are those of the record, documented in `raw.sessions.avsc`.
@@ -80,6 +79,7 @@ pub struct SessionRow {
     pub session_id: String,
     pub session_started_at: Option<i64>,
     pub database: Option<String>,
+    pub database_id: Option<String>,
     pub user: Option<String>,
     pub application: Option<String>,
     pub client_address: Option<String>,
@@ -93,6 +93,8 @@ pub struct SessionRow {
     pub query_started_at: Option<i64>,
     pub transaction_started_at: Option<i64>,
     pub blocking_session_ids: Vec<String>,
+    /// Text of the current or last statement, where the server tells it.
+    pub statement: Option<StatementText>,
     pub attributes: Vec<(&'static str, String)>,
 }
 
@@ -250,6 +252,8 @@ impl QueryRow {
 
 impl TextRow {
     fn publish(&self, stamp: &Stamp, labels: &[(&str, &str)], bus: &Publisher) -> Result<(), SendError> {
+        let said = Said::of(&self.statement);
+        publish_verbatim(&self.statement, &said, &self.executed(), stamp, labels, bus)?;
         send(
             bus,
             stamp,
@@ -260,13 +264,26 @@ impl TextRow {
                 user_id: &self.id.user_id,
                 query_id: &self.id.query_id,
                 toplevel: self.id.toplevel,
-                fingerprint: None,
-                text: self.text.as_deref(),
-                text_length: self.text_length,
-                truncated: false,
-                withheld: self.withheld,
+                fingerprint: said.fingerprint.as_deref(),
+                fingerprint_version: said.version,
+                verb: said.verb,
+                tables: List::from_slice(&said.tables),
+                tables_certain: self.statement.tables_certain,
+                text: self.statement.text.as_deref(),
+                text_length: self.statement.length,
+                truncated: self.statement.truncated,
+                withheld: self.statement.withheld,
             }),
         )
+    }
+
+    fn executed(&self) -> Executed<'_> {
+        Executed {
+            database: self.id.database.as_deref(),
+            database_id: Some(&self.id.database_id),
+            session_id: None,
+            query_id: Some(&self.id.query_id),
+        }
     }
 }
 
@@ -276,32 +293,111 @@ impl SessionRow {
         let row_key: [&[u8]; 3] = [b"session", self.session_id.as_bytes(), &started_at];
         let blockers: Vec<&str> = self.blocking_session_ids.iter().map(String::as_str).collect();
         let attributes: Vec<_> = self.attributes.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        send(
-            bus,
-            stamp,
-            &record!(RawSession, stamp, labels, &row_key, None, {
-                session_id: &self.session_id,
-                session_started_at: self.session_started_at,
-                database: self.database.as_deref(),
-                user: self.user.as_deref(),
-                application: self.application.as_deref(),
-                client_address: self.client_address.as_deref(),
-                client_port: self.client_port,
-                backend_type: self.backend_type.as_deref(),
-                state: self.state.as_deref(),
-                state_changed_at: self.state_changed_at,
-                wait_event_type: self.wait_event_type.as_deref(),
-                wait_event: self.wait_event.as_deref(),
-                query_id: self.query_id.as_deref(),
-                query_started_at: self.query_started_at,
-                transaction_started_at: self.transaction_started_at,
-                blocking_session_ids: List::from_slice(&blockers),
-                text: None,
-                text_truncated: false,
-                attributes: TextMap::from_slice(&attributes),
-            }),
-        )
+        let none = StatementText::default();
+        let statement = self.statement.as_ref().unwrap_or(&none);
+        let said = Said::of(statement);
+        publish_verbatim(statement, &said, &self.executed(), stamp, labels, bus)?;
+        let traceparent = statement.traceparent.map(|trace| trace.to_string());
+        let tags: Vec<_> = statement.tags.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let record = record!(RawSession, stamp, labels, &row_key, None, {
+            session_id: &self.session_id,
+            session_started_at: self.session_started_at,
+            database: self.database.as_deref(),
+            database_id: self.database_id.as_deref(),
+            user: self.user.as_deref(),
+            application: self.application.as_deref(),
+            client_address: self.client_address.as_deref(),
+            client_port: self.client_port,
+            backend_type: self.backend_type.as_deref(),
+            state: self.state.as_deref(),
+            state_changed_at: self.state_changed_at,
+            wait_event_type: self.wait_event_type.as_deref(),
+            wait_event: self.wait_event.as_deref(),
+            query_id: self.query_id.as_deref(),
+            query_started_at: self.query_started_at,
+            transaction_started_at: self.transaction_started_at,
+            blocking_session_ids: List::from_slice(&blockers),
+            text: statement.text.as_deref(),
+            text_truncated: statement.truncated,
+            withheld: statement.withheld,
+            fingerprint: said.fingerprint.as_deref(),
+            fingerprint_source: said.source,
+            fingerprint_version: said.version,
+            verb: said.verb,
+            tables: List::from_slice(&said.tables),
+            traceparent: traceparent.as_deref(),
+            tags: TextMap::from_slice(&tags),
+            attributes: TextMap::from_slice(&attributes),
+        });
+        let header = traceparent.as_deref().map(|trace| (TRACEPARENT, trace.as_bytes()));
+        bus.publish_with(&record, &stamp.identity.target, stamp.observed_at / 1000, header.as_slice())
     }
+
+    fn executed(&self) -> Executed<'_> {
+        Executed {
+            database: self.database.as_deref(),
+            database_id: self.database_id.as_deref(),
+            session_id: Some(&self.session_id),
+            query_id: self.query_id.as_deref(),
+        }
+    }
+}
+
+/// What a text says, as records have it.
+struct Said<'a> {
+    fingerprint: Option<String>,
+    source: Option<&'static str>,
+    version: Option<i64>,
+    verb: Option<&'static str>,
+    tables: Vec<&'a str>,
+}
+
+impl<'a> Said<'a> {
+    fn of(statement: &'a StatementText) -> Said<'a> {
+        Said {
+            fingerprint: statement.fingerprint.map(|(fingerprint, _)| fingerprint.to_string()),
+            source: statement.fingerprint.map(|(_, source)| source.name()),
+            version: statement.fingerprint.map(|(fingerprint, _)| i64::from(fingerprint.version)),
+            verb: Some(statement.verb).filter(|verb| !verb.is_empty()),
+            tables: statement.tables.iter().map(String::as_str).collect(),
+        }
+    }
+}
+
+/// Where a statement was seen.
+struct Executed<'a> {
+    database: Option<&'a str>,
+    database_id: Option<&'a str>,
+    session_id: Option<&'a str>,
+    query_id: Option<&'a str>,
+}
+
+/// Publishes the text as it was sent, if the target asks for that.
+fn publish_verbatim(
+    statement: &StatementText,
+    said: &Said<'_>,
+    executed: &Executed<'_>,
+    stamp: &Stamp,
+    labels: &[(&str, &str)],
+    bus: &Publisher,
+) -> Result<(), SendError> {
+    let Some(text) = &statement.verbatim else { return Ok(()) };
+    let Executed { database, database_id, session_id, query_id } = *executed;
+    let row_key = [database_id, session_id, query_id].map(|part| part.unwrap_or_default().as_bytes());
+    send(
+        bus,
+        stamp,
+        &record!(RawVerbatim, stamp, labels, &[b"verbatim", row_key[0], row_key[1], row_key[2]], None, {
+            database,
+            database_id,
+            session_id,
+            query_id,
+            fingerprint: said.fingerprint.as_deref(),
+            fingerprint_version: said.version,
+            text,
+            truncated: statement.truncated,
+        }),
+    )
 }
 
 impl MetricRow {

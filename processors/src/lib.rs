@@ -6,6 +6,7 @@
 pub mod adaptive_sampler;
 pub mod delta;
 pub mod engine;
+pub mod text;
 
 #[cfg(test)]
 mod testing;

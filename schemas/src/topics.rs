@@ -34,6 +34,8 @@ pub enum Topic {
     RawPlans,
     /// Lines of server logs.
     RawLogs,
+    /// Texts of statements as they were sent.
+    RawVerbatim,
     /// What statements did in an interval.
     EnrichedQueries,
     /// Sessions.
@@ -135,7 +137,7 @@ pub struct TopicSpec {
 
 impl Topic {
     /// All topics, in the order of the table.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::RawQueries,
         Self::RawTexts,
         Self::RawSessions,
@@ -143,6 +145,7 @@ impl Topic {
         Self::RawPolls,
         Self::RawPlans,
         Self::RawLogs,
+        Self::RawVerbatim,
         Self::EnrichedQueries,
         Self::EnrichedSessions,
         Self::EnrichedMetrics,
@@ -173,6 +176,7 @@ impl Topic {
             Self::RawPolls => "raw.polls",
             Self::RawPlans => "raw.plans",
             Self::RawLogs => "raw.logs",
+            Self::RawVerbatim => "raw.verbatim",
             Self::EnrichedQueries => "enriched.queries",
             Self::EnrichedSessions => "enriched.sessions",
             Self::EnrichedMetrics => "enriched.metrics",

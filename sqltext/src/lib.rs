@@ -119,6 +119,23 @@ pub enum Withheld {
 }
 
 impl Withheld {
+    /// All reasons.
+    pub const ALL: [Self; 13] = [
+        Self::UnterminatedString,
+        Self::UnterminatedDollarQuote,
+        Self::UnterminatedName,
+        Self::UnterminatedComment,
+        Self::AmbiguousEscape,
+        Self::AmbiguousEncoding,
+        Self::AmbiguousDollarQuote,
+        Self::AmbiguousComment,
+        Self::ForeignQuote,
+        Self::ForeignByte,
+        Self::UnknownStatement,
+        Self::SecretStatement,
+        Self::CopyData,
+    ];
+
     /// The name for records and metrics.
     #[must_use]
     pub fn name(self) -> &'static str {

@@ -40,43 +40,62 @@ pub struct Running {
 
 /// What is left of roles that have stopped.
 pub struct Remains {
-    lag: LagWatch,
+    lag: Option<LagWatch>,
     bus: Arc<dyn Bus>,
     slot: Slot,
 }
 
 impl Running {
-    /// Listens, opens the log and starts the roles, from the end of the pipeline to its beginning.
+    /// Listens, opens the log and starts the roles. If any of that fails, all is stopped again before it returns.
     pub async fn start(launch: &Launch, health: &Health) -> Result<Running, Failure> {
-        let Launch { settings, roles, .. } = launch;
         let own = OwnMetrics::new().map_err(Failure::runtime)?;
         let mut pages = Pages::new();
-        let health_at = pages.open(listen::HEALTH, &settings.service.health_address, health.router()).await;
-        let metrics_at = pages.open(listen::METRICS, &settings.service.metrics_address, own.router()).await;
-        let (health_at, metrics_at) = (health_at.map_err(Failure::runtime)?, metrics_at.map_err(Failure::runtime)?);
-        let (ground, slot) = ground::prepare(settings, &own.registry, health).await?;
-        let sinks = if roles.sink { start_sinks(launch, &ground, health, &mut pages).await? } else { Sinks::default() };
-        let processors = roles.processor.then(|| Processors::start(&settings.pipelines, &ground)).transpose()?;
-        let pollers = roles.poller.then(|| Pollers::start(&settings.pollers, &ground)).transpose()?;
-        if let Some(processors) = &processors {
+        let (addresses, ground, slot) = match prepare(launch, &own, health, &mut pages).await {
+            Ok(prepared) => prepared,
+            Err(failure) => {
+                pages.close().await;
+                return Err(failure);
+            }
+        };
+        let mut running = Running {
+            pollers: None,
+            processors: None,
+            sinks: Sinks::default(),
+            registry: own.registry,
+            addresses,
+            pages,
+            remains: Remains { lag: None, bus: Arc::clone(&ground.bus), slot },
+        };
+        match running.start_roles(launch, ground, health).await {
+            Ok(()) => Ok(running),
+            Err(failure) => {
+                running.stop().await.gone().await;
+                Err(failure)
+            }
+        }
+    }
+
+    /// Starts the roles from the end of the pipeline to its beginning.
+    async fn start_roles(&mut self, launch: &Launch, ground: Ground, health: &Health) -> Result<(), Failure> {
+        let Launch { settings, roles, .. } = launch;
+        if roles.sink {
+            start_sinks(launch, &ground, health, &mut self.sinks, &mut self.pages).await?;
+            let exports = self.sinks.exports.iter();
+            self.addresses.extend(exports.map(|(_, address)| format!("  export   http://{address}/metrics")));
+        }
+        if roles.processor {
+            let processors = self.processors.insert(Processors::start(&settings.pipelines, &ground)?);
             health.watch("processors", processors.readiness());
         }
-        if let Some(pollers) = &pollers {
+        if roles.poller {
+            let pollers = self.pollers.insert(Pollers::start(&settings.pollers, &ground)?);
             for poller in &settings.pollers {
                 health.watch(&format!("poller {}", poller.id), pollers.readiness(&poller.target()));
             }
         }
-        let bus = Arc::clone(&ground.bus);
-        let lag = lag::watch(ground.bus, groups(*roles, settings), &own.registry).map_err(Failure::runtime)?;
-        let mut addresses = vec![
-            format!("dbintel {}: {} on {}", env!("CARGO_PKG_VERSION"), roles.names(), settings.bus.place()),
-            format!("  health   http://{health_at}/readyz"),
-            format!("  metrics  http://{metrics_at}/metrics"),
-        ];
-        addresses.extend(sinks.exports.iter().map(|(_, address)| format!("  export   http://{address}/metrics")));
-        let registry = own.registry;
-        let remains = Remains { lag, bus, slot };
-        Ok(Running { pollers, processors, sinks, registry, addresses, pages, remains })
+        let lag = lag::watch(ground.bus, groups(*roles, settings), &self.registry).map_err(Failure::runtime)?;
+        self.remains.lag = Some(lag);
+        Ok(())
     }
 
     /// What runs and where it answers, line by line.
@@ -141,7 +160,7 @@ impl Remains {
     pub async fn gone(self) {
         let Remains { lag, bus, slot } = self;
         let gone = async {
-            let lag_ended = tokio::task::spawn_blocking(move || lag.end()).await;
+            let lag_ended = tokio::task::spawn_blocking(move || lag.into_iter().for_each(LagWatch::end)).await;
             while Arc::strong_count(&bus) > 1 {
                 tokio::time::sleep(GONE_INTERVAL).await;
             }
@@ -157,8 +176,32 @@ impl Remains {
     }
 }
 
-async fn start_sinks(launch: &Launch, ground: &Ground, health: &Health, pages: &mut Pages) -> Result<Sinks, Failure> {
-    let mut sinks = Sinks::default();
+/// Opens the pages of the process and the log; with the lines that say where.
+async fn prepare(
+    launch: &Launch,
+    own: &OwnMetrics,
+    health: &Health,
+    pages: &mut Pages,
+) -> Result<(Vec<String>, Ground, Slot), Failure> {
+    let Launch { settings, roles, .. } = launch;
+    let health_at = pages.open(listen::HEALTH, &settings.service.health_address, health.router()).await;
+    let metrics_at = pages.open(listen::METRICS, &settings.service.metrics_address, own.router()).await;
+    let addresses = vec![
+        format!("dbintel {}: {} on {}", env!("CARGO_PKG_VERSION"), roles.names(), settings.bus.place()),
+        format!("  health   http://{}/readyz", health_at.map_err(Failure::runtime)?),
+        format!("  metrics  http://{}/metrics", metrics_at.map_err(Failure::runtime)?),
+    ];
+    let (ground, slot) = ground::prepare(settings, &own.registry, health).await?;
+    Ok((addresses, ground, slot))
+}
+
+async fn start_sinks(
+    launch: &Launch,
+    ground: &Ground,
+    health: &Health,
+    sinks: &mut Sinks,
+    pages: &mut Pages,
+) -> Result<(), Failure> {
     for sink in &launch.settings.sinks {
         sinks.start(sink, ground, launch.export_address.as_ref(), pages).await?;
         let id = sink.id.to_string();
@@ -169,7 +212,7 @@ async fn start_sinks(launch: &Launch, ground: &Ground, health: &Health, pages: &
         let pipelines = launch.settings.pipelines.iter().map(|pipeline| pipeline.name.clone()).collect();
         sinks.start_console(pipelines, ground)?;
     }
-    Ok(sinks)
+    Ok(())
 }
 
 /// Groups that this process takes part in, with what they read.

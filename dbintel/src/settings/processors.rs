@@ -7,6 +7,7 @@ use dbintel_config::{Component, ComponentId, Pipeline};
 use dbintel_processors::adaptive_sampler::{self, AdaptiveSampler};
 use dbintel_processors::delta::Delta;
 use dbintel_processors::engine::{self, ProcessorFactory};
+use dbintel_processors::text::Text;
 
 /// Kinds that exist.
 const KNOWN: [&str; 1] = ["adaptive_sampler"];
@@ -23,6 +24,8 @@ const LATER: [&str; 8] = [
 ];
 /// First in each pipeline: the others decide about what happened in an interval.
 const DELTA: &str = "delta";
+/// Second in each pipeline: the others know which statement a row is about.
+const TEXT: &str = "text";
 
 /// Reads all processors, and makes the chain of each pipeline.
 pub fn read(components: Vec<Component>, pipelines: &[Pipeline]) -> Vec<engine::Pipeline> {
@@ -37,10 +40,11 @@ fn factory(mut component: Component) -> Option<(ComponentId, ProcessorFactory)> 
             let config = Arc::new(adaptive_sampler::Config::read(&mut component.section));
             Some((id, Arc::new(move || Box::new(AdaptiveSampler::new(Arc::clone(&config))))))
         }
-        DELTA => {
-            component
-                .section
-                .problem_here("`delta` is first in every pipeline by itself and has no settings: leave it out");
+        DELTA | TEXT => {
+            component.section.problem_here(format!(
+                "`{}` is in every pipeline by itself and has no settings: leave it out",
+                component.id
+            ));
             component.section.skip();
             None
         }
@@ -57,11 +61,12 @@ fn factory(mut component: Component) -> Option<(ComponentId, ProcessorFactory)> 
 
 fn chain(pipeline: &Pipeline, factories: &BTreeMap<ComponentId, ProcessorFactory>) -> engine::Pipeline {
     let delta: ProcessorFactory = Arc::new(|| Box::new(Delta::new()));
+    let text: ProcessorFactory = Arc::new(|| Box::new(Text::new()));
     let configured = pipeline.processors.iter();
     let configured = configured.filter_map(|id| Some((id.to_string(), Arc::clone(factories.get(id)?))));
     engine::Pipeline {
         name: pipeline.name.to_string(),
         pollers: pipeline.pollers.iter().map(ToString::to_string).collect(),
-        processors: std::iter::once((DELTA.to_owned(), delta)).chain(configured).collect(),
+        processors: [(DELTA.to_owned(), delta), (TEXT.to_owned(), text)].into_iter().chain(configured).collect(),
     }
 }

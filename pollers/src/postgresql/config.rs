@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use dbintel_config::{ComponentId, Secret, Section};
 
+use crate::text::TextConfig;
+
 /// Longest name of a target, in bytes: it is a key, a label and a part of table names.
 pub const TARGET_BYTES_MAX: usize = 128;
 /// Most databases that are read at once.
@@ -50,6 +52,8 @@ pub struct Config {
     pub snapshot_interval: Duration,
     /// Time limit for reading statement texts; the interval is the least time between two reads.
     pub texts: ClassConfig,
+    /// What is published of a text.
+    pub text: TextConfig,
     /// Server-wide and per-database metrics.
     pub metrics: ClassConfig,
     /// Metrics of tables and indexes.
@@ -136,6 +140,7 @@ impl Config {
             snapshot_interval: statements
                 .doc("Time between complete snapshots; between them only what changed is published.")
                 .duration_within("snapshot_interval", "10m", "1s"..="1d"),
+            text: TextConfig::read(section),
             texts: ClassConfig::read(&mut section.section("texts"), Duration::from_secs(1), "10s"),
             metrics: ClassConfig::read(&mut section.section("metrics"), interval, "5s"),
             tables: ClassConfig::read(&mut section.section("tables"), interval, "5s"),
@@ -152,10 +157,6 @@ impl Config {
     }
 
     fn check(&self, section: &mut Section) {
-        let text = section.doc("Which texts of statements are published.");
-        if text.choice("text", &["normalised", "raw"], "normalised") == "raw" {
-            section.problem("text", "raw texts are not available yet: leave `text: normalised`");
-        }
         if self.target.as_deref().is_some_and(|target| !valid_target(target)) {
             let message = format!("a target is named by 1 to {TARGET_BYTES_MAX} bytes without control characters");
             section.problem("target", message);
@@ -285,6 +286,7 @@ impl Default for Config {
             sessions: ClassConfig::new(1, 1),
             statements: ClassConfig::new(10, 5),
             snapshot_interval: Duration::from_secs(600),
+            text: TextConfig::default(),
             texts: ClassConfig::new(1, 10),
             metrics: ClassConfig::new(10, 5),
             tables: ClassConfig::new(10, 5),

@@ -40,10 +40,12 @@ mod value;
 
 use std::sync::Arc;
 
+use dbintel_sqltext::Dialect;
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 
 use crate::poll::Capability;
+use crate::text::TextReader;
 
 pub use self::config::Config;
 use self::database_reader::DatabaseReader;
@@ -82,7 +84,8 @@ pub(crate) fn spawn(target: Target, tasks: &mut JoinSet<()>, stop: &watch::Recei
         let lane = Lane::new(target.clone(), &format!("database {share}"), reader);
         lanes.push(tasks.spawn(lane.run(stop.clone())));
     }
-    let lane = Lane::new(target, "server", ServerReader::new(fleet));
+    let texts = TextReader::new(Dialect::PostgreSql, target.config.text.options, target.config.text.raw);
+    let lane = Lane::new(target, "server", ServerReader::new(fleet, texts));
     lanes.push(tasks.spawn(lane.run(stop.clone())));
     lanes
 }

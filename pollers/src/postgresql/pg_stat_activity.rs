@@ -1,4 +1,4 @@
-//! Sessions: what each one does and waits for, and who is in its way. The text of what they execute is not read.
+//! Sessions: what each one executes and waits for, and who is in its way.
 
 use std::collections::BTreeSet;
 
@@ -6,15 +6,17 @@ use tokio_postgres::types::Type;
 
 use crate::poll::{Capability, Signals};
 use crate::rows::{MetricRow, SessionRow};
+use crate::text::{StatementText, TextReader, UNAVAILABLE};
 
 use super::config::Config;
 use super::error::Failure;
 use super::mapping;
 use super::objects::{View, beyond};
 use super::pg_database::{CHOSEN, Chosen};
+use super::pg_stat_statements::texts::INSUFFICIENT_PRIVILEGE;
 use super::server::Server;
 use super::transaction::Transaction;
-use super::value::Columns;
+use super::value::{Bytes, Columns};
 
 /// Most sessions of one sample; those with the oldest transactions come first.
 pub const SESSIONS_MAX: usize = 5_000;
@@ -29,6 +31,22 @@ const BACKENDS: View = View {
     series: mapping::PG_STAT_ACTIVITY,
 };
 
+/// Bytes by which a cut text may be shorter than what the server has room for: it is cut between characters.
+const CHARACTER_BYTES_MAX: usize = 4;
+/// In front of what an autovacuum worker says it does.
+const AUTOVACUUM: &[u8] = b"autovacuum: ";
+
+/// What is wanted of a sample.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted<'a> {
+    /// This and our role tell our own sessions.
+    pub application_name: &'a str,
+    /// Blockers are read if at most so many sessions wait for locks.
+    pub waiters_max: i64,
+    /// Texts are read.
+    pub texts: bool,
+}
+
 /// One sample.
 #[derive(Debug, Default)]
 pub struct Sample {
@@ -40,14 +58,15 @@ pub struct Sample {
     pub missing: Vec<Capability>,
 }
 
-/// Takes a sample. `application_name` and our role tell our own sessions. Blockers are read if at most `waiters_max` wait.
+/// Takes a sample.
 pub async fn sample(
     transaction: &Transaction<'_>,
     server: &Server,
-    application_name: &str,
-    waiters_max: i64,
+    wanted: Wanted<'_>,
+    texts: &mut TextReader,
 ) -> Result<Sample, Failure> {
-    let sql = sql(&server.activity_columns);
+    let Wanted { application_name, waiters_max, .. } = wanted;
+    let sql = sql(&server.activity_columns, wanted.texts);
     let parameters = [(&application_name as _, Type::TEXT), (&waiters_max as _, Type::INT8)];
     let rows = transaction.query(&sql, &parameters).await?;
     let mut sample = Sample::default();
@@ -56,7 +75,7 @@ pub async fn sample(
         if row.required("is_this")? {
             sample.signals = signals(&row)?;
         } else {
-            sample.sessions.push(session(&row)?);
+            sample.sessions.push(session(&row, server.activity_query_size, texts)?);
         }
     }
     let waiters = sample.signals.lock_waiters.filter(|waiters| *waiters > waiters_max);
@@ -90,20 +109,21 @@ fn no_blockers(waiters: i64) -> Capability {
 /// The counts are over all sessions, ours left out of the active ones, and stand on each row, so that one scan gives
 /// both; our own row is always there, and one more than is wanted tells that there are more. Blockers are asked for only
 /// where there is a lock to wait for: asking stops the server's lock manager for a moment. Processes that only ever send the log are not sessions of anybody.
-fn sql(columns: &BTreeSet<String>) -> String {
+fn sql(columns: &BTreeSet<String>, texts: bool) -> String {
     let or_null = |name: &str, kind: &str| match columns.contains(name) {
         true => name.to_owned(),
         false => format!("NULL::{kind} AS {name}"),
     };
     let (query_id, leader_pid) = (or_null("query_id", "int8"), or_null("leader_pid", "int4"));
+    let query = if texts { "query" } else { "NULL::text AS query" };
     format!(
-        "SELECT pid, backend_start, datname, usename, application_name, host(client_addr) AS client_address,
+        "SELECT pid, backend_start, datname, datid, usename, application_name, host(client_addr) AS client_address,
                 client_port::int8, backend_type, state, state_change, wait_event_type, wait_event, query_id, leader_pid,
-                query_start, xact_start, is_this, connections, active, lock_waiters,
+                query_start, xact_start, query, is_this, connections, active, lock_waiters,
                 CASE WHEN wait_event_type = 'Lock' AND lock_waiters <= $2 THEN pg_blocking_pids(pid) END AS blockers
          FROM (
-             SELECT pid, backend_start, datname, usename, application_name, client_addr, client_port, backend_type,
-                    state, state_change, wait_event_type, wait_event, {query_id}, {leader_pid}, query_start, xact_start,
+             SELECT pid, backend_start, datname, datid, usename, application_name, client_addr, client_port, backend_type,
+                    state, state_change, wait_event_type, wait_event, {query_id}, {leader_pid}, query_start, xact_start, {query},
                     pid = pg_backend_pid() AS is_this,
                     application_name = $1 AND usename = current_user AS is_ours,
                     count(*) FILTER (WHERE backend_type = 'client backend') OVER () AS connections,
@@ -122,13 +142,15 @@ fn sql(columns: &BTreeSet<String>) -> String {
     )
 }
 
-fn session(row: &Columns<'_>) -> Result<SessionRow, Failure> {
+fn session(row: &Columns<'_>, query_size: Option<usize>, texts: &mut TextReader) -> Result<SessionRow, Failure> {
     let blockers = row.optional::<Vec<i32>>("blockers")?.unwrap_or_default();
     let leader = row.optional::<i32>("leader_pid")?;
+    let text = row.optional::<Bytes<'_>>("query")?.filter(|text| !text.0.is_empty());
     Ok(SessionRow {
         session_id: row.required::<i32>("pid")?.to_string(),
         session_started_at: row.micros("backend_start")?,
         database: row.text("datname")?,
+        database_id: row.optional::<u32>("datid")?.map(|database| database.to_string()),
         user: row.text("usename")?,
         application: row.text("application_name")?.filter(|name| !name.is_empty()),
         client_address: row.text("client_address")?,
@@ -142,8 +164,18 @@ fn session(row: &Columns<'_>) -> Result<SessionRow, Failure> {
         query_started_at: row.micros("query_start")?,
         transaction_started_at: row.micros("xact_start")?,
         blocking_session_ids: blockers.iter().map(i32::to_string).collect(),
+        statement: text.map(|text| statement(text.0, query_size, texts)),
         attributes: leader.map(|leader| ("leader_session_id", leader.to_string())).into_iter().collect(),
     })
+}
+
+fn statement(text: &[u8], query_size: Option<usize>, texts: &mut TextReader) -> StatementText {
+    if text == INSUFFICIENT_PRIVILEGE {
+        return StatementText::withheld(UNAVAILABLE);
+    }
+    // One byte is the end of the text.
+    let is_cut = query_size.is_some_and(|size| text.len() + CHARACTER_BYTES_MAX >= size);
+    texts.session(text.strip_prefix(AUTOVACUUM).unwrap_or(text), is_cut)
 }
 
 /// Processes per database, of any kind and state, ours too.
@@ -157,22 +189,38 @@ pub async fn backends(transaction: &Transaction<'_>, config: &Config) -> Result<
 
 #[cfg(test)]
 mod tests {
+    use dbintel_sqltext::{Dialect, Options};
+
     use super::*;
 
     #[test]
-    fn the_text_of_sessions_is_not_read() {
-        let columns = ["query", "query_id", "leader_pid"].map(str::to_owned).into_iter().collect();
-        for columns in [columns, BTreeSet::new()] {
-            let sql = sql(&columns);
-            let words: Vec<_> = sql.split(|letter: char| !letter.is_alphanumeric() && letter != '_').collect();
-            assert!(!words.contains(&"query"), "{sql}");
-            assert_eq!(sql.matches('*').count(), sql.matches("count(*)").count());
+    fn texts_are_left_out_if_they_are_not_wanted() {
+        assert!(sql(&BTreeSet::new(), true).contains("xact_start, query,\n"));
+        assert!(sql(&BTreeSet::new(), false).contains("NULL::text AS query"));
+    }
+
+    #[test]
+    fn a_text_that_fills_the_room_for_it_is_cut() {
+        let mut texts = TextReader::new(Dialect::PostgreSql, Options::default(), false);
+        let text = "SELECT name FROM people WHERE id = 1234567";
+        let cases = [(text.len() + 1, true), (text.len() + 4, true), (text.len() + 5, false), (1024, false)];
+        for (size, truncated) in cases {
+            assert_eq!(statement(text.as_bytes(), Some(size), &mut texts).truncated, truncated, "{size}");
         }
+        assert!(!statement(text.as_bytes(), None, &mut texts).truncated);
+    }
+
+    #[test]
+    fn what_a_worker_of_the_server_does_is_read_like_a_statement() {
+        let mut texts = TextReader::new(Dialect::PostgreSql, Options::default(), false);
+        let vacuum = statement(b"autovacuum: VACUUM ANALYZE public.orders", Some(1024), &mut texts);
+        assert_eq!((vacuum.verb, vacuum.text.as_deref()), ("VACUUM", Some("VACUUM ANALYZE public.orders")));
+        assert_eq!(statement(INSUFFICIENT_PRIVILEGE, Some(1024), &mut texts).withheld, Some(UNAVAILABLE));
     }
 
     #[test]
     fn columns_of_newer_servers_are_null_on_older_ones() {
-        let sql = sql(&BTreeSet::new());
+        let sql = sql(&BTreeSet::new(), true);
         assert!(sql.contains("NULL::int8 AS query_id, NULL::int4 AS leader_pid"));
     }
 }

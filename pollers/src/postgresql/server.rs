@@ -26,6 +26,8 @@ pub struct Server {
     pub connections_max: Option<i64>,
     /// Columns of `pg_stat_activity`.
     pub activity_columns: BTreeSet<String>,
+    /// Room for the text of a session in bytes, its end included: `track_activity_query_size`.
+    pub activity_query_size: Option<usize>,
     /// There is a view `pg_stat_checkpointer`.
     pub has_checkpointer: bool,
     /// The extension, if it is created in `connect_database`.
@@ -39,6 +41,7 @@ pub struct Server {
 const PROBE: &str = "
 SELECT current_setting('server_version') AS version,
        current_setting('max_connections')::int8 AS connections_max,
+       pg_size_bytes(current_setting('track_activity_query_size')) AS activity_query_size,
        pg_has_role(current_user, 'pg_read_all_stats', 'USAGE') AS reads_all_stats,
        has_function_privilege('pg_control_system()', 'EXECUTE') AS reads_control_system,
        has_function_privilege('pg_control_checkpoint()', 'EXECUTE') AS reads_control_checkpoint,
@@ -66,6 +69,7 @@ impl Server {
             started_at: facts.started_at,
             in_recovery: facts.in_recovery,
             connections_max: row.optional("connections_max")?,
+            activity_query_size: row.optional::<i64>("activity_query_size")?.and_then(|size| size.try_into().ok()),
             has_checkpointer: row.required("has_checkpointer")?,
             activity_columns: transaction.columns("pg_stat_activity").await?.into_iter().collect(),
             ..Server::default()

@@ -9,6 +9,7 @@ use tracing::warn;
 
 use crate::poll::{Capability, Class, Outcome, Poll};
 use crate::rows::{MetricRow, Rows};
+use crate::text::{StatementText, TextReader};
 
 use super::config::ClassConfig;
 use super::error::Failure;
@@ -25,6 +26,7 @@ use super::{
     pg_database, pg_settings, pg_stat_activity, pg_stat_archiver, pg_stat_bgwriter, pg_stat_checkpointer,
     pg_stat_database, pg_stat_replication,
 };
+use pg_stat_activity::Wanted;
 
 /// Server-wide views, in the order in which they are read.
 const VIEWS: [&str; 8] = [
@@ -40,6 +42,8 @@ const VIEWS: [&str; 8] = [
 
 /// Polls of sessions that do without blockers after one that did not end in time.
 const POLLS_WITHOUT_BLOCKERS: u32 = 10;
+/// Polls of sessions that do without texts after one has bytes that the encoding of our database does not have.
+const POLLS_WITHOUT_TEXTS: u32 = 10;
 
 /// What the server lane tells the database lanes.
 #[derive(Debug, Clone, Default)]
@@ -57,12 +61,15 @@ pub struct ServerReader {
     published: Published,
     names: Names,
     texts: Texts,
+    text_reader: TextReader,
     /// Views that the server does not let us read, until it is asked again what it offers.
     unavailable: BTreeMap<&'static str, Capability>,
     /// The view that is being read.
     view: &'static str,
     /// Polls of sessions that are still to do without blockers.
     without_blockers: u32,
+    /// Polls of sessions that are still to do without texts.
+    without_texts: u32,
     /// Identifiers of the servers that answered, the latest last.
     seen: Vec<String>,
     begun: bool,
@@ -70,8 +77,9 @@ pub struct ServerReader {
 
 impl ServerReader {
     /// Remembers nothing yet.
-    pub fn new(fleet: watch::Sender<Fleet>) -> ServerReader {
+    pub fn new(fleet: watch::Sender<Fleet>, text_reader: TextReader) -> ServerReader {
         ServerReader {
+            text_reader,
             fleet,
             published: Published::default(),
             breaks: Breaks::default(),
@@ -80,6 +88,7 @@ impl ServerReader {
             unavailable: BTreeMap::new(),
             view: "",
             without_blockers: 0,
+            without_texts: 0,
             seen: Vec::new(),
             begun: false,
         }
@@ -94,10 +103,15 @@ impl ServerReader {
     ) -> Result<(), Failure> {
         let application_name = &target.config.application_name;
         let waiters_max = if self.without_blockers > 0 { 0 } else { pg_stat_activity::WAITERS_MAX };
-        let sample = pg_stat_activity::sample(transaction, server, application_name, waiters_max).await?;
+        let wanted = Wanted { application_name, waiters_max, texts: self.without_texts == 0 };
+        let sample = pg_stat_activity::sample(transaction, server, wanted, &mut self.text_reader).await?;
         self.without_blockers = self.without_blockers.saturating_sub(1);
+        self.without_texts = self.without_texts.saturating_sub(1);
+        let texts = sample.sessions.iter().filter_map(|session| session.statement.as_ref());
+        count_withheld(target, poll, texts);
         poll.signals = sample.signals;
         poll.capabilities = sample.missing;
+        poll.capabilities.extend((!wanted.texts).then(no_texts));
         poll.signals.connections_max = server.connections_max;
         read_recovery(transaction, poll).await?;
         poll.rows = Rows::Sessions(sample.sessions);
@@ -126,8 +140,11 @@ impl ServerReader {
         if target.outlet.take_lost_texts() {
             self.texts.forget();
         }
-        self.texts.note(keys);
         let now = target.clock.monotonic();
+        if self.texts.refresh(now) {
+            self.text_reader.forget();
+        }
+        self.texts.note(keys);
         let selection = self.published.select(&reading.statements, now, target.config.snapshot_interval);
         poll.snapshot_complete = selection.snapshot && reading.complete;
         poll.entries = reading.entries;
@@ -170,15 +187,8 @@ impl ServerReader {
         self.texts.spent(now, now.saturating_sub(began_at), interval);
         let texts = read?;
         self.texts.read(&texts);
-        let mut rows = Vec::with_capacity(texts.len());
-        for text in texts {
-            let (row, withheld) = text.into_row(&self.names);
-            if let Some(reason) = withheld {
-                poll.texts_withheld += 1;
-                target.metrics.texts_withheld.with_label_values(&[reason.name()]).inc();
-            }
-            rows.push(row);
-        }
+        let rows: Vec<_> = texts.into_iter().map(|text| text.into_row(&mut self.text_reader, &self.names)).collect();
+        count_withheld(target, poll, rows.iter().map(|row| &row.statement));
         poll.rows = Rows::Texts(rows);
         Ok(())
     }
@@ -256,10 +266,26 @@ impl ServerReader {
         if self.seen.last() != Some(&server.system_identifier) {
             if !self.seen.is_empty() {
                 self.texts = Texts::default();
+                self.text_reader.forget();
             }
             self.seen.push(server.system_identifier.clone());
             self.seen.drain(..self.seen.len().saturating_sub(3));
         }
+    }
+}
+
+fn no_texts() -> Capability {
+    Capability {
+        name: "pg_stat_activity.query".to_owned(),
+        consequence: "texts of sessions are not read for a moment: one has bytes that cannot be converted".to_owned(),
+        remedy: "a `connect_database` with the encoding UTF8 or SQL_ASCII".to_owned(),
+    }
+}
+
+fn count_withheld<'t>(target: &Target, poll: &mut Poll, texts: impl Iterator<Item = &'t StatementText>) {
+    for reason in texts.filter_map(|text| text.withheld) {
+        poll.texts_withheld += 1;
+        target.metrics.texts_withheld.with_label_values(&[reason]).inc();
     }
 }
 
@@ -300,6 +326,8 @@ impl Reader for ServerReader {
         self.names.forget();
         self.unavailable.clear();
         self.see(&connected.server);
+        // A server that names the statement of a session need not be asked by its text.
+        self.text_reader.remember(!connected.server.activity_columns.contains("query_id"));
         for missing in &connected.server.missing {
             let (name, consequence, remedy) = (&missing.name, &missing.consequence, &missing.remedy);
             warn!(target = target.name, %name, %consequence, %remedy, "the server does not give everything");
@@ -337,6 +365,7 @@ impl Reader for ServerReader {
         match job.class {
             Class::Statements => self.published.forget(),
             Class::Texts if failure.outcome != Outcome::Refused => self.texts.fail(failure),
+            Class::Sessions if failure.is_of_encoding() => self.without_texts = POLLS_WITHOUT_TEXTS,
             Class::Sessions if failure.outcome == Outcome::Timeout => self.without_blockers = POLLS_WITHOUT_BLOCKERS,
             Class::Metrics if failure.is_missing_capability() => {
                 let missing = Capability {
@@ -360,7 +389,8 @@ mod tests {
     #[test]
     fn an_endpoint_with_several_servers_behind_it_is_recognised() {
         let (fleet, _) = watch::channel(Fleet::default());
-        let mut reader = ServerReader::new(fleet);
+        let texts = TextReader::new(dbintel_sqltext::Dialect::PostgreSql, Default::default(), false);
+        let mut reader = ServerReader::new(fleet, texts);
         let cases = [
             ("a", false),
             ("a", false),

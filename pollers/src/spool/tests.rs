@@ -1,6 +1,7 @@
 use super::*;
 use crate::poll::{Class, Stamp};
 use crate::rows::{MetricRow, QueryRow, SessionRow, StatementId, TextRow};
+use crate::text::StatementText;
 
 fn id(query_id: usize) -> StatementId {
     let query_id = query_id.to_string();
@@ -25,7 +26,7 @@ fn poll(class: Class, rows: usize) -> Poll {
     };
     let metric =
         || MetricRow { object_type: "table", view: "v", object: vec![], statistics_reset_at: None, points: vec![] };
-    let text = |index| TextRow { id: id(index), text: None, text_length: 0, withheld: None };
+    let text = |index| TextRow { id: id(index), statement: StatementText::default() };
     let mut poll = Poll::new(class, Stamp::default());
     poll.rows = match class {
         Class::Sessions => Rows::Sessions(vec![SessionRow::default(); rows]),

@@ -3,6 +3,7 @@
 use dbintel_schemas::record_id::hash128;
 use dbintel_schemas::records::{InstanceEpoch, QueryCounters, RawPoll};
 
+use crate::engine::state::{Fields, write_number, write_optional};
 use crate::engine::{StateError, StateValue};
 
 /// The last reading of one statement.
@@ -101,16 +102,15 @@ impl StateValue for Baseline {
     }
 
     fn decode(bytes: &[u8]) -> Result<Self, StateError> {
-        let mut input = Input { bytes, table: "baselines" };
-        input.version()?;
+        let mut input = Fields::of("baselines", VERSION, bytes)?;
         Ok(Self {
             epoch: Epoch::read(&mut input)?,
             owner_epoch: input.number()?,
             poll_seq: input.number()?,
             observed_at: input.number()?,
             entry_since_at: input.optional()?,
-            counters: input.counters()?,
-            total: input.counters()?,
+            counters: read_counters(&mut input)?,
+            total: read_counters(&mut input)?,
         })
     }
 }
@@ -125,8 +125,7 @@ impl StateValue for LastPoll {
     }
 
     fn decode(bytes: &[u8]) -> Result<Self, StateError> {
-        let mut input = Input { bytes, table: "polls" };
-        input.version()?;
+        let mut input = Fields::of("polls", VERSION, bytes)?;
         Ok(Self {
             epoch: Epoch::read(&mut input)?,
             server_time: input.optional()?,
@@ -143,24 +142,8 @@ impl Epoch {
         write_number(out, self.statistics_reset_at);
     }
 
-    fn read(input: &mut Input<'_>) -> Result<Self, StateError> {
+    fn read(input: &mut Fields<'_>) -> Result<Self, StateError> {
         Ok(Self { server: input.fixed()?, started_at: input.number()?, statistics_reset_at: input.number()? })
-    }
-}
-
-fn write_number(out: &mut Vec<u8>, number: i64) {
-    let mut rest = ((number << 1) ^ (number >> 63)) as u64;
-    while rest >= 0x80 {
-        out.push(rest as u8 | 0x80);
-        rest >>= 7;
-    }
-    out.push(rest as u8);
-}
-
-fn write_optional(out: &mut Vec<u8>, number: Option<i64>) {
-    out.push(u8::from(number.is_some()));
-    if let Some(number) = number {
-        write_number(out, number);
     }
 }
 
@@ -173,67 +156,16 @@ fn write_counters(out: &mut Vec<u8>, counters: &QueryCounters) {
     (0..count).filter_map(|index| counters.get(index)).for_each(|value| write_number(out, value));
 }
 
-struct Input<'a> {
-    bytes: &'a [u8],
-    table: &'static str,
-}
-
-impl Input<'_> {
-    fn cut(&self) -> StateError {
-        StateError::Decode { table: self.table.into(), detail: "the value is cut or damaged".into() }
+fn read_counters(fields: &mut Fields<'_>) -> Result<QueryCounters, StateError> {
+    let count = usize::from(fields.byte()?);
+    if count > QueryCounters::FIELDS.len() {
+        return Err(fields.error(format!("{count} counters are too many")));
     }
-
-    fn byte(&mut self) -> Result<u8, StateError> {
-        let (first, rest) = self.bytes.split_first().ok_or_else(|| self.cut())?;
-        self.bytes = rest;
-        Ok(*first)
+    let present = fields.fixed()?;
+    let mut counters = QueryCounters::default();
+    for index in (0..count).filter(|index| present & 1 << index != 0) {
+        let value = fields.number()?;
+        counters.set(index, Some(value));
     }
-
-    fn version(&mut self) -> Result<(), StateError> {
-        match self.byte()? {
-            VERSION => Ok(()),
-            other => {
-                Err(StateError::Decode { table: self.table.into(), detail: format!("version {other} is not known") })
-            }
-        }
-    }
-
-    fn fixed(&mut self) -> Result<u64, StateError> {
-        let (first, rest) = self.bytes.split_first_chunk::<8>().ok_or_else(|| self.cut())?;
-        self.bytes = rest;
-        Ok(u64::from_le_bytes(*first))
-    }
-
-    fn number(&mut self) -> Result<i64, StateError> {
-        let mut value = 0u64;
-        for shift in (0..64).step_by(7) {
-            let byte = self.byte()?;
-            value |= u64::from(byte & 0x7f) << shift;
-            if byte < 0x80 {
-                return Ok((value >> 1) as i64 ^ -((value & 1) as i64));
-            }
-        }
-        Err(self.cut())
-    }
-
-    fn optional(&mut self) -> Result<Option<i64>, StateError> {
-        Ok(if self.byte()? == 0 { None } else { Some(self.number()?) })
-    }
-
-    fn counters(&mut self) -> Result<QueryCounters, StateError> {
-        let count = usize::from(self.byte()?);
-        if count > QueryCounters::FIELDS.len() {
-            return Err(StateError::Decode {
-                table: self.table.into(),
-                detail: format!("{count} counters are too many"),
-            });
-        }
-        let present = self.fixed()?;
-        let mut counters = QueryCounters::default();
-        for index in (0..count).filter(|index| present & 1 << index != 0) {
-            let value = self.number()?;
-            counters.set(index, Some(value));
-        }
-        Ok(counters)
-    }
+    Ok(counters)
 }

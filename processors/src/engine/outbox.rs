@@ -21,7 +21,12 @@ struct Waiting {
     timestamp: i64,
     key: Range<usize>,
     value: Range<usize>,
+    /// Empty for records without a trace.
+    traceparent: Range<usize>,
 }
+
+/// Header with the trace that a record belongs to.
+const TRACEPARENT: &str = "traceparent";
 
 /// Where an encoded record stands, for those who count and hash it.
 pub struct Encoded<'a> {
@@ -38,9 +43,21 @@ impl Outbox {
         Self { framings, names, bytes: Vec::new(), waiting: Vec::new() }
     }
 
-    /// Encodes a primary output; one that its topic does not allow is taken back and marked.
-    pub fn primary<'r, R: Record<'r>>(&mut self, record: &R, key: &str, partition: u32, timestamp: i64) -> Encoded<'_> {
+    /// Encodes a primary output, with the trace that it belongs to as a header; one that its topic does not allow is taken back and marked.
+    pub fn primary<'r, R: Record<'r>>(
+        &mut self,
+        record: &R,
+        key: &str,
+        traceparent: Option<&str>,
+        partition: u32,
+        timestamp: i64,
+    ) -> Encoded<'_> {
         let index = self.push(record, key.as_bytes(), partition, timestamp);
+        if let Some(traceparent) = traceparent {
+            let start = self.bytes.len();
+            self.bytes.extend_from_slice(traceparent.as_bytes());
+            self.waiting[index].traceparent = start..self.bytes.len();
+        }
         let value = self.waiting[index].value.clone();
         let oversize = key.len() + value.len() > topics::spec(R::TOPIC).max_message_bytes as usize;
         if oversize {
@@ -65,6 +82,7 @@ impl Outbox {
             timestamp,
             key: key_start..value_start,
             value: value_start..self.bytes.len(),
+            traceparent: 0..0,
         });
         self.waiting.len() - 1
     }
@@ -72,13 +90,15 @@ impl Outbox {
     /// Hands the records over, in order, and forgets them.
     pub fn drain<E>(&mut self, mut send: impl FnMut(Outgoing<'_>) -> Result<(), E>) -> Result<(), E> {
         for waiting in &self.waiting {
+            let traceparent = [(TRACEPARENT, &self.bytes[waiting.traceparent.clone()])];
+            let headers = if waiting.traceparent.is_empty() { &[][..] } else { &traceparent };
             send(Outgoing {
                 topic: &self.names[&waiting.topic],
                 partition: waiting.partition,
                 timestamp: waiting.timestamp,
                 key: Some(&self.bytes[waiting.key.clone()]),
                 value: Some(&self.bytes[waiting.value.clone()]),
-                headers: &[],
+                headers,
             })?;
         }
         self.clear();

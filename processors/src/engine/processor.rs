@@ -1,7 +1,7 @@
 //! What a processor is. This is the trait that a newcomer implements to add one.
 
 use bumpalo::Bump;
-use dbintel_schemas::Record;
+use dbintel_schemas::{List, Record};
 
 use super::outbox::Outbox;
 use super::row::Row;
@@ -110,8 +110,14 @@ impl<'a> Context<'a, '_> {
         self.arena.alloc_str(text)
     }
 
-    /// Writes a derived record (an event, a residual): it is not counted as the row's output.
-    pub fn emit<'r, R: Record<'r>>(&mut self, record: &R, target: &str) {
-        self.outbox.derived(record, target, self.partition, self.now / 1000);
+    /// A copy of the texts that lives as long as the row.
+    pub fn texts(&self, texts: &[Box<str>]) -> List<'a, &'a str> {
+        let arena = self.arena;
+        List::from_slice(arena.alloc_slice_fill_iter(texts.iter().map(|text| &*arena.alloc_str(text))))
+    }
+
+    /// Writes a derived record (an event, a residual, a text of the dictionary): it is not counted as the row's output.
+    pub fn emit<'r, R: Record<'r>>(&mut self, record: &R, key: &str) {
+        self.outbox.derived(record, key, self.partition, self.now / 1000);
     }
 }

@@ -1,12 +1,12 @@
 //! The row that travels through a pipeline: a decoded record of one kind.
 
 use bumpalo::Bump;
-use dbintel_schemas::Record;
 use dbintel_schemas::records::{
     EnrichedMetrics, EnrichedQuery, EnrichedSession, EnrichedText, RawMetrics, RawPoll, RawQuery, RawSession, RawText,
 };
 use dbintel_schemas::topics::Topic;
 use dbintel_schemas::wire::{self, ReadError, Schemas, WriterSchema};
+use dbintel_schemas::{Record, key};
 
 use super::outbox::{Encoded, Outbox};
 
@@ -94,10 +94,14 @@ impl<'a> Row<'a> {
     ) -> Option<(Topic, Encoded<'o>)> {
         Some(match self {
             Row::RawQuery(_) | Row::RawPoll(_) => return None,
-            Row::Query(row) => (Topic::EnrichedQueries, outbox.primary(row, row.target, partition, timestamp)),
-            Row::Session(row) => (Topic::EnrichedSessions, outbox.primary(row, row.target, partition, timestamp)),
-            Row::Metrics(row) => (Topic::EnrichedMetrics, outbox.primary(row, row.target, partition, timestamp)),
-            Row::Text(row) => (Topic::EnrichedTexts, outbox.primary(row, &text_key(row), partition, timestamp)),
+            Row::Query(row) => (Topic::EnrichedQueries, outbox.primary(row, row.target, None, partition, timestamp)),
+            Row::Session(row) => {
+                (Topic::EnrichedSessions, outbox.primary(row, row.target, row.traceparent, partition, timestamp))
+            }
+            Row::Metrics(row) => (Topic::EnrichedMetrics, outbox.primary(row, row.target, None, partition, timestamp)),
+            Row::Text(row) => {
+                (Topic::EnrichedTexts, outbox.primary(row, &key::of_text(row), None, partition, timestamp))
+            }
         })
     }
 }
@@ -118,15 +122,6 @@ fn origin<'a>(poller: &'a str, target: &'a str, owner_epoch: i64) -> Origin<'a> 
     Origin { poller, target, owner_epoch }
 }
 
-fn text_key(row: &EnrichedText<'_>) -> String {
-    let toplevel = match row.toplevel {
-        None => "",
-        Some(true) => "t",
-        Some(false) => "f",
-    };
-    format!("{}\u{1f}{}\u{1f}{}\u{1f}{}\u{1f}{toplevel}", row.target, row.database_id, row.user_id, row.query_id)
-}
-
 /// Copies the fields that a raw record and its enriched form have in common.
 macro_rules! enrich {
     ($kind:ident, $raw:expr, $offset:expr, { $($field:ident),* $(,)? }) => {
@@ -145,9 +140,10 @@ pub fn query<'a>(raw: &RawQuery<'a>, offset: i64) -> EnrichedQuery<'a> {
 fn session<'a>(raw: &RawSession<'a>, offset: i64) -> EnrichedSession<'a> {
     enrich!(EnrichedSession, raw, offset, {
         record_id, poller, target, labels, engine, engine_version, role, instance, observed_at, interval_ns, session_id,
-        session_started_at, database, user, application, client_address, client_port, backend_type, state,
+        session_started_at, database, database_id, user, application, client_address, client_port, backend_type, state,
         state_changed_at, wait_event_type, wait_event, query_id, query_started_at, transaction_started_at,
-        blocking_session_ids, text, text_truncated, attributes,
+        blocking_session_ids, text, text_truncated, withheld, fingerprint, fingerprint_source, fingerprint_version, verb,
+        tables, traceparent, tags, attributes,
     })
 }
 
@@ -160,7 +156,7 @@ fn metrics<'a>(raw: &RawMetrics<'a>, offset: i64) -> EnrichedMetrics<'a> {
 
 fn text<'a>(raw: &RawText<'a>, offset: i64) -> EnrichedText<'a> {
     enrich!(EnrichedText, raw, offset, {
-        record_id, target, database, database_id, user, user_id, query_id, toplevel, fingerprint, text, text_length,
-        truncated, withheld, observed_at,
+        record_id, target, labels, engine, database, database_id, user, user_id, query_id, toplevel, fingerprint,
+        fingerprint_version, verb, tables, tables_certain, text, text_length, truncated, withheld, observed_at,
     })
 }

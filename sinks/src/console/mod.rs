@@ -63,7 +63,7 @@ impl Sink for Console {
     fn take(&mut self, row: &Row<'_>, arrival: Arrival, texts: &mut Texts) -> Taken {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         match row {
-            Row::Query(row) => state.query(row, texts.find(row), arrival.now),
+            Row::Query(row) => state.query(row, texts.find(row.target, row.fingerprint), arrival.now),
             Row::Session(row) => state.session(row, arrival.now),
             Row::Metrics(_) | Row::Event(_) => return Taken::Settled(Outcome::Skipped),
         }

@@ -42,8 +42,8 @@ pub fn brief(row: &Row<'_>) -> Value {
 pub fn detailed(row: &Row<'_>, texts: &mut Texts) -> Value {
     let mut line = json!({ "topic": topic(row) });
     let details = match row {
-        Row::Query(row) => query(row, texts.find(row)),
-        Row::Session(row) => session(row),
+        Row::Query(row) => query(row, texts.find(row.target, row.fingerprint)),
+        Row::Session(row) => session(row, row.text.or_else(|| texts.find(row.target, row.fingerprint))),
         Row::Metrics(row) => metrics(row),
         Row::Event(row) => event(row),
     };
@@ -60,6 +60,7 @@ fn query(row: &EnrichedQuery<'_>, text: Option<&str>) -> Value {
         "sampling_probability": row.sampling_probability, "sampling_weight": row.sampling_weight,
         "database": row.database, "database_id": row.database_id, "user": row.user, "user_id": row.user_id,
         "query_id": row.query_id, "toplevel": row.toplevel, "fingerprint": row.fingerprint, "text": text,
+        "fingerprint_version": row.fingerprint_version, "verb": row.verb, "tables": list(row.tables),
         "delta_valid": row.delta_valid, "delta_reason": row.delta_reason, "delta": counters(&row.delta),
         "total": counters(&row.total), "mean_exec_time_ns": row.mean_exec_time_ns,
         "cumulative_mean_exec_time_ns": row.cumulative_mean_exec_time_ns,
@@ -68,7 +69,7 @@ fn query(row: &EnrichedQuery<'_>, text: Option<&str>) -> Value {
     })
 }
 
-fn session(row: &EnrichedSession<'_>) -> Value {
+fn session(row: &EnrichedSession<'_>, text: Option<&str>) -> Value {
     json!({
         "record_id": hex(&row.record_id), "pipeline": row.pipeline, "origin_offset": row.origin_offset,
         "poller": row.poller, "target": row.target, "labels": map(row.labels), "engine": row.engine,
@@ -80,9 +81,16 @@ fn session(row: &EnrichedSession<'_>) -> Value {
         "backend_type": row.backend_type, "state": row.state, "state_changed_at": row.state_changed_at,
         "wait_event_type": row.wait_event_type, "wait_event": row.wait_event, "query_id": row.query_id,
         "query_started_at": row.query_started_at, "transaction_started_at": row.transaction_started_at,
-        "blocking_session_ids": row.blocking_session_ids.iter().collect::<Vec<_>>(), "text": row.text,
-        "text_truncated": row.text_truncated, "attributes": map(row.attributes),
+        "blocking_session_ids": list(row.blocking_session_ids), "text": text, "text_truncated": row.text_truncated,
+        "withheld": row.withheld, "fingerprint": row.fingerprint, "fingerprint_source": row.fingerprint_source,
+        "fingerprint_version": row.fingerprint_version, "verb": row.verb, "tables": list(row.tables),
+        "traceparent": row.traceparent, "tags": map(row.tags), "database_id": row.database_id,
+        "attributes": map(row.attributes),
     })
+}
+
+fn list<'a>(texts: List<'a, &'a str>) -> Vec<&'a str> {
+    texts.iter().collect()
 }
 
 fn metrics(row: &EnrichedMetrics<'_>) -> Value {

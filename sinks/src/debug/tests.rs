@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::*;
 use crate::clock;
-use crate::delivery::{Ticket, statement_key};
+use crate::delivery::Ticket;
 
 #[derive(Clone, Default)]
 struct Output(Arc<Mutex<Vec<u8>>>);
@@ -33,6 +33,7 @@ fn query() -> EnrichedQuery<'static> {
     EnrichedQuery {
         target: "a",
         query_id: "42",
+        fingerprint: Some("f1"),
         delta: QueryCounters { calls: Some(7), ..QueryCounters::default() },
         ..EnrichedQuery::default()
     }
@@ -42,7 +43,7 @@ fn run(config: Config, rows: &[Row<'_>]) -> Vec<Value> {
     let output = Output::default();
     let mut sink = Debug::new(config, Box::new(output.clone()));
     let (now, mut texts) = (clock::now(), Texts::default());
-    texts.insert(statement_key(&query()), Some("select $1"));
+    texts.insert("a", "f1", Some("select $1"));
     for row in rows {
         let arrival = Arrival { ticket: Ticket::SETTLED_BEFORE, partition: 0, fresh: true, now };
         assert_eq!(sink.take(row, arrival, &mut texts), Taken::Settled(Outcome::Accepted));

@@ -25,8 +25,10 @@ const READ_TIMEOUT: Duration = Duration::from_millis(100);
 /// Records taken from the topic at once.
 const READ_RECORDS_MAX: usize = 1000;
 
-/// Identity of a statement within the fleet.
+/// Identity of a statement within the fleet, as its server counts it.
 pub type StatementKey = [u8; 16];
+/// Identity of a text within the fleet: of a target and a fingerprint.
+type TextKey = [u8; 16];
 
 /// The texts of statements.
 #[derive(Default)]
@@ -48,8 +50,8 @@ struct Source {
 
 #[derive(Default)]
 struct Dictionary {
-    known: HashMap<StatementKey, Option<Box<str>>>,
-    order: VecDeque<StatementKey>,
+    known: HashMap<TextKey, Option<Box<str>>>,
+    order: VecDeque<TextKey>,
     bytes: usize,
 }
 
@@ -85,8 +87,8 @@ impl Texts {
 
     /// The text of a statement, if it is known and not withheld. At the first statement of a poll that is not found, the
     /// topic is read to its end: texts are written before the rows that need them.
-    pub fn find(&mut self, query: &EnrichedQuery<'_>) -> Option<&str> {
-        let key = statement_key(query);
+    pub fn find(&mut self, target: &str, fingerprint: Option<&str>) -> Option<&str> {
+        let key = text_key(target, fingerprint?);
         if !self.caught_up && self.source.is_some() && !self.dictionary.known.contains_key(&key) {
             self.caught_up = true;
             while matches!(self.read(Duration::ZERO), Ok(READ_RECORDS_MAX)) {}
@@ -95,8 +97,8 @@ impl Texts {
     }
 
     /// Remembers a text; none when it is withheld.
-    pub fn insert(&mut self, key: StatementKey, text: Option<&str>) {
-        self.dictionary.insert(key, text);
+    pub fn insert(&mut self, target: &str, fingerprint: &str, text: Option<&str>) {
+        self.dictionary.insert(text_key(target, fingerprint), text);
     }
 
     /// Partitions that were read to their end.
@@ -137,7 +139,10 @@ impl Intake<'_> {
         let lookup = self.decoder.prepare(value);
         if !matches!(lookup, Lookup::Unavailable(_)) {
             match self.decoder.decode::<EnrichedText<'_>>(value) {
-                Ok(text) => self.dictionary.insert(text_key(&text), text.text),
+                Ok(text) => {
+                    let key = text.fingerprint.map(|fingerprint| text_key(text.target, fingerprint));
+                    key.into_iter().for_each(|key| self.dictionary.insert(key, text.text));
+                }
                 Err(error) => tracing::debug!(%error, "a text could not be decoded"),
             }
         }
@@ -159,7 +164,7 @@ impl Receive for Intake<'_> {
 }
 
 impl Dictionary {
-    fn insert(&mut self, key: StatementKey, text: Option<&str>) {
+    fn insert(&mut self, key: TextKey, text: Option<&str>) {
         let text = text.map(|text| Box::from(cut(text, TEXT_BYTES_MAX)));
         self.bytes += cost(&text);
         match self.known.insert(key, text) {
@@ -177,20 +182,16 @@ impl Dictionary {
 
 /// Identity of the statement of a row.
 pub fn statement_key(query: &EnrichedQuery<'_>) -> StatementKey {
-    key(query.target, query.database_id, query.user_id, query.query_id, query.toplevel)
-}
-
-fn text_key(text: &EnrichedText<'_>) -> StatementKey {
-    key(text.target, text.database_id, text.user_id, text.query_id, text.toplevel)
-}
-
-fn key(target: &str, database_id: &str, user_id: &str, query_id: &str, toplevel: Option<bool>) -> StatementKey {
-    let toplevel = match toplevel {
+    let toplevel = match query.toplevel {
         None => "",
         Some(false) => "f",
         Some(true) => "t",
     };
-    hash128(&[target, database_id, user_id, query_id, toplevel].map(str::as_bytes))
+    hash128(&[query.target, query.database_id, query.user_id, query.query_id, toplevel].map(str::as_bytes))
+}
+
+fn text_key(target: &str, fingerprint: &str) -> TextKey {
+    hash128(&[target, fingerprint].map(str::as_bytes))
 }
 
 fn cost(text: &Option<Box<str>>) -> usize {
@@ -206,29 +207,26 @@ pub fn cut(text: &str, bytes_max: usize) -> &str {
 mod tests {
     use super::*;
 
-    fn query(query_id: &'static str, toplevel: Option<bool>) -> EnrichedQuery<'static> {
-        EnrichedQuery { target: "a", database_id: "5", user_id: "10", query_id, toplevel, ..Default::default() }
-    }
-
     #[test]
-    fn a_text_belongs_to_one_statement_and_the_newest_wins() {
+    fn a_text_belongs_to_one_statement_of_a_target_and_the_newest_wins() {
         let mut texts = Texts::default();
-        texts.insert(statement_key(&query("1", Some(true))), Some("select 1"));
-        texts.insert(statement_key(&query("2", Some(true))), None);
-        assert_eq!(texts.find(&query("1", Some(true))), Some("select 1"));
-        assert_eq!(texts.find(&query("1", Some(false))), None);
-        assert_eq!(texts.find(&query("2", Some(true))), None);
-        texts.insert(statement_key(&query("1", Some(true))), Some("select $1"));
-        assert_eq!(texts.find(&query("1", Some(true))), Some("select $1"));
+        texts.insert("a", "1", Some("select 1"));
+        texts.insert("a", "2", None);
+        assert_eq!(texts.find("a", Some("1")), Some("select 1"));
+        assert_eq!(texts.find("b", Some("1")), None);
+        assert_eq!(texts.find("a", Some("2")), None);
+        assert_eq!(texts.find("a", None), None);
+        texts.insert("a", "1", Some("select $1"));
+        assert_eq!(texts.find("a", Some("1")), Some("select $1"));
     }
 
     #[test]
     fn the_dictionary_forgets_the_oldest_text_when_it_is_full() {
         let mut texts = Texts::default();
         let long = "x".repeat(TEXT_BYTES_MAX + 5);
-        let keys: Vec<StatementKey> = (0..2000u32).map(|index| hash128(&[&index.to_le_bytes()])).collect();
+        let keys: Vec<TextKey> = (0..2000u32).map(|index| hash128(&[&index.to_le_bytes()])).collect();
         for key in &keys {
-            texts.insert(*key, Some(&long));
+            texts.dictionary.insert(*key, Some(&long));
         }
         assert!(
             texts.dictionary.bytes <= TEXTS_BYTES_MAX && texts.dictionary.bytes > TEXTS_BYTES_MAX / 2,

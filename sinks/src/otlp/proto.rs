@@ -4,6 +4,7 @@
 /// Wire types.
 const VARINT: u32 = 0;
 const FIXED64: u32 = 1;
+const FIXED32: u32 = 5;
 const LENGTH: u32 = 2;
 
 /// Field numbers of `opentelemetry.proto.common.v1.KeyValue` and `AnyValue`.
@@ -50,6 +51,12 @@ pub fn integer(field: u32, value: u64, out: &mut Vec<u8>) {
 pub fn fixed64(field: u32, value: [u8; 8], out: &mut Vec<u8>) {
     key(field, FIXED64, out);
     out.extend_from_slice(&value);
+}
+
+/// A field of four bytes.
+pub fn fixed32(field: u32, value: u32, out: &mut Vec<u8>) {
+    key(field, FIXED32, out);
+    out.extend_from_slice(&value.to_le_bytes());
 }
 
 /// A field of bytes, text or an encoded message.

@@ -166,6 +166,31 @@ fn a_new_configuration_is_started_and_a_bad_one_leaves_the_old_one_running() {
 }
 
 #[test]
+fn what_fails_late_in_the_start_leaves_nothing_that_the_old_configuration_needs() {
+    let scratch = Scratch::new("up");
+    let file = scratch.write("dbintel.yaml", CONFIGURATION);
+    let addresses = fixed_ports();
+    let mut arguments = vec!["up", "--quiet", "--config", text(&file)];
+    arguments.extend(addresses[..4].iter().map(String::as_str));
+    let at_a_free_port = CONFIGURATION.replace("prometheus: {}", "prometheus: {endpoint: '127.0.0.1:0'}");
+    fs::write(&file, &at_a_free_port).unwrap();
+    let mut up = Running::start(&arguments, &[]);
+    up.wait_until_ready();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let two = format!("{{debug: {{}}, prometheus: {{endpoint: '{}'}}}}", taken.local_addr().unwrap());
+    let two = CONFIGURATION.replace("{prometheus: {}}", &two).replace("[prometheus]", "[debug, prometheus]");
+    for attempt in 1..=5 {
+        fs::write(&file, &two).unwrap();
+        up.process.signal(Signal::HUP);
+        wait::blocking(LIMIT, "the old configuration", || {
+            let failures = up.process.log().matches("cannot be started, the old one goes on").count();
+            (failures == attempt).then_some(())
+        });
+        wait_for_component(&mut up, "sink prometheus");
+    }
+}
+
+#[test]
 fn a_reader_that_stalls_does_not_keep_signals_from_being_heard() {
     let scratch = Scratch::new("up");
     let file = scratch.write("dbintel.yaml", CONFIGURATION);

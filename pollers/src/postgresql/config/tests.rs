@@ -63,7 +63,7 @@ fn mistakes_are_found_together() {
         ("", "username"),
         ("{username: m, endpoint: nowhere}", "db.example.com:5432"),
         ("{username: m, endpoint: 'a:b:5432'}", "db.example.com:5432"),
-        ("{username: m, text: raw}", "not available yet"),
+        ("{username: m, text: verbatim}", "raw"),
         (r"{username: m, application_name: 'x\'}", "63 letters"),
         ("{username: m, target: ''}", "1 to 128 bytes"),
         ("{username: m, tls: {insecure: true, ca_file: /ca.pem}}", "no encryption"),

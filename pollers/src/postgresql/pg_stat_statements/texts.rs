@@ -16,7 +16,7 @@ use crate::postgresql::names::Names;
 use crate::postgresql::transaction::Transaction;
 use crate::postgresql::value::{Bytes, Columns};
 use crate::rows::TextRow;
-use crate::text_rule::{self, TEXT_BYTES_MAX, Withheld};
+use crate::text::{StatementText, TEXT_BYTES_MAX, TextReader, UNAVAILABLE};
 
 use super::{Extension, Key};
 
@@ -30,6 +30,8 @@ const DUTY_PARTS: u32 = 50;
 const FAILURES_MAX: u32 = 3;
 /// Time between reads after that.
 const GIVEN_UP_WAIT: Duration = Duration::from_secs(3600);
+/// Each text is read again after this time, so that whoever has lost it gets it back.
+const REFRESH_INTERVAL: Duration = Duration::from_secs(24 * 3600);
 
 /// Which texts are known. Holds what the last reading of counters held.
 #[derive(Debug, Default)]
@@ -37,6 +39,7 @@ pub struct Texts {
     known: HashSet<Key>,
     missing: Vec<Key>,
     next_read_at: Duration,
+    refreshed_at: Duration,
     /// Reads that failed since the last one that did not.
     failures: u32,
     unavailable: Option<Capability>,
@@ -47,7 +50,7 @@ pub struct Texts {
 pub struct Text {
     /// Of which statement.
     pub key: Key,
-    /// Bytes of it; none if the server does not give it, or if it is too long.
+    /// Bytes of it, of a very long one the first; none if the server does not give it.
     pub bytes: Option<Vec<u8>>,
     /// Its length in bytes; none if the server does not give it.
     pub length: Option<i64>,
@@ -67,6 +70,16 @@ impl Texts {
     /// Reads all texts again.
     pub fn forget(&mut self) {
         self.known.clear();
+    }
+
+    /// Reads all texts again if that was long ago. True if so.
+    pub fn refresh(&mut self, now: Duration) -> bool {
+        let due = now >= self.refreshed_at + REFRESH_INTERVAL;
+        if due {
+            self.refreshed_at = now;
+            self.forget();
+        }
+        due
     }
 
     /// The earliest time for the next read.
@@ -132,6 +145,9 @@ fn given_up(failure: &Failure) -> Capability {
     }
 }
 
+/// What the server shows instead of the text of another role's statement.
+pub const INSUFFICIENT_PRIVILEGE: &[u8] = b"<insufficient privilege>";
+
 /// Reads the texts of some statements, each once. Not all of them need come: some may be gone, some may not fit into one read.
 pub async fn read(transaction: &Transaction<'_>, extension: &Extension, keys: &[Key]) -> Result<Vec<Text>, Failure> {
     let mut wanted: HashSet<Key> = keys.iter().copied().collect();
@@ -149,8 +165,7 @@ fn sql(extension: &Extension) -> String {
     let toplevel = if extension.layout.has_toplevel { "toplevel" } else { "NULL::bool AS toplevel" };
     format!(
         "SELECT userid, dbid, queryid, toplevel, length,
-                CASE WHEN length <= {TEXT_BYTES_MAX}
-                     THEN convert_to(query, getdatabaseencoding()::name) END AS bytes
+                substring(convert_to(query, getdatabaseencoding()::name) FROM 1 FOR {TEXT_BYTES_MAX}) AS bytes
          FROM (
              SELECT userid, dbid, queryid, {toplevel}, query, octet_length(query)::int8 AS length,
                     sum(least(octet_length(query), {TEXT_BYTES_MAX})) OVER (ROWS UNBOUNDED PRECEDING) AS read
@@ -173,26 +188,22 @@ fn text(row: &Row) -> Result<Text, Failure> {
 }
 
 impl Text {
-    /// The row to publish: with the text, or with the reason why there is none.
-    pub fn into_row(self, names: &Names) -> (TextRow, Option<Withheld>) {
-        let checked = match (&self.bytes, self.length) {
-            (Some(bytes), _) => text_rule::check(bytes),
-            (None, Some(_)) => Err(Withheld::Length),
-            (None, None) => Err(Withheld::Unavailable),
-        };
-        let withheld = checked.err();
-        let row = TextRow {
-            id: self.key.named(names),
-            text: checked.ok().map(str::to_owned),
-            text_length: self.length.unwrap_or(0),
-            withheld: withheld.map(Withheld::name),
-        };
-        (row, withheld)
+    /// The row to publish: with what may be told of the text, and why if that is not all.
+    pub fn into_row(self, reader: &mut TextReader, names: &Names) -> TextRow {
+        let given = self.bytes.as_deref().filter(|bytes| *bytes != INSUFFICIENT_PRIVILEGE);
+        let length = self.length.unwrap_or(0);
+        let is_cut = |bytes: &[u8]| i64::try_from(bytes.len()).is_ok_and(|read| read < length);
+        let read = given.map(|bytes| reader.statement(bytes, is_cut(bytes)));
+        let mut statement = read.unwrap_or_else(|| StatementText::withheld(UNAVAILABLE));
+        statement.length = length;
+        TextRow { id: self.key.named(names), statement }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use dbintel_sqltext::{Dialect, Options};
+
     use super::*;
 
     fn key(query: i64) -> Key {
@@ -272,22 +283,40 @@ mod tests {
     }
 
     #[test]
-    fn a_text_is_published_or_withheld_with_a_reason() {
-        let names = Names::default();
-        let unavailable = Text { key: key(1), bytes: None, length: None };
-        let long = Text { key: key(1), bytes: None, length: Some(1_000_000) };
+    fn all_texts_are_read_again_after_a_day() {
+        let mut texts = Texts::default();
+        texts.note([key(1)].into_iter());
+        texts.read(&[given(1, b"")]);
+        assert!(!texts.refresh(REFRESH_INTERVAL / 2));
+        assert!(!texts.note([key(1)].into_iter()));
+        assert!(texts.refresh(REFRESH_INTERVAL));
+        assert!(texts.note([key(1)].into_iter()));
+        assert!(!texts.refresh(REFRESH_INTERVAL + Duration::from_secs(60)));
+    }
+
+    #[test]
+    fn what_a_text_says_is_published_and_no_literal() {
+        let (names, mut reader) = (Names::default(), reader());
+        let hidden = |bytes: Option<&[u8]>| Text { key: key(1), bytes: bytes.map(<[u8]>::to_vec), length: None };
+        let long = Text { key: key(1), bytes: Some(b"SELECT a, 'hunt".to_vec()), length: Some(1_000_000) };
         let cases = [
-            (given(1, b"SELECT $1"), Some("SELECT $1"), None, 9),
-            (given(1, b"ALTER ROLE a PASSWORD 'hunter2'"), None, Some("kind"), 31),
-            (given(1, b"SELECT 'hunter2'"), None, Some("quote"), 16),
-            (given(1, b"SELECT \xff"), None, Some("bytes"), 8),
-            (unavailable, None, Some("unavailable"), 0),
-            (long, None, Some("length"), 1_000_000),
+            (given(1, b"SELECT $1"), Some("SELECT ?"), None, 9),
+            (given(1, b"SELECT 'hunter2'"), Some("SELECT ?"), None, 16),
+            (given(1, b"ALTER ROLE a PASSWORD 'hunter2'"), Some("ALTER ROLE a"), Some("secret_statement"), 31),
+            (hidden(None), None, Some("unavailable"), 0),
+            (hidden(Some(INSUFFICIENT_PRIVILEGE)), None, Some("unavailable"), 0),
+            (long, Some("SELECT a ..."), Some("unterminated_string"), 1_000_000),
         ];
         for (text, published, withheld, length) in cases {
-            let (row, reason) = text.into_row(&names);
-            assert_eq!((row.text.as_deref(), row.withheld, row.text_length), (published, withheld, length));
-            assert_eq!(reason.map(Withheld::name), withheld);
+            let statement = text.into_row(&mut reader, &names).statement;
+            assert_eq!(
+                (statement.text.as_deref(), statement.withheld, statement.length),
+                (published, withheld, length)
+            );
         }
+    }
+
+    fn reader() -> TextReader {
+        TextReader::new(Dialect::PostgreSql, Options::default(), false)
     }
 }

@@ -1,8 +1,10 @@
 //! State of processors: typed tables over a store.
 
 mod table;
+mod value;
 
 pub use table::{StateTable, Table};
+pub use value::{Fields, write_number, write_optional, write_text};
 
 use super::store::StoreError;
 

@@ -1,6 +1,6 @@
 //! Writes the attributes of one item.
 
-use dbintel_schemas::TextMap;
+use dbintel_schemas::{List, TextMap};
 
 use super::super::proto::{self, Value};
 
@@ -53,6 +53,23 @@ impl<'o> Attributes<'o> {
                 self.text(&format!("dbintel.{name}"), value);
             }
         }
+    }
+
+    /// The same, with `prefix` in front of each name.
+    pub fn map_under(&mut self, prefix: &str, map: TextMap<'_>) {
+        map.iter().for_each(|(name, value)| self.text(&format!("{prefix}{name}"), value));
+    }
+
+    /// What a statement is: its verb, its tables (as `db.collection.name` if there is one), its fingerprint.
+    pub fn statement(&mut self, verb: Option<&str>, tables: List<'_, &str>, fingerprint: Option<&str>) {
+        self.text("db.operation.name", verb);
+        if tables.len() == 1 {
+            self.text("db.collection.name", tables.iter().next());
+        }
+        if !tables.is_empty() {
+            self.text("dbintel.tables", tables.iter().collect::<Vec<_>>().join(",").as_str());
+        }
+        self.text("dbintel.fingerprint", fingerprint);
     }
 
     /// How the record was sampled, if a sampler ran.

@@ -18,6 +18,7 @@ mod queries;
 mod resource;
 mod sessions;
 pub mod timestamp;
+mod trace;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -43,6 +44,9 @@ mod log_record {
     pub const SEVERITY_TEXT: u32 = 3;
     pub const BODY: u32 = 5;
     pub const ATTRIBUTES: u32 = 6;
+    pub const FLAGS: u32 = 8;
+    pub const TRACE_ID: u32 = 9;
+    pub const SPAN_ID: u32 = 10;
     pub const OBSERVED_TIME: u32 = 11;
     pub const EVENT_NAME: u32 = 12;
 }
@@ -85,10 +89,13 @@ impl Mapper {
     pub fn map(&mut self, row: &Row<'_>, ticket: Ticket, texts: &mut Texts, out: &mut Mapped) {
         match row {
             Row::Query(row) => {
-                let text = texts.find(row);
+                let text = texts.find(row.target, row.fingerprint);
                 self.query(row, text, ticket, out);
             }
-            Row::Session(row) => self.session(row, ticket, out),
+            Row::Session(row) => {
+                let text = row.text.or_else(|| texts.find(row.target, row.fingerprint));
+                self.session(row, text, ticket, out);
+            }
             Row::Metrics(row) => self.metrics(row, ticket, out),
             Row::Event(row) => self.event(row, ticket, out),
         }

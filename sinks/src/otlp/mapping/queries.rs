@@ -120,7 +120,7 @@ fn top_query(row: &EnrichedQuery<'_>, text: Option<&str>) -> Vec<u8> {
     attributes.text("dbintel.record_id", hex(&row.record_id).as_str());
     attributes.text("dbintel.pipeline", row.pipeline);
     attributes.text("dbintel.role", row.role);
-    attributes.text("dbintel.fingerprint", row.fingerprint);
+    attributes.statement(row.verb, row.tables, row.fingerprint);
     attributes.boolean("dbintel.delta_valid", row.delta_valid);
     attributes.text("dbintel.delta_reason", row.delta_reason);
     attributes.sampling(row.sampling_rule, row.sampling_probability, row.sampling_weight);

@@ -9,6 +9,7 @@ use super::super::request::Item;
 use super::attributes::Attributes;
 use super::resource::Server;
 use super::timestamp::rfc3339;
+use super::trace::Trace;
 use super::{Mapped, Mapper, hex, log_record};
 use crate::delivery::{TEXT_BYTES_MAX, Ticket, cut};
 
@@ -16,25 +17,37 @@ use crate::delivery::{TEXT_BYTES_MAX, Ticket, cut};
 const EVENT: &str = "db.server.query_sample";
 
 impl Mapper {
-    pub(super) fn session(&mut self, row: &EnrichedSession<'_>, ticket: Ticket, out: &mut Mapped) {
+    pub(super) fn session(&mut self, row: &EnrichedSession<'_>, text: Option<&str>, ticket: Ticket, out: &mut Mapped) {
         let server = Server { target: row.target, engine: row.engine, version: row.engine_version, labels: row.labels };
         let resource = self.resource(|out| server.write(out));
-        out.logs.push(Item { ticket, resource, metric: None, bytes: query_sample(row).into(), at: row.observed_at });
+        out.logs.push(Item {
+            ticket,
+            resource,
+            metric: None,
+            bytes: query_sample(row, text).into(),
+            at: row.observed_at,
+        });
     }
 }
 
-fn query_sample(row: &EnrichedSession<'_>) -> Vec<u8> {
+fn query_sample(row: &EnrichedSession<'_>, text: Option<&str>) -> Vec<u8> {
     let mut record = log_record(EVENT, row.observed_at);
+    if let Some(trace) = row.traceparent.and_then(Trace::parse) {
+        trace.write(&mut record);
+    }
     let mut attributes = Attributes::new(log_record::ATTRIBUTES, &mut record);
     attributes.text("db.system.name", row.engine);
     attributes.text("db.namespace", row.database);
-    attributes.text("db.query.text", row.text.map(|text| cut(text, TEXT_BYTES_MAX)));
+    attributes.text("db.query.text", text.map(|text| cut(text, TEXT_BYTES_MAX)));
+    attributes.statement(row.verb, row.tables, row.fingerprint);
+    attributes.text("dbintel.fingerprint_source", row.fingerprint_source);
     attributes.text("user.name", row.user);
     attributes.text("network.peer.address", row.client_address);
     attributes.int("network.peer.port", row.client_port);
     attributes.text("dbintel.record_id", hex(&row.record_id).as_str());
     attributes.text("dbintel.pipeline", row.pipeline);
     attributes.text("dbintel.role", row.role);
+    attributes.text("dbintel.query.text_withheld", row.withheld);
     if row.text_truncated {
         attributes.boolean("dbintel.query.text_truncated", true);
     }
@@ -45,6 +58,7 @@ fn query_sample(row: &EnrichedSession<'_>) -> Vec<u8> {
         mysql(row, &mut attributes);
     }
     attributes.map(row.attributes);
+    attributes.map_under("dbintel.tag.", row.tags);
     record
 }
 

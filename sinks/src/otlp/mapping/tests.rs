@@ -11,7 +11,6 @@ use prost::Message;
 
 use super::super::request::encode;
 use super::*;
-use crate::delivery::statement_key;
 
 const AT: i64 = 1_795_464_000_000_001;
 
@@ -92,6 +91,9 @@ fn query() -> EnrichedQuery<'static> {
         user: Some("app"),
         user_id: "10",
         query_id: "-42",
+        fingerprint: Some("f1"),
+        verb: Some("SELECT"),
+        tables: List::from_slice(&["shop.orders", "people"]),
         toplevel: Some(true),
         delta_valid: true,
         delta: QueryCounters {
@@ -128,7 +130,7 @@ const RESOURCE: [(&str, &str); 6] = [
 fn a_query_becomes_the_event_of_the_contrib_receiver() {
     let row = query();
     let mut texts = Texts::default();
-    texts.insert(statement_key(&row), Some("select $1"));
+    texts.insert(row.target, "f1", Some("select $1"));
     let (resource, record) = logs(&map(Row::Query(row), &mut texts));
     assert_eq!(resource, expected(&RESOURCE));
     assert_eq!((record.event_name.as_str(), record.time_unix_nano), ("db.server.top_query", AT as u64 * 1000));
@@ -136,6 +138,9 @@ fn a_query_becomes_the_event_of_the_contrib_receiver() {
         ("db.system.name", "\"postgresql\""),
         ("db.namespace", "\"shop\""),
         ("db.query.text", "\"select $1\""),
+        ("db.operation.name", "\"SELECT\""),
+        ("dbintel.tables", "\"shop.orders,people\""),
+        ("dbintel.fingerprint", "\"f1\""),
         ("postgresql.queryid", "\"-42\""),
         ("postgresql.rolname", "\"app\""),
         ("postgresql.calls", "7"),
@@ -167,6 +172,9 @@ fn deltas_that_are_not_valid_carry_the_reason_and_no_values() {
         ("dbintel.record_id", "\"abababababababababababababababab\""),
         ("dbintel.pipeline", "\"queries\""),
         ("dbintel.role", "\"primary\""),
+        ("db.operation.name", "\"SELECT\""),
+        ("dbintel.tables", "\"shop.orders,people\""),
+        ("dbintel.fingerprint", "\"f1\""),
         ("dbintel.delta_valid", "false"),
         ("dbintel.delta_reason", "\"server_restart\""),
     ];
@@ -177,7 +185,7 @@ fn deltas_that_are_not_valid_carry_the_reason_and_no_values() {
 fn running_totals_become_counters_without_the_text() {
     let row = query();
     let mut texts = Texts::default();
-    texts.insert(statement_key(&row), Some("select $1"));
+    texts.insert(row.target, "f1", Some("select $1"));
     let (resource, points) = points(&map(Row::Query(row), &mut texts));
     assert_eq!(resource, expected(&RESOURCE));
     let attributes = expected(&[
@@ -233,15 +241,28 @@ fn a_session_becomes_the_event_of_the_contrib_receiver() {
         query_id: Some("-42"),
         query_started_at: Some(AT - 2_500_000),
         blocking_session_ids: List::from_slice(&["12", "13"]),
-        text: Some("update t set a = $1"),
+        text: Some("update t set a = ?"),
+        fingerprint: Some("f2"),
+        fingerprint_source: Some("query_id"),
+        verb: Some("UPDATE"),
+        tables: List::from_slice(&["t"]),
+        traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-00f067aa0ba902b7-01"),
+        tags: TextMap::from_slice(&[("controller", "shop")]),
         ..EnrichedSession::default()
     };
     let (_, record) = logs(&map(Row::Session(row), &mut Texts::default()));
     assert_eq!((record.event_name.as_str(), record.time_unix_nano), ("db.server.query_sample", AT as u64 * 1000));
+    assert_eq!((record.trace_id[0], record.span_id[7], record.flags), (0x0a, 0xb7, 1), "it links to its trace");
     let attributes = [
         ("db.system.name", "\"postgresql\""),
         ("db.namespace", "\"shop\""),
-        ("db.query.text", "\"update t set a = $1\""),
+        ("db.query.text", "\"update t set a = ?\""),
+        ("db.operation.name", "\"UPDATE\""),
+        ("db.collection.name", "\"t\""),
+        ("dbintel.tables", "\"t\""),
+        ("dbintel.fingerprint", "\"f2\""),
+        ("dbintel.fingerprint_source", "\"query_id\""),
+        ("dbintel.tag.controller", "\"shop\""),
         ("user.name", "\"app\""),
         ("network.peer.address", "\"10.0.0.7\""),
         ("network.peer.port", "50000"),
