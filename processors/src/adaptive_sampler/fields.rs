@@ -42,11 +42,15 @@ pub enum TextField {
     WaitEvent,
     /// Application of the session.
     Application,
+    /// Main verb of the statement, in upper case.
+    Verb,
+    /// Identity of the statement.
+    Fingerprint,
     /// Severity: no row has one yet.
     Severity,
 }
 
-const NAMED: [(&str, Field); 17] = [
+const NAMED: [(&str, Field); 19] = [
     ("mean_exec_time", Field::MeanExecTime),
     ("cumulative_mean_exec_time", Field::CumulativeMeanExecTime),
     ("query_duration", Field::QueryDuration),
@@ -61,6 +65,8 @@ const NAMED: [(&str, Field); 17] = [
     ("wait_event", Field::Text(TextField::WaitEvent)),
     ("application", Field::Text(TextField::Application)),
     ("application_name", Field::Text(TextField::Application)),
+    ("verb", Field::Text(TextField::Verb)),
+    ("fingerprint", Field::Text(TextField::Fingerprint)),
     // The guide's rules name these; no statement or session has a severity, so they are unknown and match nothing.
     ("severity", Field::Text(TextField::Severity)),
     ("severity_text", Field::Text(TextField::Severity)),
@@ -122,6 +128,10 @@ impl Field {
             (TextField::WaitEventType, Row::Session(session)) => session.wait_event_type,
             (TextField::WaitEvent, Row::Session(session)) => session.wait_event,
             (TextField::Application, Row::Session(session)) => session.application,
+            (TextField::Verb, Row::Query(query)) => query.verb,
+            (TextField::Verb, Row::Session(session)) => session.verb,
+            (TextField::Fingerprint, Row::Query(query)) => query.fingerprint,
+            (TextField::Fingerprint, Row::Session(session)) => session.fingerprint,
             _ => None,
         }
     }

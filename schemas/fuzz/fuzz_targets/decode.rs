@@ -48,6 +48,7 @@ records![
     RawQuery,
     RawSession,
     RawText,
+    RawVerbatim,
     SchemaEntry,
     Target,
 ];

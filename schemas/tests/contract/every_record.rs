@@ -57,6 +57,7 @@ pub fn record_types() -> Vec<RecordType> {
         RawQuery,
         RawSession,
         RawText,
+        RawVerbatim,
         SchemaEntry,
         Target,
     ]

@@ -86,7 +86,7 @@ fn statements_are_seen(demo: &mut Running) {
     });
     demo.process.wait_until(|process| {
         let log = process.log();
-        log.contains("records in ") && log.contains("SELECT name, price_cents, stock FROM products WHERE id = $1")
+        log.contains("records in ") && log.contains("SELECT name, price_cents, stock FROM products WHERE id = ?")
     });
 }
 

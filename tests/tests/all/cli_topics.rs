@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::cli_rig::{Ended, FREE_PORTS, LIMIT, json_lines, run, said, text};
 
 /// Topics of the table, and the changelog of the processors.
-pub const TOPICS: usize = 25;
+pub const TOPICS: usize = 26;
 
 const PIPELINE: &str = "pollers: {postgresql: {username: monitor}}\npipelines: {main: {pollers: [postgresql]}}\n";
 
