@@ -128,7 +128,21 @@ pub fn verify(bus: &dyn Bus, group: &str, pipeline: &str, partition: u32) -> Bal
         let booked = ledger.outputs.get(topic.name()).copied().unwrap_or_default();
         assert_eq!(counted, booked, "{}: number and hash of the outputs", topic.name());
     }
+    each_text_is_told_once(bus, pipeline, partition);
     balance
+}
+
+/// Within a day, the dictionary is told each statement of a target once, by whatever row brought it first.
+fn each_text_is_told_once(bus: &dyn Bus, pipeline: &str, partition: u32) {
+    let mut told = BTreeSet::new();
+    for record in read_all(bus, Topic::EnrichedTexts, partition) {
+        let mut scratch = Vec::new();
+        let text: EnrichedText<'_> = SCHEMAS.read(&record.value, &mut scratch).expect(EnrichedText::NAME);
+        if let Some(fingerprint) = text.fingerprint.filter(|_| text.pipeline == pipeline) {
+            let is_first = told.insert((text.target.to_owned(), fingerprint.to_owned()));
+            assert!(is_first, "{}: the text of {fingerprint} was told twice", text.target);
+        }
+    }
 }
 
 struct Ledger {
@@ -192,7 +206,7 @@ fn origins(bus: &dyn Bus, topic: Topic, pipeline: &str, partition: u32) -> (BTre
     let mut found = BTreeSet::new();
     let mut sum = (0, 0u128);
     for record in read_all(bus, topic, partition) {
-        let (of, origin) = origin(topic, &record.value);
+        let (of, Some(origin)) = origin(topic, &record.value) else { continue };
         if of != pipeline {
             continue;
         }
@@ -202,24 +216,25 @@ fn origins(bus: &dyn Bus, topic: Topic, pipeline: &str, partition: u32) -> (BTre
     (found, sum)
 }
 
-fn origin(topic: Topic, value: &[u8]) -> (String, i64) {
+/// Pipeline and origin of an output; no origin if it is derived, and no row's own.
+fn origin(topic: Topic, value: &[u8]) -> (String, Option<i64>) {
     let mut scratch = Vec::new();
     let (pipeline, offset) = match topic {
         Topic::EnrichedQueries => {
             let row: EnrichedQuery<'_> = SCHEMAS.read(value, &mut scratch).expect(EnrichedQuery::NAME);
-            (row.pipeline, row.origin_offset)
+            (row.pipeline, Some(row.origin_offset))
         }
         Topic::EnrichedSessions => {
             let row: EnrichedSession<'_> = SCHEMAS.read(value, &mut scratch).expect(EnrichedSession::NAME);
-            (row.pipeline, row.origin_offset)
+            (row.pipeline, Some(row.origin_offset))
         }
         Topic::EnrichedMetrics => {
             let row: EnrichedMetrics<'_> = SCHEMAS.read(value, &mut scratch).expect(EnrichedMetrics::NAME);
-            (row.pipeline, row.origin_offset)
+            (row.pipeline, Some(row.origin_offset))
         }
         _ => {
             let row: EnrichedText<'_> = SCHEMAS.read(value, &mut scratch).expect(EnrichedText::NAME);
-            (row.pipeline, row.origin_offset)
+            (row.pipeline, (row.origin_topic == Topic::RawTexts.name()).then_some(row.origin_offset))
         }
     };
     (pipeline.to_owned(), offset)

@@ -155,8 +155,9 @@ fn metrics<'a>(raw: &RawMetrics<'a>, offset: i64) -> EnrichedMetrics<'a> {
 }
 
 fn text<'a>(raw: &RawText<'a>, offset: i64) -> EnrichedText<'a> {
-    enrich!(EnrichedText, raw, offset, {
+    let text = enrich!(EnrichedText, raw, offset, {
         record_id, target, labels, engine, database, database_id, user, user_id, query_id, toplevel, fingerprint,
         fingerprint_version, verb, tables, tables_certain, text, text_length, truncated, withheld, observed_at,
-    })
+    });
+    EnrichedText { origin_topic: Topic::RawTexts.name(), ..text }
 }

@@ -12,6 +12,7 @@ mod state;
 
 use dbintel_schemas::key;
 use dbintel_schemas::records::{EnrichedQuery, EnrichedSession, EnrichedText};
+use dbintel_schemas::topics::Topic;
 
 use self::announce::{Announcement, statement_limit};
 use self::state::{DAY, Identity, Known, News};
@@ -207,6 +208,7 @@ fn dictionary_record<'a>(row: &EnrichedSession<'a>) -> EnrichedText<'a> {
         record_id: row.record_id,
         pipeline: row.pipeline,
         origin_offset: row.origin_offset,
+        origin_topic: Topic::RawSessions.name(),
         target: row.target,
         labels: row.labels,
         engine: row.engine,
