@@ -28,6 +28,10 @@ pub(crate) struct Facts {
     tables: Vec<Span>,
     with_names: Vec<Span>,
     last_name: Span,
+    /// The last name in front of a parenthesis.
+    opened_name: Span,
+    /// The name that `AS` follows, with or without a list of columns between.
+    named_as: Span,
     state: State,
     is_first_word: bool,
     /// How deep the `WITH` stands whose statement is still to come.
@@ -51,6 +55,8 @@ impl Facts {
             tables: Vec::new(),
             with_names: Vec::new(),
             last_name: (0, 0),
+            opened_name: (0, 0),
+            named_as: (0, 0),
             state: State::Idle,
             is_first_word: true,
             with_depth: None,
@@ -64,6 +70,8 @@ impl Facts {
         self.with_names.clear();
         self.verb = "";
         self.last_name = (0, 0);
+        self.opened_name = (0, 0);
+        self.named_as = (0, 0);
         self.state = State::Idle;
         self.is_first_word = true;
         self.with_depth = None;
@@ -87,7 +95,7 @@ impl Facts {
         if word.flags & (VERB | TABLE | CLAUSE) != 0 {
             self.end_name(Last::KeyWord);
             self.verb_word(word, before, depth);
-            self.clause_word(word, before, frame);
+            self.clause_word(word, before, frame, depth);
         } else if word.text.is_empty() {
             self.name(before.last, span);
         } else {
@@ -111,12 +119,12 @@ impl Facts {
         }
     }
 
-    fn clause_word(&mut self, word: &'static Word, before: Before, frame: &mut Frame) {
+    fn clause_word(&mut self, word: &'static Word, before: Before, frame: &mut Frame, depth: usize) {
         if word.has(CLAUSE) {
             frame.in_tables = false;
             self.state = State::Idle;
         }
-        if word.has(TABLE) && self.names_table(word, before, frame) {
+        if word.has(TABLE) && self.names_table(word, before, frame, depth) {
             let maybe_function = word.is_one_of(&["FROM", "JOIN", "USING", "STRAIGHT_JOIN"]);
             self.state = State::Expected { maybe_function };
             frame.in_tables = maybe_function || word.is_one_of(&["UPDATE", "TABLE", "TRUNCATE"]);
@@ -124,9 +132,9 @@ impl Facts {
     }
 
     /// Whether a word that may stand before a table does.
-    fn names_table(&self, word: &Word, before: Before, frame: &Frame) -> bool {
+    fn names_table(&self, word: &Word, before: Before, frame: &Frame, depth: usize) -> bool {
         match word.text {
-            "FROM" => !frame.is_call && !before.word.is("DISTINCT"),
+            "FROM" => !frame.is_call && !before.word.is("DISTINCT") && (self.verb != "COPY" || depth > 0),
             "UPDATE" => !before.word.is_one_of(&["FOR", "ON", "KEY", "DO", "NO"]),
             "USING" => matches!(self.verb, "DELETE" | "MERGE"),
             "COPY" | "TRUNCATE" => self.verb == word.text && self.tables.is_empty(),
@@ -139,6 +147,9 @@ impl Facts {
     fn other_word(&mut self, word: &'static Word, before: Before, span: Span) {
         if word.is_one_of(&["INDEX"]) && self.verb == "CREATE" {
             self.defines_index = true;
+        }
+        if word.is("AS") {
+            self.named_as = if before.last == Last::Close { self.opened_name } else { self.last_name };
         }
         if word.is("AS") || word.is("ON") {
             self.end_name(Last::KeyWord);
@@ -162,6 +173,7 @@ impl Facts {
             "CONCURRENTLY",
             "VERBOSE",
             "RECURSIVE",
+            "MATERIALIZED",
         ]);
         let is_no_table = word.is_one_of(&["OUTFILE", "DUMPFILE", "UNNEST", "JSON_TABLE", "XMLTABLE", "ALL"]);
         if expected && is_no_table {
@@ -201,8 +213,12 @@ impl Facts {
         if next == Last::Dot {
             return;
         }
-        if next == Last::Open && before.word.is("AS") && before.last == Last::KeyWord {
-            push(&mut self.with_names, self.last_name);
+        if next == Last::Open {
+            match before.last {
+                _ if before.word.is_one_of(&["AS", "MATERIALIZED"]) => drop(push(&mut self.with_names, self.named_as)),
+                Last::Name => self.opened_name = self.last_name,
+                _ => {}
+            }
         }
         if self.state != State::Idle {
             self.end_name(next);

@@ -158,6 +158,9 @@ impl<'b, 's> Pass<'b, 's> {
     #[inline]
     fn write(&mut self, lexeme: Lexeme) {
         if self.semicolon {
+            if lexeme.kind == Kind::Semicolon {
+                return;
+            }
             self.semicolon = false;
             self.facts.next_statement();
             self.output.sign(Last::Semicolon, b";");

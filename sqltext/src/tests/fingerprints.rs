@@ -152,3 +152,12 @@ fn golden_values() {
         assert_eq!(found, expected, "{sql}");
     }
 }
+
+#[test]
+fn empty_statements_are_none() {
+    let whole = hash(PG, "select 1; select 2");
+    for same in ["select 1;; select 2;;", "; select 1; /* one */; select 2", "select 1; select 2;;;"] {
+        assert_eq!(hash(PG, same), whole, "{same}");
+    }
+    assert_eq!(hash(PG, "select 1;;"), hash(PG, "select 1"));
+}

@@ -315,7 +315,8 @@ impl MySql<'_> {
             } else if in_versioned && has(text, at, "*/") {
                 in_versioned = false;
                 at += 2;
-            } else if has(text, at, "/*!") || has(text, at, "/*M!") {
+            } else if text[at..].starts_with(b"/*!") || text[at..].starts_with(b"/*M!") {
+                // The letter is a capital one.
                 at += if has(text, at, "/*!") { 3 } else { 4 };
                 // The version.
                 while text.get(at).is_some_and(u8::is_ascii_digit) {
