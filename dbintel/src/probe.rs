@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use dbintel_bus::{Bus as _, Kind, embedded};
-use dbintel_pollers::postgresql;
 
 use crate::failure::Failure;
 use crate::settings::{Poller, Settings};
@@ -60,13 +59,13 @@ fn log(kind: &Kind) -> Result<String, String> {
 }
 
 async fn server(poller: Poller) -> Probe {
-    let what = format!("{} ({} at {})", poller.target(), poller.id, poller.config.endpoint);
-    let result = match postgresql::probe(&poller.config).await {
+    let what = format!("{} ({} at {})", poller.target(), poller.id, poller.config.endpoint());
+    let result = match poller.config.probe().await {
         Err(failure) => Err(failure.message),
         Ok(found) => {
             let missing: Vec<String> = found.missing.iter().map(|missing| missing.name.clone()).collect();
             let missing = if missing.is_empty() { String::new() } else { format!(", without {}", missing.join(", ")) };
-            Ok(format!("PostgreSQL {}, {}{missing}", found.version, found.role))
+            Ok(format!("{}, {}{missing}", found.version, found.role))
         }
     };
     Probe { what, result }

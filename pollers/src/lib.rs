@@ -2,20 +2,30 @@
 //!
 //! A poller runs classes of polls, each with an interval and a time limit of its own ([`schedule`]), hands what a poll
 //! brought to its [`outlet`], which keeps it while the bus is away ([`spool`]), and says of every poll in `raw.polls`
-//! how it went. [`postgresql`] is the poller for PostgreSQL.
+//! how it went. [`postgresql`] and [`mysql`] are the pollers for
+//! PostgreSQL and for MySQL and MariaDB; what is the same for all is in [`lane`], [`link`] and [`target`], over an [`engine`].
 
 mod backoff;
 mod clock;
+mod engine;
+pub mod failure;
+mod found;
+mod lane;
 pub mod limits;
+mod link;
 mod metric;
 mod metrics;
+pub mod mysql;
 mod outlet;
 pub mod poll;
 pub mod postgresql;
 mod rows;
 mod schedule;
+pub mod settings;
 mod spool;
 mod start;
+mod target;
 mod text;
 
-pub use start::{Handle, StartError, start};
+pub use found::Found;
+pub use start::{Config, Handle, StartError, start};

@@ -7,7 +7,9 @@ use dbintel_bus::{Publisher, SendError};
 use dbintel_schemas::records::{InstanceEpoch, MissingCapability, RawPoll, TopicRows};
 use dbintel_schemas::{List, TextMap, Topic};
 
+use crate::metrics::Metrics;
 use crate::rows::{Rows, record, send};
+use crate::text::StatementText;
 
 /// A class of polls, with an interval and a time limit of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -208,6 +210,14 @@ pub struct Poll {
 }
 
 impl Poll {
+    /// Counts the texts of which something is hidden.
+    pub fn count_withheld<'t>(&mut self, metrics: &Metrics, texts: impl Iterator<Item = &'t StatementText>) {
+        for reason in texts.filter_map(|text| text.withheld) {
+            self.texts_withheld += 1;
+            metrics.texts_withheld.with_label_values(&[reason]).inc();
+        }
+    }
+
     /// A poll without rows.
     pub fn new(class: Class, stamp: Stamp) -> Poll {
         Poll {

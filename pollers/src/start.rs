@@ -10,10 +10,14 @@ use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 use tracing::warn;
 
+use crate::failure::Failure;
+use crate::found::Found;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::outlet::Outlet;
-use crate::postgresql::{self, Target};
+use crate::settings::Endpoint;
+use crate::target::{Place, Target};
+use crate::{mysql, postgresql};
 
 /// Time for what the bus accepted to become durable when the pollers stop.
 const FLUSH_TIMEOUT: Duration = Duration::from_millis(400);
@@ -36,6 +40,53 @@ pub enum StartError {
     Metrics(#[from] prometheus::Error),
 }
 
+/// Settings of one poller.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Config {
+    /// Of a `postgresql` poller.
+    PostgreSql(postgresql::Config),
+    /// Of a `mysql` poller.
+    MySql(mysql::Config),
+}
+
+impl Config {
+    /// Name of the server that it polls.
+    pub fn target_name(&self, component: &ComponentId) -> String {
+        match self {
+            Config::PostgreSql(config) => config.target_name(component),
+            Config::MySql(config) => config.target_name(component),
+        }
+    }
+
+    /// Where the server listens.
+    pub fn endpoint(&self) -> &Endpoint {
+        match self {
+            Config::PostgreSql(config) => &config.endpoint,
+            Config::MySql(config) => &config.endpoint,
+        }
+    }
+
+    /// Connects as the poller would, asks the server what it offers, and disconnects.
+    pub async fn probe(&self) -> Result<Found, Failure> {
+        match self {
+            Config::PostgreSql(config) => postgresql::probe(config).await,
+            Config::MySql(config) => mysql::probe(config).await,
+        }
+    }
+}
+
+impl From<postgresql::Config> for Config {
+    fn from(config: postgresql::Config) -> Config {
+        Config::PostgreSql(config)
+    }
+}
+
+impl From<mysql::Config> for Config {
+    fn from(config: mysql::Config) -> Config {
+        Config::MySql(config)
+    }
+}
+
 /// Pollers that run.
 pub struct Handle {
     lanes: JoinSet<()>,
@@ -49,7 +100,7 @@ pub struct Handle {
 
 /// Starts to poll the servers of all components, on the current tokio runtime, until `stop` is true or its sender is gone.
 pub fn start(
-    components: Vec<(ComponentId, postgresql::Config)>,
+    components: Vec<(ComponentId, Config)>,
     bus: Publisher,
     registry: &Registry,
     stop: watch::Receiver<bool>,
@@ -66,15 +117,22 @@ pub fn start(
         let mut alive = vec![handle.feeds.spawn(feed)];
         let (limits, limits_receiver) = watch::channel(Limits::default());
         handle.limits.insert(name.clone(), limits);
-        let target = Target::new(component.to_string(), name.clone(), config, outlet, metrics.clone(), limits_receiver);
-        handle.trouble.insert(name.clone(), target.trouble.subscribe());
-        alive.extend(postgresql::spawn(target, &mut handle.lanes, &stop));
+        let (trouble, told) = watch::channel(None);
+        handle.trouble.insert(name.clone(), told);
+        let place = Place { component: component.to_string(), name: name.clone(), outlet, metrics: metrics.clone() };
+        let steering = (limits_receiver, trouble);
+        alive.extend(match config {
+            Config::PostgreSql(config) => {
+                postgresql::spawn(Target::new(place, config, steering), &mut handle.lanes, &stop)
+            }
+            Config::MySql(config) => mysql::spawn(Target::new(place, config, steering), &mut handle.lanes, &stop),
+        });
         handle.alive.insert(name, alive);
     }
     Ok(handle)
 }
 
-fn check_targets(components: &[(ComponentId, postgresql::Config)]) -> Result<(), StartError> {
+fn check_targets(components: &[(ComponentId, Config)]) -> Result<(), StartError> {
     let mut known = BTreeMap::new();
     for (component, config) in components {
         let target = config.target_name(component);

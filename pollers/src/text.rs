@@ -141,8 +141,7 @@ impl TextReader {
     /// Reads the text of a session. A cut one is that of the only known statement that begins like it, if there is one.
     pub fn session(&mut self, text: &[u8], is_cut: bool) -> StatementText {
         let statement = read(&mut self.normalizer, text, is_cut);
-        let may_be_known = statement.cut && statement.withheld.is_none();
-        let known = self.known.as_mut().filter(|_| may_be_known).and_then(|known| known.find(statement.canonical));
+        let known = self.known.as_mut().filter(|_| statement.cut).and_then(|known| known.find(statement.canonical));
         found(&statement, known, text, self.keeps_verbatim)
     }
 }

@@ -375,6 +375,10 @@ impl<'s> Lexer<'s> {
                 self.place = self.end_of_word(start + 1);
                 Kind::Parameter
             }
+            next if next.is_ascii_digit() && !self.rules.is_mysql => match self.number(start + 1) {
+                Kind::Literal => Kind::Parameter,
+                fault => fault,
+            },
             next if next.is_ascii_digit() => {
                 self.place = self.end_of_word(start + 1);
                 self.end_of_number(start)

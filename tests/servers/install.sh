@@ -10,13 +10,16 @@ set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 servers="${DBINTEL_CACHE:-$HOME/.cache/dbintel}/servers"
-all=(kafka postgres-13 postgres-18 registry rotel pgbouncer prometheus python collector)
+all=(kafka postgres-13 postgres-18 mysql-9 mariadb-10 mariadb-11 registry rotel pgbouncer prometheus python collector)
 
 # What each server is; a stamp with another text means that the server is installed again.
 declare -A version=(
     [kafka]="4.3.0"
     [postgres-13]="13.23.0-beta.16"
     [postgres-18]="18.4.0-beta.17"
+    [mysql-9]="sid"
+    [mariadb-10]="stable"
+    [mariadb-11]="sid"
     [registry]="3.0.9"
     [rotel]="0.0.1a15"
     [pgbouncer]="debian"
@@ -27,6 +30,7 @@ declare -A version=(
 
 source "$here/tools.sh"
 source "$here/recipes.sh"
+source "$here/mysql.sh"
 
 installed() {
     [[ -f "$servers/$1/.installed" && "$(<"$servers/$1/.installed")" == "${version[$1]}" ]]

@@ -13,9 +13,9 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use tracing::info;
 
 use super::config::Config;
-use super::error::Failure;
 use super::transaction::{Timeouts, Transaction};
 use super::{process_id, tls};
+use crate::failure::Failure;
 
 /// How long a silent connection lives before the network is asked whether it is still there.
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(30);

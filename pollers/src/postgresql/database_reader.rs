@@ -6,17 +6,18 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use crate::lane::{Job, Jobs, changed};
+use crate::link::Connected;
 use crate::poll::{Class, Poll};
 use crate::rows::Rows;
+use crate::target::Target;
 
-use super::error::Failure;
-use super::lane::{Job, Jobs, Reader, changed};
-use super::link::Connected;
+use super::engine::{PostgreSql, TransactionReader};
 use super::server::Server;
 use super::server_reader::Fleet;
-use super::target::Target;
 use super::transaction::Transaction;
 use super::{pg_database, pg_relation_size, pg_stat_user_indexes, pg_stat_user_tables};
+use crate::failure::Failure;
 
 /// A lane's share of the databases.
 pub struct DatabaseReader {
@@ -34,13 +35,13 @@ impl DatabaseReader {
     }
 }
 
-impl Reader for DatabaseReader {
+impl TransactionReader for DatabaseReader {
     async fn changed(&mut self) {
         changed(&mut self.fleet).await;
         self.outdated = true;
     }
 
-    fn adjust(&mut self, jobs: &mut Jobs<'_>) {
+    fn adjust(&mut self, jobs: &mut Jobs<'_, PostgreSql>) {
         if self.fleet.has_changed().unwrap_or(false) {
             self.outdated = true;
         }
@@ -60,20 +61,20 @@ impl Reader for DatabaseReader {
         self.fleet.borrow().server.clone()
     }
 
-    fn connected(&mut self, _: &Target, _: &Connected) {}
+    fn connected(&mut self, _: &Target<PostgreSql>, _: &Connected<PostgreSql>) {}
 
     fn disconnected(&mut self) {}
 
     async fn read(
         &mut self,
-        _: &Target,
+        _: &Target<PostgreSql>,
         job: &Job,
         transaction: &Transaction<'_>,
-        connected: &Connected,
+        server: &Arc<Server>,
         poll: &mut Poll,
     ) -> Result<(), Failure> {
         let expected = self.fleet.borrow().server.clone();
-        if expected.is_some_and(|server| server.system_identifier != connected.server.system_identifier) {
+        if expected.is_some_and(|expected| expected.system_identifier != server.system_identifier) {
             return Err(Failure::server_changed());
         }
         match job.class {
@@ -83,7 +84,7 @@ impl Reader for DatabaseReader {
         }
     }
 
-    fn ended(&mut self, _: &Target, _: &Job, _: Duration) -> Option<(Class, Duration)> {
+    fn ended(&mut self, _: &Target<PostgreSql>, _: &Job, _: Duration) -> Option<(Class, Duration)> {
         None
     }
 

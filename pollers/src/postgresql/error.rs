@@ -1,58 +1,16 @@
-//! What can go wrong with a poll, sorted by what `raw.polls` and the loop have to know about it.
+//! What PostgreSQL and its driver say when something goes wrong, as a [`Failure`].
 
 use std::error::Error as _;
 
 use tokio_postgres::error::SqlState;
 
+use crate::failure::Failure;
 use crate::poll::Outcome;
 
 /// Classes and states of errors whose words hold nothing but names of databases, roles and objects, and settings.
 const WORDS_TOLD: [&str; 8] = ["3D", "53", "55", "57", "42501", "42P01", "42703", "42883"];
 
-/// A poll that gave nothing. Prints what happened and what helps, without values and credentials.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{message}")]
-pub struct Failure {
-    /// How the poll ended.
-    pub outcome: Outcome,
-    /// SQLSTATE, or io, tls, timeout, pooler, endpoint, protocol.
-    pub class: String,
-    /// What happened and what helps.
-    pub message: String,
-    /// The connection is of no more use.
-    pub connection_lost: bool,
-}
-
 impl Failure {
-    /// The poll as a whole took longer than it may. The connection is given up: nobody knows what it will answer next.
-    pub fn deadline() -> Failure {
-        let message = "the poll did not end in time and was given up".to_owned();
-        Failure { outcome: Outcome::Timeout, class: "timeout".to_owned(), message, connection_lost: true }
-    }
-
-    /// Another server answers, or the server has another role since it was asked who it is.
-    pub fn server_changed() -> Failure {
-        let message = "the server changed its role or was replaced: connecting again".to_owned();
-        Failure { outcome: Outcome::Error, class: "server_changed".to_owned(), message, connection_lost: true }
-    }
-
-    /// There is no connection, and none is wanted to this server.
-    pub fn refused(class: &str, message: impl Into<String>) -> Failure {
-        let message = message.into();
-        Failure { outcome: Outcome::Refused, class: class.to_owned(), message, connection_lost: true }
-    }
-
-    /// The server answered, but not what we understand.
-    pub fn protocol(message: impl Into<String>) -> Failure {
-        let message = message.into();
-        Failure { outcome: Outcome::Error, class: "protocol".to_owned(), message, connection_lost: true }
-    }
-
-    /// The same failure while connecting: whatever the cause, there is no connection.
-    pub fn while_connecting(self) -> Failure {
-        Failure { outcome: Outcome::Refused, connection_lost: true, ..self }
-    }
-
     /// Whether the server lacks something (an extension, a view, a column, a grant): a capability record, not a failure.
     pub fn is_missing_capability(&self) -> bool {
         let states = [
@@ -67,20 +25,10 @@ impl Failure {
         states.iter().any(|state| state.code() == self.class)
     }
 
-    /// Whether the server as a whole is in trouble or out of reach, and not only one database of it.
-    pub fn is_of_server(&self) -> bool {
-        ["io", "timeout", "tls", "28P01", "53300", "57P03"].contains(&self.class.as_str())
-    }
-
     /// Whether a text has bytes that the encoding of our database does not have.
     pub fn is_of_encoding(&self) -> bool {
         let states = [SqlState::CHARACTER_NOT_IN_REPERTOIRE, SqlState::UNTRANSLATABLE_CHARACTER];
         states.iter().any(|state| state.code() == self.class)
-    }
-
-    /// Whether a statement waited for a lock for longer than it may.
-    pub fn is_lock_timeout(&self) -> bool {
-        self.class == SqlState::LOCK_NOT_AVAILABLE.code()
     }
 }
 
@@ -172,13 +120,4 @@ mod tests {
 
     const LOGIN: &str = "the server does not let us in: check `username` and `password`";
     const RULES: &str = "the server does not let us in: check `username` and pg_hba.conf";
-
-    #[test]
-    fn one_database_that_refuses_us_is_no_trouble_of_the_server() {
-        let cases =
-            [("io", true), ("53300", true), ("57P03", true), ("28000", false), ("42501", false), ("3D000", false)];
-        for (class, expected) in cases {
-            assert_eq!(Failure::refused(class, "").is_of_server(), expected, "{class}");
-        }
-    }
 }

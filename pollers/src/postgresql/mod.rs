@@ -12,9 +12,8 @@ pub mod config;
 
 mod connection;
 mod database_reader;
+mod engine;
 mod error;
-mod lane;
-mod link;
 pub mod mapping;
 mod names;
 mod objects;
@@ -33,7 +32,6 @@ mod pg_stat_user_tables;
 mod process_id;
 mod server;
 mod server_reader;
-mod target;
 mod tls;
 mod transaction;
 mod value;
@@ -44,48 +42,45 @@ use dbintel_sqltext::Dialect;
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 
-use crate::poll::Capability;
+pub use crate::failure::Failure;
+use crate::found::Found;
+use crate::lane::Lane;
+use crate::link;
+use crate::target::Target;
 use crate::text::TextReader;
 
 pub use self::config::Config;
 use self::database_reader::DatabaseReader;
-pub use self::error::Failure;
-use self::lane::Lane;
+use self::engine::InTransactions;
+pub(crate) use self::engine::PostgreSql;
 use self::server_reader::{Fleet, ServerReader};
-pub(crate) use self::target::Target;
-
-/// What a server says to whoever asks whether a configuration works.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Found {
-    /// Version in the server's words.
-    pub version: String,
-    /// primary or standby.
-    pub role: &'static str,
-    /// What is missing, and what mends it.
-    pub missing: Vec<Capability>,
-}
 
 /// Connects as the poller would, asks the server what it offers, and disconnects.
 pub async fn probe(config: &Config) -> Result<Found, Failure> {
-    let (connection, server) = link::reach(config, &config.endpoint.to_string(), &config.connect_database).await?;
+    let (connection, server) =
+        link::reach::<PostgreSql>(config, &config.endpoint.to_string(), &config.connect_database).await?;
     connection.close().await;
     let role = server.role();
-    Ok(Found { version: server.version, role, missing: server.missing })
+    Ok(Found { version: format!("PostgreSQL {}", server.version), role, missing: server.missing })
 }
 
 /// Begins to poll a target: its lanes, which are returned, run in `tasks` until `stop` is true.
-pub(crate) fn spawn(target: Target, tasks: &mut JoinSet<()>, stop: &watch::Receiver<bool>) -> Vec<AbortHandle> {
+pub(crate) fn spawn(
+    target: Target<PostgreSql>,
+    tasks: &mut JoinSet<()>,
+    stop: &watch::Receiver<bool>,
+) -> Vec<AbortHandle> {
     let target = Arc::new(target);
     let (fleet, watcher) = watch::channel(Fleet::default());
     let shares = target.config.connections_max;
     let mut lanes = Vec::new();
     for share in 0..shares {
-        let reader = DatabaseReader::new(watcher.clone(), share, shares);
+        let reader = InTransactions(DatabaseReader::new(watcher.clone(), share, shares));
         let lane = Lane::new(target.clone(), &format!("database {share}"), reader);
         lanes.push(tasks.spawn(lane.run(stop.clone())));
     }
     let texts = TextReader::new(Dialect::PostgreSql, target.config.text.options, target.config.text.raw);
-    let lane = Lane::new(target, "server", ServerReader::new(fleet, texts));
+    let lane = Lane::new(target, "server", InTransactions(ServerReader::new(fleet, texts)));
     lanes.push(tasks.spawn(lane.run(stop.clone())));
     lanes
 }

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use tokio_postgres::Row;
 
-use super::error::Failure;
 use super::pg_stat_statements::Key;
 use super::transaction::Transaction;
 use super::value::Columns;
+use crate::failure::Failure;
 
 /// Most names of a kind that are read.
 const NAMES_MAX: usize = 100_000;

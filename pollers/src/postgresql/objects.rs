@@ -6,9 +6,9 @@ use crate::metric::{Number, Series, Value};
 use crate::poll::Capability;
 use crate::rows::MetricRow;
 
-use super::error::Failure;
 use super::transaction::{Parameter, Transaction};
 use super::value::Columns;
+use crate::failure::Failure;
 
 /// A kind of object and what is read about it.
 #[derive(Debug)]

@@ -7,11 +7,11 @@ use crate::poll::Capability;
 use crate::rows::MetricRow;
 
 use super::config::Config;
-use super::error::Failure;
 use super::mapping;
 use super::objects::{View, beyond};
 use super::transaction::{Parameter, Transaction};
 use super::value::Columns;
+use crate::failure::Failure;
 
 /// Most databases of a server that are read.
 pub const DATABASES_MAX: usize = 1_000;

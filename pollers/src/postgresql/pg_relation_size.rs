@@ -6,12 +6,12 @@
 use crate::poll::Capability;
 use crate::rows::MetricRow;
 
-use super::error::Failure;
 use super::mapping;
 use super::objects::View;
 use super::pg_stat_user_indexes::INDEXES_MAX;
 use super::pg_stat_user_tables::TABLES_MAX;
 use super::transaction::Transaction;
+use crate::failure::Failure;
 
 const TABLES: View = View {
     name: "pg_table_size",

@@ -9,7 +9,6 @@ use crate::rows::{MetricRow, SessionRow};
 use crate::text::{StatementText, TextReader, UNAVAILABLE};
 
 use super::config::Config;
-use super::error::Failure;
 use super::mapping;
 use super::objects::{View, beyond};
 use super::pg_database::{CHOSEN, Chosen};
@@ -17,6 +16,7 @@ use super::pg_stat_statements::texts::INSUFFICIENT_PRIVILEGE;
 use super::server::Server;
 use super::transaction::Transaction;
 use super::value::{Bytes, Columns};
+use crate::failure::Failure;
 
 /// Most sessions of one sample; those with the oldest transactions come first.
 pub const SESSIONS_MAX: usize = 5_000;

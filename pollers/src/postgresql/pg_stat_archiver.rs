@@ -2,10 +2,10 @@
 
 use crate::rows::MetricRow;
 
-use super::error::Failure;
 use super::mapping;
 use super::objects::View;
 use super::transaction::Transaction;
+use crate::failure::Failure;
 
 const VIEW: View =
     View { name: "pg_stat_archiver", object_type: "server", identity: &[], series: mapping::PG_STAT_ARCHIVER };

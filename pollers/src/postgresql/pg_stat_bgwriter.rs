@@ -2,11 +2,11 @@
 
 use crate::rows::MetricRow;
 
-use super::error::Failure;
 use super::mapping;
 use super::objects::View;
 use super::server::Server;
 use super::transaction::Transaction;
+use crate::failure::Failure;
 
 const VIEW: View =
     View { name: "pg_stat_bgwriter", object_type: "server", identity: &[], series: mapping::PG_STAT_BGWRITER };

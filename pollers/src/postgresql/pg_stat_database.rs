@@ -3,11 +3,11 @@
 use crate::rows::MetricRow;
 
 use super::config::Config;
-use super::error::Failure;
 use super::mapping;
 use super::objects::View;
 use super::pg_database::{CHOSEN, Chosen};
 use super::transaction::Transaction;
+use crate::failure::Failure;
 
 const VIEW: View = View {
     name: "pg_stat_database",

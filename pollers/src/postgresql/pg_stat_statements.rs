@@ -15,10 +15,10 @@ use crate::poll::{Capability, Entries};
 use crate::rows::{QueryRow, StatementId};
 
 use self::columns::{Extension, Field, IDENTITY_COLUMNS, Layout};
-use super::error::Failure;
 use super::names::Names;
 use super::transaction::Transaction;
 use super::value::{Columns, Micros, milliseconds_to_ns};
+use crate::failure::Failure;
 
 pub mod breaks;
 pub mod columns;

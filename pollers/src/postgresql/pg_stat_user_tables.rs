@@ -3,10 +3,10 @@
 use crate::poll::Capability;
 use crate::rows::MetricRow;
 
-use super::error::Failure;
 use super::mapping;
 use super::objects::View;
 use super::transaction::Transaction;
+use crate::failure::Failure;
 
 /// Most tables of a database that are read.
 pub const TABLES_MAX: usize = 5_000;

@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use crate::poll::Capability;
 
-use super::error::Failure;
 use super::pg_stat_statements::columns::Extension;
 use super::transaction::{Facts, Transaction};
 use super::value::Columns;
+use crate::failure::Failure;
 
 /// A server as it was found.
 #[derive(Debug, Clone, Default)]

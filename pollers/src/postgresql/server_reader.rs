@@ -7,25 +7,26 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tracing::warn;
 
+use crate::lane::{Job, Jobs};
+use crate::link::Connected;
 use crate::poll::{Capability, Class, Outcome, Poll};
 use crate::rows::{MetricRow, Rows};
-use crate::text::{StatementText, TextReader};
+use crate::settings::ClassConfig;
+use crate::target::Target;
+use crate::text::TextReader;
 
-use super::config::ClassConfig;
-use super::error::Failure;
-use super::lane::{Job, Jobs, Reader};
-use super::link::Connected;
+use super::engine::{PostgreSql, TransactionReader};
 use super::names::Names;
 use super::pg_stat_statements::breaks::{Break, Breaks};
 use super::pg_stat_statements::texts::{self, Texts};
 use super::pg_stat_statements::{self, Published, Statement};
 use super::server::Server;
-use super::target::Target;
 use super::transaction::Transaction;
 use super::{
     pg_database, pg_settings, pg_stat_activity, pg_stat_archiver, pg_stat_bgwriter, pg_stat_checkpointer,
     pg_stat_database, pg_stat_replication,
 };
+use crate::failure::Failure;
 use pg_stat_activity::Wanted;
 
 /// Server-wide views, in the order in which they are read.
@@ -96,7 +97,7 @@ impl ServerReader {
 
     async fn sessions(
         &mut self,
-        target: &Target,
+        target: &Target<PostgreSql>,
         transaction: &Transaction<'_>,
         server: &Server,
         poll: &mut Poll,
@@ -108,7 +109,7 @@ impl ServerReader {
         self.without_blockers = self.without_blockers.saturating_sub(1);
         self.without_texts = self.without_texts.saturating_sub(1);
         let texts = sample.sessions.iter().filter_map(|session| session.statement.as_ref());
-        count_withheld(target, poll, texts);
+        poll.count_withheld(&target.metrics, texts);
         poll.signals = sample.signals;
         poll.capabilities = sample.missing;
         poll.capabilities.extend((!wanted.texts).then(no_texts));
@@ -120,7 +121,7 @@ impl ServerReader {
 
     async fn statements(
         &mut self,
-        target: &Target,
+        target: &Target<PostgreSql>,
         transaction: &Transaction<'_>,
         server: &Server,
         poll: &mut Poll,
@@ -156,7 +157,7 @@ impl ServerReader {
         Ok(())
     }
 
-    fn say_breaks(&mut self, target: &Target, reset_at: Option<i64>, evictions: Option<i64>) {
+    fn say_breaks(&mut self, target: &Target<PostgreSql>, reset_at: Option<i64>, evictions: Option<i64>) {
         let name = &target.name;
         match self.breaks.note(reset_at, evictions, target.clock.monotonic()) {
             Some(Break::Reset) => tracing::warn!(target = name, "the statistics of statements were reset"),
@@ -171,7 +172,7 @@ impl ServerReader {
 
     async fn texts(
         &mut self,
-        target: &Target,
+        target: &Target<PostgreSql>,
         transaction: &Transaction<'_>,
         server: &Server,
         poll: &mut Poll,
@@ -188,14 +189,14 @@ impl ServerReader {
         let texts = read?;
         self.texts.read(&texts);
         let rows: Vec<_> = texts.into_iter().map(|text| text.into_row(&mut self.text_reader, &self.names)).collect();
-        count_withheld(target, poll, rows.iter().map(|row| &row.statement));
+        poll.count_withheld(&target.metrics, rows.iter().map(|row| &row.statement));
         poll.rows = Rows::Texts(rows);
         Ok(())
     }
 
     async fn metrics(
         &mut self,
-        target: &Target,
+        target: &Target<PostgreSql>,
         transaction: &Transaction<'_>,
         server: &Arc<Server>,
         poll: &mut Poll,
@@ -218,7 +219,7 @@ impl ServerReader {
     async fn view_rows(
         &mut self,
         view: &str,
-        target: &Target,
+        target: &Target<PostgreSql>,
         transaction: &Transaction<'_>,
         server: &Arc<Server>,
         poll: &mut Poll,
@@ -282,13 +283,6 @@ fn no_texts() -> Capability {
     }
 }
 
-fn count_withheld<'t>(target: &Target, poll: &mut Poll, texts: impl Iterator<Item = &'t StatementText>) {
-    for reason in texts.filter_map(|text| text.withheld) {
-        poll.texts_withheld += 1;
-        target.metrics.texts_withheld.with_label_values(&[reason]).inc();
-    }
-}
-
 /// Whether the server replays its log, and how far behind it is.
 async fn read_recovery(transaction: &Transaction<'_>, poll: &mut Poll) -> Result<(), Failure> {
     let in_recovery = transaction.facts().in_recovery;
@@ -299,12 +293,12 @@ async fn read_recovery(transaction: &Transaction<'_>, poll: &mut Poll) -> Result
     Ok(())
 }
 
-impl Reader for ServerReader {
+impl TransactionReader for ServerReader {
     async fn changed(&mut self) {
         std::future::pending().await
     }
 
-    fn adjust(&mut self, jobs: &mut Jobs<'_>) {
+    fn adjust(&mut self, jobs: &mut Jobs<'_, PostgreSql>) {
         let job = |class| Job { class, database: None };
         if !self.begun {
             self.begun = true;
@@ -321,7 +315,7 @@ impl Reader for ServerReader {
         None
     }
 
-    fn connected(&mut self, target: &Target, connected: &Connected) {
+    fn connected(&mut self, target: &Target<PostgreSql>, connected: &Connected<PostgreSql>) {
         self.published.forget();
         self.names.forget();
         self.unavailable.clear();
@@ -340,13 +334,12 @@ impl Reader for ServerReader {
 
     async fn read(
         &mut self,
-        target: &Target,
+        target: &Target<PostgreSql>,
         job: &Job,
         transaction: &Transaction<'_>,
-        connected: &Connected,
+        server: &Arc<Server>,
         poll: &mut Poll,
     ) -> Result<(), Failure> {
-        let server = &connected.server;
         match job.class {
             Class::Sessions => self.sessions(target, transaction, server, poll).await,
             Class::Statements => self.statements(target, transaction, server, poll).await,
@@ -356,7 +349,7 @@ impl Reader for ServerReader {
         }
     }
 
-    fn ended(&mut self, target: &Target, job: &Job, _: Duration) -> Option<(Class, Duration)> {
+    fn ended(&mut self, target: &Target<PostgreSql>, job: &Job, _: Duration) -> Option<(Class, Duration)> {
         let wanted = job.class == Class::Statements && !self.texts.missing().is_empty();
         wanted.then(|| (Class::Texts, self.texts.next_read_at().max(target.clock.monotonic())))
     }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Row, SimpleQueryMessage};
 
-use super::error::Failure;
+use crate::failure::Failure;
 
 /// Longest wait for a lock: we read views, and whoever holds a lock for longer is in the way of more than us.
 const LOCK_TIMEOUT_MAX: Duration = Duration::from_millis(500);

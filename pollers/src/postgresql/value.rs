@@ -5,7 +5,7 @@ use std::error::Error;
 use tokio_postgres::Row;
 use tokio_postgres::types::{FromSql, Type};
 
-use super::error::Failure;
+use crate::failure::Failure;
 
 /// µs between the epoch of Unix and that of PostgreSQL, 2000-01-01.
 const POSTGRES_EPOCH_US: i64 = 946_684_800_000_000;

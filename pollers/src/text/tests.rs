@@ -36,6 +36,8 @@ fn a_cut_text_is_the_only_statement_that_begins_like_it() {
     let session = reader.session(cut, true);
     assert_eq!(session.fingerprint, whole.map(|fingerprint| (fingerprint, Source::Prefix)));
     assert!(session.truncated);
+    let in_a_literal = &b"select id, total from orders where customer = 'anna"[..];
+    assert_eq!(reader.session(in_a_literal, true).fingerprint, session.fingerprint);
 
     reader.statement(STATEMENT.replace("$2", "$2 AND region = $4").as_bytes(), false);
     let session = reader.session(cut, true);

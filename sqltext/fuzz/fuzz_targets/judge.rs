@@ -11,8 +11,14 @@ pub fn judge(text: &[u8], dialect: Dialect, readings: &[Reading]) {
     assert_eq!(leaks(text, &shown, readings), [""; 0], "{shown:?}");
     let tables = whole.tables().collect::<Vec<_>>().join(" ");
     assert!(tables.is_empty() || leaks(text, &tables, readings).is_empty(), "{tables:?}");
+    // Between dollar signs stands a string in MySQL 9, which no reading of the judge knows.
+    let may_be_dollar_quoted =
+        matches!(dialect, Dialect::MySql(_)) && text.iter().filter(|byte| **byte == b'$').count() > 1;
     let (hash, unmarked) = (whole.fingerprint, !whole.cut && whole.withheld.is_none());
-    assert!(!unmarked || !readings.iter().all(|&reading| read(text, reading).open), "not marked: {shown:?}");
+    assert!(
+        !unmarked || may_be_dollar_quoted || !readings.iter().all(|&reading| read(text, reading).open),
+        "not marked: {shown:?}"
+    );
     let canonical = whole.canonical.to_owned();
 
     // Nothing is kept of the text before.

@@ -13,6 +13,7 @@ const POSTGRESQL: &[(&str, &str)] = &[
     (r"SELECT '\', 'hush' FROM shown", ""),
     (r"SELECT '\' hush", ""),
     (r"SELECT :'a\' hush' FROM t", ""),
+    ("SELECT 1.0:0.hush FROM shown", "shown"),
     (r"SELECT '\\' , 'hush\'hush' || 'hush'", ""),
     ("SELECT 'a'\n'hush' FROM shown", "shown"),
     ("SELECT 'a' -- hush\n'hush' FROM shown", "shown"),

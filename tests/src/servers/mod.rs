@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 pub mod collector;
 pub mod kafka;
+pub mod mysql;
 pub mod pgbouncer;
 pub mod postgres;
 pub mod prometheus;

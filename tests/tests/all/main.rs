@@ -25,6 +25,7 @@ mod otlp_peer;
 mod pollers_capabilities;
 mod pollers_faults;
 mod pollers_metrics;
+mod pollers_mysql;
 mod pollers_pooler;
 mod pollers_sessions;
 mod pollers_standby;

@@ -294,7 +294,7 @@ async fn a_wrong_password_is_refused_rarely_and_never_shown() {
 async fn a_probe_says_what_it_found() {
     let postgres = Postgres::start(Major::V18);
     let found = probe(&settings(postgres.port)).await.unwrap();
-    assert_eq!((found.version.as_str(), found.role), ("18.4", "primary"));
+    assert_eq!((found.version.as_str(), found.role), ("PostgreSQL 18.4", "primary"));
     assert_eq!(found.missing.iter().map(|missing| missing.name.as_str()).collect::<Vec<_>>(), ["pg_stat_statements"]);
     open_shop(&postgres).await;
     assert_eq!(probe(&watcher(&postgres)).await.unwrap().missing, []);

@@ -75,15 +75,17 @@ pub fn settings(port: u16) -> Config {
 }
 
 impl Tape {
-    /// Polls the server of these settings as `postgresql/shop`.
-    pub fn of(config: Config) -> Tape {
+    /// Polls the server of these settings as `postgresql/shop` or `mysql/shop`.
+    pub fn of(config: impl Into<dbintel_pollers::Config>) -> Tape {
         let directory = tempfile::tempdir().unwrap();
         let settings = LogConfig { directory: directory.path().to_path_buf(), ..LogConfig::default() };
         let bus: Arc<dyn Bus> = Arc::new(Embedded::open(&settings).unwrap());
         bus.create_topics(&planned_topics(1, &[])).unwrap();
         let publisher = Publisher::new(bus.producer().unwrap(), Framings::single_object(), 1);
         let (registry, (stop, stopped)) = (Registry::new(), watch::channel(false));
-        let component = "postgresql/shop".parse().unwrap();
+        let config = config.into();
+        let kind = if matches!(config, dbintel_pollers::Config::MySql(_)) { "mysql" } else { "postgresql" };
+        let component = format!("{kind}/shop").parse().unwrap();
         let handle = Some(start(vec![(component, config)], publisher, &registry, stopped).unwrap());
         Tape { bus, handle, stop, _directory: directory }
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use dbintel_tests::scratch::Scratch;
 use dbintel_tests::servers::collector::Collector;
 use dbintel_tests::servers::kafka::Kafka;
+use dbintel_tests::servers::mysql::{Flavour, Mysql};
 use dbintel_tests::servers::pgbouncer::PgBouncer;
 use dbintel_tests::servers::postgres::{Major, Postgres};
 use dbintel_tests::servers::prometheus::{Prometheus, promtool_check_metrics, promtool_check_rules};
@@ -220,4 +221,22 @@ fn a_server_that_is_not_installed_says_how() {
 #[should_panic(expected = "unrecognized configuration parameter")]
 fn a_server_that_cannot_start_shows_its_log() {
     drop(Postgres::start_with(Major::V18, &[("no_such_setting", "1")]));
+}
+
+#[tokio::test]
+async fn mysql_and_mariadb_count_statements_and_come_back_after_a_kill() {
+    for flavour in Flavour::ALL {
+        let mut mysql = Mysql::start(flavour);
+        mysql.run(&["CREATE DATABASE shop", "CREATE TABLE shop.goods (id int)"]).await;
+        mysql.run(&["INSERT INTO shop.goods VALUES (1)", "INSERT INTO shop.goods VALUES (2)"]).await;
+        let counted = "SELECT COUNT_STAR FROM performance_schema.events_statements_summary_by_digest \
+                       WHERE DIGEST_TEXT LIKE 'INSERT INTO `shop`%'";
+        eventually(LIMIT, "the count of both", async || {
+            (mysql.rows(counted).await[0].get::<u64, _>(0) == Some(2)).then_some(())
+        })
+        .await;
+        mysql.process.kill9();
+        mysql.start_again();
+        assert_eq!(mysql.rows("SELECT id FROM shop.goods").await.len(), 2, "{flavour:?}");
+    }
 }

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use dbintel_schemas::records::QueryCounters;
 
+use crate::failure::Failure;
 use crate::poll::Capability;
-use crate::postgresql::error::Failure;
 use crate::postgresql::server::quoted;
 use crate::postgresql::transaction::Transaction;
 use crate::postgresql::value::Columns;

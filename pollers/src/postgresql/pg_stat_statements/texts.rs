@@ -10,8 +10,8 @@ use std::time::Duration;
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
+use crate::failure::Failure;
 use crate::poll::Capability;
-use crate::postgresql::error::Failure;
 use crate::postgresql::names::Names;
 use crate::postgresql::transaction::Transaction;
 use crate::postgresql::value::{Bytes, Columns};

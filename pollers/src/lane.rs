@@ -8,14 +8,12 @@ use tokio::sync::watch;
 use tracing::{info, warn};
 
 use crate::backoff::{Backoff, fraction};
+use crate::engine::Engine;
+use crate::failure::Failure;
+use crate::link::{Connected, Link};
 use crate::poll::{Class, Identity, Outcome, Poll};
 use crate::schedule::{Next, Schedule, Turn};
-
-use super::error::Failure;
-use super::link::{Connected, Link};
-use super::server::Server;
-use super::target::Target;
-use super::transaction::{Timeouts, Transaction};
+use crate::target::Target;
 
 /// Time that a poll as a whole may take beyond the limit of its statements. Then its connection is given up.
 const DEADLINE_GRACE: Duration = Duration::from_secs(1);
@@ -38,42 +36,42 @@ pub struct Job {
 }
 
 /// What is read in a lane.
-pub trait Reader {
+pub trait Reader<E: Engine>: Send {
     /// Adjusts the jobs to what changed outside. Returns after the change that makes another call necessary.
     fn changed(&mut self) -> impl Future<Output = ()> + Send;
 
     /// Adds and drops jobs.
-    fn adjust(&mut self, lane: &mut Jobs<'_>);
+    fn adjust(&mut self, lane: &mut Jobs<'_, E>);
 
     /// The server, if another lane has asked it what it offers.
-    fn known(&self) -> Option<Arc<Server>>;
+    fn known(&self) -> Option<Arc<E::Server>>;
 
     /// There is a new connection, or the server was asked again what it offers.
-    fn connected(&mut self, target: &Target, connected: &Connected);
+    fn connected(&mut self, target: &Target<E>, connected: &Connected<E>);
 
     /// The connection is gone.
     fn disconnected(&mut self);
 
-    /// Reads what a job wants into its poll.
+    /// Reads what a job wants into its poll. Each statement may take as long as `limit`.
     fn read(
         &mut self,
-        target: &Target,
+        target: &Target<E>,
         job: &Job,
-        transaction: &Transaction<'_>,
-        connected: &Connected,
+        connected: &mut Connected<E>,
+        limit: Duration,
         poll: &mut Poll,
     ) -> impl Future<Output = Result<(), Failure>> + Send;
 
     /// A poll ended well after so long. Returns another class to run at a time.
-    fn ended(&mut self, target: &Target, job: &Job, took: Duration) -> Option<(Class, Duration)>;
+    fn ended(&mut self, target: &Target<E>, job: &Job, took: Duration) -> Option<(Class, Duration)>;
 
     /// A poll failed. True if the server has to be asked again what it offers.
     fn failed(&mut self, job: &Job, failure: &Failure) -> bool;
 }
 
 /// The jobs of a lane, to add and to drop.
-pub struct Jobs<'a> {
-    target: &'a Target,
+pub struct Jobs<'a, E: Engine> {
+    target: &'a Target<E>,
     schedule: &'a mut Schedule<Job>,
     memory: &'a mut Memory,
 }
@@ -97,9 +95,9 @@ struct Refusal {
 }
 
 /// One connection and its polls.
-pub struct Lane<R> {
-    target: Arc<Target>,
-    link: Link,
+pub struct Lane<E: Engine, R> {
+    target: Arc<Target<E>>,
+    link: Link<E>,
     schedule: Schedule<Job>,
     reader: R,
     memory: Memory,
@@ -107,9 +105,9 @@ pub struct Lane<R> {
     identity: Arc<Identity>,
 }
 
-impl<R: Reader> Lane<R> {
+impl<E: Engine, R: Reader<E>> Lane<E, R> {
     /// A lane that has not begun.
-    pub fn new(target: Arc<Target>, name: &str, reader: R) -> Lane<R> {
+    pub fn new(target: Arc<Target<E>>, name: &str, reader: R) -> Lane<E, R> {
         let (link, identity) = (Link::new(&target.name, name), target.identity(None));
         Lane { target, link, schedule: Schedule::default(), reader, memory: Memory::default(), identity }
     }
@@ -127,7 +125,7 @@ impl<R: Reader> Lane<R> {
             () = stopped => true,
         };
         if in_flight {
-            self.link.abandon(STOP_CANCEL_TIMEOUT).await;
+            self.link.abandon(&self.target, STOP_CANCEL_TIMEOUT).await;
         }
     }
 
@@ -245,7 +243,7 @@ impl<R: Reader> Lane<R> {
 
     async fn connect_and_read(&mut self, job: &Job, poll: &mut Poll) -> Result<(), Failure> {
         let target = self.target.clone();
-        let database = job.database.as_deref().unwrap_or(&target.config.connect_database);
+        let database = job.database.as_deref().unwrap_or_else(|| E::database(&target.config));
         let is_new = self.link.connect(&target, database, self.reader.known()).await?;
         let was_probed = self.link.probe_if_due(&target).await?;
         let Some(connected) = self.link.connected() else { return Err(Failure::protocol("no connection")) };
@@ -255,7 +253,8 @@ impl<R: Reader> Lane<R> {
         self.identity = connected.identity.clone();
         poll.stamp.identity = connected.identity.clone();
         let limit = target.class(job.class).timeout;
-        let read = read(&mut self.reader, &target, job, connected, limit, poll);
+        let Some(connected) = self.link.connected_mut() else { return Err(Failure::protocol("no connection")) };
+        let read = self.reader.read(&target, job, connected, limit, poll);
         tokio::time::timeout(limit + DEADLINE_GRACE, read).await.unwrap_or_else(|_| Err(Failure::deadline()))
     }
 }
@@ -267,34 +266,7 @@ pub async fn changed<T>(receiver: &mut watch::Receiver<T>) {
     }
 }
 
-/// One transaction. If reading fails it is rolled back, so that the connection can be used again.
-async fn read<R: Reader>(
-    reader: &mut R,
-    target: &Target,
-    job: &Job,
-    connected: &Connected,
-    limit: Duration,
-    poll: &mut Poll,
-) -> Result<(), Failure> {
-    let transaction = connected.connection.begin(Timeouts::within(limit)).await?;
-    poll.stamp.server_time = Some(transaction.facts().server_time);
-    if !connected.server.is_still(transaction.facts()) {
-        return Err(Failure::server_changed());
-    }
-    let result = reader.read(target, job, &transaction, connected, poll).await;
-    poll.stamp.observed_at = target.clock.wall_us();
-    poll.statements_sent = transaction.statements_sent() + 1;
-    match result {
-        Ok(()) => transaction.commit().await,
-        Err(failure) if failure.connection_lost => Err(failure),
-        Err(failure) => match transaction.roll_back().await {
-            Ok(()) => Err(failure),
-            Err(lost) => Err(Failure { connection_lost: lost.connection_lost, ..failure }),
-        },
-    }
-}
-
-impl Jobs<'_> {
+impl<E: Engine> Jobs<'_, E> {
     /// Adds a job that is run at the interval of its class, unless it is there. Its first run is due soon: at a moment
     /// that depends on the names of target and job. All jobs of a database stand on one moment, so that they share a
     /// connection to it.
@@ -328,7 +300,7 @@ impl Jobs<'_> {
     }
 
     /// The target.
-    pub fn target(&self) -> &Target {
+    pub fn target(&self) -> &Target<E> {
         self.target
     }
 }

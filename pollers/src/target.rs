@@ -7,23 +7,22 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use crate::clock::Clock;
+use crate::engine::Engine;
+use crate::failure::Failure;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::outlet::Outlet;
 use crate::poll::{Class, Identity, Outcome, Poll, Stamp};
-
-use super::config::{ClassConfig, Config};
-use super::error::Failure;
-use super::server::Server;
+use crate::settings::ClassConfig;
 
 /// One monitored server.
-pub struct Target {
+pub struct Target<E: Engine> {
     /// Component id.
     pub component: String,
     /// Name of the target.
     pub name: String,
     /// Settings.
-    pub config: Config,
+    pub config: E::Config,
     /// Clocks.
     pub clock: Clock,
     /// The way to the bus.
@@ -39,6 +38,18 @@ pub struct Target {
     poll_seq: AtomicI64,
 }
 
+/// Where the polls of a target go, and under which name.
+pub struct Place {
+    /// Component id.
+    pub component: String,
+    /// Name of the target.
+    pub name: String,
+    /// The way to the bus.
+    pub outlet: Outlet,
+    /// What the poller says about itself.
+    pub metrics: Metrics,
+}
+
 /// A poll on its way.
 pub struct Run {
     /// What is known of it so far.
@@ -46,55 +57,35 @@ pub struct Run {
     began_at: Duration,
 }
 
-impl Target {
+impl<E: Engine> Target<E> {
     /// A target that was not polled yet. Its polls are numbered from the wall clock in ms, so that numbers go on rising when
     /// the process starts again, without anything being stored.
     pub fn new(
-        component: String,
-        name: String,
-        config: Config,
-        outlet: Outlet,
-        metrics: Metrics,
-        limits: watch::Receiver<Limits>,
-    ) -> Target {
+        place: Place,
+        config: E::Config,
+        (limits, trouble): (watch::Receiver<Limits>, watch::Sender<Option<String>>),
+    ) -> Target<E> {
+        let Place { component, name, outlet, metrics } = place;
         let clock = Clock::start();
         let first_poll_seq = clock.wall_us() / 1000;
         let poll_seq = AtomicI64::new(first_poll_seq);
-        let trouble = watch::Sender::new(None);
         Target { component, name, config, clock, outlet, metrics, limits, trouble, first_poll_seq, poll_seq }
     }
 
     /// Interval and time limit of a class.
     pub fn class(&self, class: Class) -> ClassConfig {
-        match class {
-            Class::Sessions => self.config.sessions,
-            Class::Statements => self.config.statements,
-            Class::Texts => self.config.texts,
-            Class::Metrics => self.config.metrics,
-            Class::Tables => self.config.tables,
-            Class::Sizes => self.config.sizes,
-        }
+        E::class(&self.config, class)
     }
 
     /// Who a server is, for the records. Before the first connection there is no server.
-    pub fn identity(&self, server: Option<&Server>) -> Arc<Identity> {
-        let labels = self.config.labels.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
-        let known = |server: &Server| Identity {
-            engine_version: server.version.clone(),
-            role: server.role(),
-            system_identifier: server.system_identifier.clone(),
-            started_at: Some(server.started_at),
-            timeline: server.timeline,
-            ..Identity::default()
-        };
-        let unknown = || Identity { role: "unknown", ..Identity::default() };
+    pub fn identity(&self, server: Option<&E::Server>) -> Arc<Identity> {
+        let labels = E::labels(&self.config).iter().map(|(name, value)| (name.clone(), value.clone())).collect();
         Arc::new(Identity {
             poller: self.component.clone(),
             target: self.name.clone(),
             labels,
-            engine: "postgresql",
             owner_epoch: 0,
-            ..server.map_or_else(unknown, known)
+            ..E::identity(server)
         })
     }
 
@@ -148,7 +139,7 @@ impl Run {
     }
 
     /// How long it has taken so far.
-    pub fn took(&self, target: &Target) -> Duration {
+    pub fn took<E: Engine>(&self, target: &Target<E>) -> Duration {
         target.clock.monotonic().saturating_sub(self.began_at)
     }
 }

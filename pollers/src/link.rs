@@ -3,18 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio_postgres::error::SqlState;
 use tracing::{debug, info, warn};
 
 use crate::backoff::Backoff;
+use crate::engine::Engine;
+use crate::failure::Failure;
 use crate::poll::Identity;
-
-use super::config::Config;
-use super::connection::Connection;
-use super::error::Failure;
-use super::server::Server;
-use super::target::Target;
-use super::transaction::Timeouts;
+use crate::target::Target;
 
 /// Time after which a server is asked again what it offers: an extension may have been created, a grant given.
 const PROBE_INTERVAL: Duration = Duration::from_secs(600);
@@ -26,29 +21,29 @@ const CHANGE_TRIES: u32 = 10;
 const CHANGE_PAUSE: Duration = Duration::from_millis(50);
 
 /// The place of one connection.
-pub struct Link {
+pub struct Link<E: Engine> {
     name: String,
-    connection: Option<Connected>,
+    connection: Option<Connected<E>>,
     backoff: Backoff,
     retry_at: Option<Duration>,
 }
 
 /// A connection and what is at its other end.
-pub struct Connected {
+pub struct Connected<E: Engine> {
     /// The connection.
-    pub connection: Connection,
+    pub connection: E::Connection,
     /// The database.
     pub database: String,
     /// The server.
-    pub server: Arc<Server>,
+    pub server: Arc<E::Server>,
     /// Who it is in the records.
     pub identity: Arc<Identity>,
     probe_at: Duration,
 }
 
-impl Link {
+impl<E: Engine> Link<E> {
     /// A link that is not connected. Different names wait differently long after failures.
-    pub fn new(target: &str, name: &str) -> Link {
+    pub fn new(target: &str, name: &str) -> Link<E> {
         let backoff = Backoff::new(format!("{target} {name}"));
         Link { name: name.to_owned(), connection: None, backoff, retry_at: None }
     }
@@ -59,7 +54,7 @@ impl Link {
     }
 
     /// The connection, if there is one.
-    pub fn connected(&self) -> Option<&Connected> {
+    pub fn connected(&self) -> Option<&Connected<E>> {
         self.connection.as_ref()
     }
 
@@ -67,20 +62,20 @@ impl Link {
     /// asked what it offers; that it is the same is seen at the first poll.
     pub async fn connect(
         &mut self,
-        target: &Target,
+        target: &Target<E>,
         database: &str,
-        known: Option<Arc<Server>>,
+        known: Option<Arc<E::Server>>,
     ) -> Result<bool, Failure> {
-        if self.connection.as_ref().is_some_and(|it| it.database == database && !it.connection.is_closed()) {
+        if self.connection.as_ref().is_some_and(|it| it.database == database && !E::is_closed(&it.connection)) {
             return Ok(false);
         }
         let changes_database = self.connection.is_some();
         if let Some(connected) = self.connection.take() {
-            connected.connection.close().await;
+            E::close(connected.connection).await;
         }
         let mut opened = open(target, database, known.clone()).await;
         for _ in 0..CHANGE_TRIES {
-            let none_left = opened.as_ref().is_err_and(|it| it.class == SqlState::TOO_MANY_CONNECTIONS.code());
+            let none_left = opened.as_ref().is_err_and(Failure::has_no_connection_left);
             if !changes_database || !none_left {
                 break;
             }
@@ -88,7 +83,7 @@ impl Link {
             opened = open(target, database, known.clone()).await;
         }
         let connected = self.connection.insert(opened?);
-        let (version, role) = (&connected.server.version, connected.server.role());
+        let (version, role) = (E::version(&connected.server), E::role(&connected.server));
         if changes_database {
             debug!(target = target.name, link = self.name, database, version, role, "changed the database");
         } else {
@@ -97,13 +92,18 @@ impl Link {
         Ok(true)
     }
 
+    /// The connection, to be used.
+    pub fn connected_mut(&mut self) -> Option<&mut Connected<E>> {
+        self.connection.as_mut()
+    }
+
     /// Asks the server again what it offers, if that is due. True if it was asked.
-    pub async fn probe_if_due(&mut self, target: &Target) -> Result<bool, Failure> {
+    pub async fn probe_if_due(&mut self, target: &Target<E>) -> Result<bool, Failure> {
         let now = target.clock.monotonic();
         let Some(connected) = self.connection.as_mut().filter(|connected| connected.probe_at <= now) else {
             return Ok(false);
         };
-        connected.server = Arc::new(ask(&target.config, &connected.connection).await?);
+        connected.server = Arc::new(E::ask(&target.config, &mut connected.connection).await?);
         connected.identity = target.identity(Some(&connected.server));
         connected.probe_at = now + PROBE_INTERVAL;
         Ok(true)
@@ -123,20 +123,20 @@ impl Link {
 
     /// Closes after a failure, and leaves the server alone for a while: it may be in trouble, and each connection that it
     /// does not let go of counts. After a time-out it is asked to end what it does.
-    pub async fn give_up(&mut self, target: &Target, failure: &Failure) {
+    pub async fn give_up(&mut self, target: &Target<E>, failure: &Failure) {
         let Some(connected) = self.connection.take() else { return };
         self.retry_at = Some(target.clock.monotonic() + self.backoff.fail());
         let (class, message) = (&failure.class, &failure.message);
         warn!(target = target.name, link = self.name, %class, reason = %message, "connection given up");
         if failure.class == "timeout" {
-            connected.connection.abandon(CANCEL_TIMEOUT).await;
+            E::abandon(&target.config, connected.connection, CANCEL_TIMEOUT).await;
         }
     }
 
     /// Closes in the middle of a poll; the server is asked to end what it does for us, for `limit` at most.
-    pub async fn abandon(&mut self, limit: Duration) {
+    pub async fn abandon(&mut self, target: &Target<E>, limit: Duration) {
         if let Some(connected) = self.connection.take() {
-            connected.connection.abandon(limit).await;
+            E::abandon(&target.config, connected.connection, limit).await;
         }
     }
 
@@ -146,7 +146,7 @@ impl Link {
     }
 
     /// Leaves the server alone for a while, after it did not let us connect.
-    pub fn back_off(&mut self, target: &Target, failure: &Failure) {
+    pub fn back_off(&mut self, target: &Target<E>, failure: &Failure) {
         let wait = self.backoff.fail();
         self.retry_at = Some(target.clock.monotonic() + wait);
         let (failures, class, message) = (self.backoff.failures(), &failure.class, &failure.message);
@@ -158,11 +158,15 @@ impl Link {
     }
 }
 
-async fn open(target: &Target, database: &str, known: Option<Arc<Server>>) -> Result<Connected, Failure> {
+async fn open<E: Engine>(
+    target: &Target<E>,
+    database: &str,
+    known: Option<Arc<E::Server>>,
+) -> Result<Connected<E>, Failure> {
     let (connection, server) = match known {
-        Some(server) => (Connection::open(&target.config, &target.name, database).await?, server),
+        Some(server) => (E::open(&target.config, &target.name, database).await?, server),
         None => {
-            let (connection, server) = reach(&target.config, &target.name, database).await?;
+            let (connection, server) = reach::<E>(&target.config, &target.name, database).await?;
             (connection, Arc::new(server))
         }
     };
@@ -172,37 +176,19 @@ async fn open(target: &Target, database: &str, known: Option<Arc<Server>>) -> Re
 }
 
 /// Connects, and asks the server what it offers.
-pub async fn reach(config: &Config, target: &str, database: &str) -> Result<(Connection, Server), Failure> {
-    let connection = Connection::open(config, target, database).await?;
-    match ask(config, &connection).await {
+pub async fn reach<E: Engine>(
+    config: &E::Config,
+    target: &str,
+    database: &str,
+) -> Result<(E::Connection, E::Server), Failure> {
+    let mut connection = E::open(config, target, database).await?;
+    match E::ask(config, &mut connection).await {
         Ok(server) => Ok((connection, server)),
         Err(failure) => {
             if failure.class == "timeout" {
-                connection.abandon(CANCEL_TIMEOUT).await;
+                E::abandon(config, connection, CANCEL_TIMEOUT).await;
             }
             Err(failure.while_connecting())
         }
     }
-}
-
-async fn ask(config: &Config, connection: &Connection) -> Result<Server, Failure> {
-    let limit = config.connect_timeout;
-    let asked = tokio::time::timeout(limit, async {
-        let transaction = connection.begin(Timeouts::within(limit)).await?;
-        if !config.via_pooler && !connection.is_direct(transaction.facts().process_id).await {
-            transaction.roll_back().await?;
-            return Err(a_pooler_answers(config));
-        }
-        let server = Server::probe(&transaction).await?;
-        transaction.commit().await?;
-        Ok(server)
-    });
-    asked.await.unwrap_or_else(|_| Err(Failure::deadline()))
-}
-
-fn a_pooler_answers(config: &Config) -> Failure {
-    let endpoint = &config.endpoint;
-    let message =
-        format!("a connection pooler answers at {endpoint}: connect to the server itself, or set `via_pooler: true`");
-    Failure::refused("pooler", message)
 }

@@ -1,0 +1,14 @@
+//! What a server says to whoever asks whether a configuration works.
+
+use crate::poll::Capability;
+
+/// What a server says to whoever asks whether a configuration works.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// Kind of server and its version, in its own words.
+    pub version: String,
+    /// primary or standby.
+    pub role: &'static str,
+    /// What is missing, and what mends it.
+    pub missing: Vec<Capability>,
+}

@@ -1,0 +1,102 @@
+//! Settings of one `mysql` poller: one server. Keys are those of the Collector's `mysql` receiver where both have the same
+//! thing.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use dbintel_config::{ComponentId, Secret, Section};
+
+use crate::settings::{ClassConfig, Endpoint, TlsConfig, check_target, check_tls, target_name};
+use crate::text::TextConfig;
+
+/// Settings of one server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// Where the server listens.
+    pub endpoint: Endpoint,
+    /// Account to connect as. It needs `SELECT` on `performance_schema` and `PROCESS`, and nothing else.
+    pub username: String,
+    /// Password of the account; none if the server asks for none.
+    pub password: Option<Secret>,
+    /// Name of the target, if it is not that of the component.
+    pub target: Option<String>,
+    /// Stamped on every record: team, environment, region …
+    pub labels: BTreeMap<String, String>,
+    /// Encryption and verification.
+    pub tls: TlsConfig,
+    /// Longest wait for a connection.
+    pub connect_timeout: Duration,
+    /// Sessions and their waits.
+    pub sessions: ClassConfig,
+    /// Statement counters.
+    pub statements: ClassConfig,
+    /// Time between complete snapshots of the statement counters.
+    pub snapshot_interval: Duration,
+    /// Time limit for reading statement texts; the interval is the least time between two reads.
+    pub texts: ClassConfig,
+    /// What is published of a text.
+    pub text: TextConfig,
+}
+
+impl Config {
+    /// Reads the section of a `mysql` poller. Mistakes are collected in the section.
+    pub fn read(section: &mut Section) -> Config {
+        let interval = section.doc("Time between polls of a class that has no interval of its own.").duration_within(
+            "collection_interval",
+            "10s",
+            "100ms"..="1h",
+        );
+        let mut statements = section.section("statements");
+        let config = Config {
+            endpoint: section
+                .doc("Where the server listens: host:port, or /path/of/the.sock:3306 for a local socket.")
+                .parsed("endpoint", "localhost:3306", "an endpoint such as db.example.com:3306"),
+            username: section
+                .doc("Account to connect as; it needs SELECT on performance_schema.* and PROCESS.")
+                .required_text("username"),
+            password: section.doc("Password of the account.").secret("password"),
+            target: section.doc("Name of the target, if it is not that of the component.").optional_text("target"),
+            labels: section.doc("Stamped on every record: team, environment, region.").text_map("labels"),
+            tls: TlsConfig::read(&mut section.section("tls")),
+            connect_timeout: section.doc("Longest wait for a connection.").duration_within(
+                "connect_timeout",
+                "5s",
+                "100ms"..="1m",
+            ),
+            sessions: ClassConfig::read(&mut section.section("sessions"), Duration::from_secs(1), "1s"),
+            statements: ClassConfig::read(&mut statements, interval, "5s"),
+            snapshot_interval: statements
+                .doc("Time between complete snapshots; between them only what changed is published.")
+                .duration_within("snapshot_interval", "10m", "1s"..="1d"),
+            text: TextConfig::read(section),
+            texts: ClassConfig::read(&mut section.section("texts"), Duration::from_secs(1), "10s"),
+        };
+        check_target(section, config.target.as_deref());
+        check_tls(section, &config.tls);
+        config
+    }
+
+    /// The name of the target: `target:`, else the name in `mysql/name`, else `host:port`.
+    pub fn target_name(&self, component: &ComponentId) -> String {
+        target_name(self.target.as_ref(), component, &self.endpoint)
+    }
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            endpoint: Endpoint { host: "localhost".to_owned(), port: 3306 },
+            username: String::new(),
+            password: None,
+            target: None,
+            labels: BTreeMap::new(),
+            tls: TlsConfig::default(),
+            connect_timeout: Duration::from_secs(5),
+            sessions: ClassConfig::new(1, 1),
+            statements: ClassConfig::new(10, 5),
+            snapshot_interval: Duration::from_secs(600),
+            texts: ClassConfig::new(1, 10),
+            text: TextConfig::default(),
+        }
+    }
+}

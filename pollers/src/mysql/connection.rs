@@ -1,0 +1,152 @@
+//! One connection, which is ours alone: its settings are set once.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use mysql_async::prelude::Queryable;
+use mysql_async::{ClientIdentity, Conn, Opts, OptsBuilder, Row, SslOpts};
+use tracing::info;
+
+use super::config::Config;
+use crate::failure::Failure;
+use crate::settings::TlsConfig;
+
+/// How long a silent connection lives before the network is asked whether it is still there.
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(30);
+/// Largest packet that we take: a batch of texts.
+const PACKET_BYTES_MAX: usize = 64 << 20;
+/// Time for the goodbye to the server.
+const CLOSE_GRACE: Duration = Duration::from_millis(500);
+
+/// What does not hold for a statement alone: times in UTC, no writing, and no long wait for a lock.
+const SETTINGS: &str = "SET SESSION time_zone = '+00:00', SESSION sql_mode = '', SESSION lock_wait_timeout = 1";
+const READ_ONLY: &str = "SET SESSION TRANSACTION READ ONLY";
+
+/// A connection. Closed when dropped.
+pub struct Connection {
+    conn: Conn,
+    is_mariadb: bool,
+    /// The limit that statements have.
+    limit: Option<Duration>,
+    statements_sent: i64,
+}
+
+impl Connection {
+    /// Connects.
+    pub async fn open(config: &Config) -> Result<Connection, Failure> {
+        let opened = tokio::time::timeout(config.connect_timeout, Connection::try_open(config)).await;
+        let opened = opened.unwrap_or_else(|_| {
+            let message = format!("no connection to {} within {:?}", config.endpoint, config.connect_timeout);
+            Err(Failure::refused("timeout", message))
+        });
+        opened.map_err(Failure::while_connecting)
+    }
+
+    async fn try_open(config: &Config) -> Result<Connection, Failure> {
+        let mut conn = Conn::new(options(config)?).await?;
+        conn.query_drop(SETTINGS).await?;
+        conn.query_drop(READ_ONLY).await?;
+        let version: Option<String> = conn.query_first("SELECT VERSION()").await?;
+        let is_mariadb = version.is_some_and(|version| version.contains("MariaDB"));
+        Ok(Connection { conn, is_mariadb, limit: None, statements_sent: 3 })
+    }
+
+    /// Whether MariaDB answers.
+    pub fn is_mariadb(&self) -> bool {
+        self.is_mariadb
+    }
+
+    /// Statements sent since the last call.
+    pub fn take_statements_sent(&mut self) -> i64 {
+        std::mem::take(&mut self.statements_sent)
+    }
+
+    /// From now on the server ends a statement that takes longer.
+    pub async fn limit_statements(&mut self, limit: Duration) -> Result<(), Failure> {
+        if self.limit == Some(limit) {
+            return Ok(());
+        }
+        let sql = match self.is_mariadb {
+            true => format!("SET SESSION max_statement_time = {}", limit.as_secs_f64()),
+            false => format!("SET SESSION max_execution_time = {}", limit.as_millis().max(1)),
+        };
+        self.statements_sent += 1;
+        self.conn.query_drop(sql).await?;
+        self.limit = Some(limit);
+        Ok(())
+    }
+
+    /// Rows of a statement.
+    pub async fn query(&mut self, sql: &str) -> Result<Vec<Row>, Failure> {
+        self.statements_sent += 1;
+        Ok(self.conn.query(sql).await?)
+    }
+
+    /// The only row of a statement.
+    pub async fn query_one(&mut self, sql: &str) -> Result<Row, Failure> {
+        let row = self.query(sql).await?.into_iter().next();
+        row.ok_or_else(|| Failure::protocol("the server gave no row"))
+    }
+
+    /// Closes, and waits until the server was told, for a moment.
+    pub async fn close(self) {
+        // Whatever comes of it, the connection is cut afterwards.
+        let _ = tokio::time::timeout(CLOSE_GRACE, self.conn.disconnect()).await;
+    }
+
+    /// Gives the connection up in the middle of a statement: asks the server to end it, for `limit` at most.
+    pub async fn abandon(self, config: &Config, limit: Duration) {
+        let id = self.conn.id();
+        drop(self.conn);
+        let killed = async {
+            let mut conn = Conn::new(options(config)?).await?;
+            conn.query_drop(format!("KILL {id}")).await?;
+            conn.disconnect().await?;
+            Ok::<(), Failure>(())
+        };
+        if !matches!(tokio::time::timeout(limit, killed).await, Ok(Ok(()))) {
+            info!("could not ask the server to end a statement; its limit will");
+        }
+    }
+}
+
+fn options(config: &Config) -> Result<Opts, Failure> {
+    let mut options = OptsBuilder::default()
+        .user(Some(&config.username))
+        .pass(config.password.as_ref().map(|password| password.expose().to_owned()))
+        .tcp_keepalive(Some(KEEPALIVE_IDLE))
+        .max_allowed_packet(Some(PACKET_BYTES_MAX))
+        .wait_timeout(Some(28_800))
+        .stmt_cache_size(0_usize)
+        .prefer_socket(false);
+    options = match config.endpoint.is_socket() {
+        true => options.socket(Some(&config.endpoint.host)).prefer_socket(true),
+        false => options.ip_or_hostname(&config.endpoint.host).tcp_port(config.endpoint.port),
+    };
+    if config.tls.is_on(&config.endpoint) {
+        options = options.ssl_opts(Some(tls(&config.tls)));
+    }
+    Ok(options.into())
+}
+
+/// The authorities are those of the file, or else those of this machine, as for other servers.
+fn tls(config: &TlsConfig) -> SslOpts {
+    let authorities = match &config.ca_file {
+        Some(ca_file) => vec![PathBuf::from(ca_file).into()],
+        None => {
+            rustls_native_certs::load_native_certs().certs.iter().map(|authority| authority.to_vec().into()).collect()
+        }
+    };
+    let tls = SslOpts::default()
+        .with_danger_accept_invalid_certs(config.insecure_skip_verify)
+        .with_danger_skip_domain_validation(config.insecure_skip_verify)
+        .with_root_certs(authorities)
+        .with_disable_built_in_roots(true);
+    match (&config.cert_file, &config.key_file) {
+        (Some(cert_file), Some(key_file)) => {
+            let identity = ClientIdentity::new(PathBuf::from(cert_file).into(), PathBuf::from(key_file).into());
+            tls.with_client_identity(Some(identity))
+        }
+        _ => tls,
+    }
+}

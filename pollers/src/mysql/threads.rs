@@ -1,0 +1,174 @@
+//! Sessions: what each one executes and waits for. Who is in whose way is not read yet.
+
+use mysql_async::Row;
+
+use super::connection::Connection;
+use super::server::{Server, Sessions};
+use super::value::Columns;
+use crate::failure::Failure;
+use crate::poll::Signals;
+use crate::rows::SessionRow;
+use crate::text::{TEXT_BYTES_MAX, TextReader};
+
+/// Most sessions of one sample; those that have been at it for longest come first.
+pub const SESSIONS_MAX: usize = 5_000;
+/// Bytes of the text in the list of threads.
+const THREAD_TEXT_MAX: usize = 1024;
+
+/// Reads every session that is not idle, but for ours. `now` is the server's clock in µs since the epoch.
+pub async fn sample(
+    connection: &mut Connection,
+    server: &Server,
+    now: i64,
+    texts: &mut TextReader,
+) -> Result<(Vec<SessionRow>, Signals), Failure> {
+    let rows = connection.query(&sql(server.sessions)).await?;
+    let sessions = rows.iter().map(|row| session(row, server, now, texts)).collect::<Result<Vec<_>, _>>()?;
+    let active = sessions.iter().filter(|session| session.state.as_deref() == Some("active")).count();
+    let connections = connection.query_one(CONNECTIONS).await?;
+    let signals = Signals {
+        connections_used: connections.get_opt::<String, _>(1).and_then(Result::ok).and_then(|used| used.parse().ok()),
+        connections_max: server.connections_max,
+        active_sessions: i64::try_from(active).ok(),
+        ..Signals::default()
+    };
+    Ok((sessions, signals))
+}
+
+const CONNECTIONS: &str = "SHOW GLOBAL STATUS LIKE 'Threads_connected'";
+
+/// One statement per thread: the outermost. A thread that sleeps is a session only as long as it has a transaction open.
+fn sql(from: Sessions) -> String {
+    let (open, transactions) = match from.transactions {
+        true => (
+            "x.trx_mysql_thread_id IS NOT NULL",
+            " LEFT JOIN (SELECT DISTINCT trx_mysql_thread_id FROM information_schema.innodb_trx) AS x \
+             ON x.trx_mysql_thread_id = t.id",
+        ),
+        false => ("FALSE", ""),
+    };
+    let threads = match from.threads {
+        true => "SELECT THREAD_ID AS thread_id, PROCESSLIST_ID AS id, PROCESSLIST_USER AS user, \
+                 PROCESSLIST_HOST AS host, PROCESSLIST_DB AS db, PROCESSLIST_COMMAND AS command, \
+                 PROCESSLIST_STATE AS state, PROCESSLIST_TIME AS time, PROCESSLIST_INFO AS info \
+                 FROM performance_schema.threads WHERE TYPE = 'FOREGROUND' AND PROCESSLIST_ID IS NOT NULL"
+            .to_owned(),
+        false => format!(
+            "SELECT NULL AS thread_id, ID AS id, USER AS user, HOST AS host, DB AS db, COMMAND AS command, \
+             STATE AS state, TIME AS time, LEFT(INFO, {TEXT_BYTES_MAX}) AS info FROM information_schema.PROCESSLIST"
+        ),
+    };
+    let (event, events) = match from.threads {
+        true => (
+            "e.SQL_TEXT AS sql_text, e.DIGEST AS digest, e.CURRENT_SCHEMA AS current_schema, \
+             e.TIMER_WAIT DIV 1000000 AS running_us",
+            " LEFT JOIN performance_schema.events_statements_current AS e \
+             ON e.THREAD_ID = t.thread_id AND e.NESTING_EVENT_LEVEL = 0",
+        ),
+        false => ("NULL AS sql_text, NULL AS digest, NULL AS current_schema, NULL AS running_us", ""),
+    };
+    format!(
+        "SELECT t.id, t.user, t.host, t.db, t.command, t.state, t.time, t.info, {open} AS in_transaction, {event} \
+         FROM ({threads}) AS t{events}{transactions} \
+         WHERE t.id <> CONNECTION_ID() AND t.command NOT IN ('Daemon', 'Binlog Dump', 'Binlog Dump GTID') \
+         AND (t.command <> 'Sleep' OR {open}) ORDER BY t.time DESC LIMIT {}",
+        SESSIONS_MAX + 1
+    )
+}
+
+fn session(row: &Row, server: &Server, now: i64, texts: &mut TextReader) -> Result<SessionRow, Failure> {
+    let row = Columns(row);
+    let database = row.text("current_schema")?.or(row.text("db")?);
+    let (command, state) = (row.text("command")?.unwrap_or_default(), row.text("state")?.unwrap_or_default());
+    let is_idle = command == "Sleep";
+    let (address, port) = client(row.text("host")?);
+    let seconds = row.optional::<i64>("time")?.unwrap_or(0).max(0);
+    let running_us = row.optional::<u64>("running_us")?.and_then(|us| i64::try_from(us).ok());
+    let started_at = now - running_us.filter(|_| !is_idle).unwrap_or(seconds * 1_000_000);
+    let wait = if is_idle { None } else { wait(&state) };
+    let (sql_text, info) = (row.optional::<Vec<u8>>("sql_text")?, row.optional::<Vec<u8>>("info")?);
+    let (room, text) = match sql_text {
+        Some(text) => (server.sql_text_max, Some(text)),
+        None if server.sessions.threads => (THREAD_TEXT_MAX, info),
+        None => (TEXT_BYTES_MAX, info),
+    };
+    let statement = text.filter(|text| !text.is_empty()).map(|text| texts.session(&text, text.len() >= room));
+    Ok(SessionRow {
+        session_id: row.required::<u64>("id")?.to_string(),
+        database_id: Some(database.clone().unwrap_or_default()),
+        database,
+        user: row.text("user")?,
+        client_address: address,
+        client_port: port,
+        backend_type: Some("client backend".to_owned()),
+        state: Some(if is_idle { "idle in transaction" } else { "active" }.to_owned()),
+        state_changed_at: Some(now - seconds * 1_000_000),
+        wait_event_type: wait.map(str::to_owned),
+        wait_event: wait.map(|_| state.clone()),
+        query_id: row.text("digest")?,
+        query_started_at: Some(started_at),
+        statement,
+        attributes: vec![("command", command), ("thread_state", state)],
+        ..SessionRow::default()
+    })
+}
+
+/// Address and port of a client: `host`, or `host:port`.
+fn client(host: Option<String>) -> (Option<String>, Option<i64>) {
+    let Some(host) = host.filter(|host| !host.is_empty() && host != "localhost") else { return (None, None) };
+    match host.rsplit_once(':').and_then(|(address, port)| Some((address, port.parse().ok()?))) {
+        Some((address, port)) if !address.contains(':') => (Some(address.to_owned()), Some(port)),
+        _ => (Some(host), None),
+    }
+}
+
+/// The class of a wait; none for what is work.
+fn wait(state: &str) -> Option<&'static str> {
+    match state {
+        _ if state.contains("lock") => Some("Lock"),
+        "User sleep" => Some("Timeout"),
+        _ if state.starts_with("Waiting") || state.starts_with("waiting") => Some("Other"),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clients_have_an_address_and_perhaps_a_port() {
+        let cases = [
+            ("10.0.0.7:50000", (Some("10.0.0.7"), Some(50_000))),
+            ("10.0.0.7", (Some("10.0.0.7"), None)),
+            ("2001:db8::1", (Some("2001:db8::1"), None)),
+            ("localhost", (None, None)),
+            ("", (None, None)),
+        ];
+        for (host, (address, port)) in cases {
+            assert_eq!(client(Some(host.to_owned())), (address.map(str::to_owned), port), "{host}");
+        }
+    }
+
+    #[test]
+    fn waits_are_told_from_work() {
+        let cases = [
+            ("Waiting for table metadata lock", Some("Lock")),
+            ("User sleep", Some("Timeout")),
+            ("Waiting for commit", Some("Other")),
+            ("executing", None),
+            ("Sending data", None),
+        ];
+        for (state, class) in cases {
+            assert_eq!(wait(state), class, "{state}");
+        }
+    }
+
+    #[test]
+    fn sessions_are_read_from_what_there_is() {
+        let all = sql(Sessions { threads: true, transactions: true });
+        assert!(all.contains("performance_schema.threads") && all.contains("innodb_trx"));
+        let least = sql(Sessions::default());
+        assert!(!least.contains("performance_schema") && !least.contains("innodb_trx"), "{least}");
+    }
+}
