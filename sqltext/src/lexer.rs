@@ -345,7 +345,7 @@ impl<'s> Lexer<'s> {
         self.end_of_number(start)
     }
 
-    /// A dollar sign behind a number opens a string in PostgreSQL; behind a letter it may also go on a name.
+    /// A dollar sign behind a number opens a string in PostgreSQL; behind a letter or an underscore it may also go on a name.
     fn end_of_number(&mut self, start: usize) -> Kind {
         let token = &self.sql[start..self.place];
         let Some(dollar) = token.iter().skip(1).position(|byte| *byte == b'$').map(|place| place + 1) else {
@@ -354,7 +354,7 @@ impl<'s> Lexer<'s> {
         if self.rules.is_mysql {
             return Kind::Literal;
         }
-        let is_plain = token[1..dollar].iter().all(|byte| byte.is_ascii_digit() || matches!(byte, b'_' | b'.'));
+        let is_plain = token[1..dollar].iter().all(|byte| byte.is_ascii_digit() || *byte == b'.');
         self.place = start + dollar;
         if is_plain { Kind::Literal } else { self.withhold(Withheld::ForeignByte) }
     }

@@ -110,7 +110,7 @@ pub async fn texts(
             let key = key(&row)?;
             let text = row.optional::<Vec<u8>>("text")?;
             if keys.contains(&key) {
-                let statement = text.map(|text| reader.statement(&text, false));
+                let statement = text.map(|text| reader.statement(executed(&text), false));
                 found.push(key.text(statement.unwrap_or_else(|| StatementText::withheld(UNAVAILABLE))));
             }
         }
@@ -118,6 +118,13 @@ pub async fn texts(
     let others = keys.iter().filter(|key| !is_digest(&key.digest));
     found.extend(others.map(|key| key.text(StatementText::withheld(UNAVAILABLE))));
     Ok(found)
+}
+
+/// What a digest of an execution executes. MySQL puts a word in front of the text of a prepared statement, that is in front of
+/// a verb; after `EXECUTE` as a client sends it stands a name, in backticks.
+fn executed(text: &[u8]) -> &[u8] {
+    let rest = text.strip_prefix(b"EXECUTE ").filter(|rest| rest.first().is_some_and(u8::is_ascii_uppercase));
+    rest.unwrap_or(text)
 }
 
 impl Key {
@@ -147,6 +154,13 @@ mod tests {
         let sql = sql(&columns, None);
         assert!(sql.contains("SUM_TIMER_WAIT DIV 1000 AS total_exec_time_ns, NULL AS cpu_time_ns"), "{sql}");
         assert!(!sql.contains("WHERE") && !sql.contains("ORDER BY"), "{sql}");
+    }
+
+    #[test]
+    fn an_execution_is_known_as_what_it_executes() {
+        assert_eq!(executed(b"EXECUTE SELECT `id` FROM `goods`"), b"SELECT `id` FROM `goods`");
+        assert_eq!(executed(b"EXECUTE `s` USING @?"), b"EXECUTE `s` USING @?");
+        assert_eq!(executed(b"SELECT ?"), b"SELECT ?");
     }
 
     #[test]

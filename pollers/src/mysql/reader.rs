@@ -189,8 +189,6 @@ impl Reader<MySql> for ServerReader {
 
     fn connected(&mut self, target: &Target<MySql>, connected: &Connected<MySql>) {
         self.read_at = None;
-        // MySQL names the statement of a session, MariaDB only once it has ended.
-        self.texts.remember(connected.server.is_mariadb);
         for missing in &connected.server.missing {
             let (name, consequence, remedy) = (&missing.name, &missing.consequence, &missing.remedy);
             warn!(target = target.name, %name, %consequence, %remedy, "the server does not give everything");

@@ -109,7 +109,10 @@ impl Server {
             self.missing.push(consumer("statements_digest", "no statement is counted"));
         }
         if !is_on("events_statements_current") {
-            let consequence = "sessions are joined with statements by their text alone, cut after 1,024 bytes";
+            let consequence = match self.is_mariadb {
+                true => "idle sessions with an open transaction have no text",
+                false => "sessions are joined with statements by their text alone, cut after 1,024 bytes",
+            };
             self.missing.push(consumer("events_statements_current", consequence));
         }
         Ok(())

@@ -22,7 +22,7 @@ pub async fn sample(
     now: i64,
     texts: &mut TextReader,
 ) -> Result<(Vec<SessionRow>, Signals), Failure> {
-    let rows = connection.query(&sql(server.sessions)).await?;
+    let rows = connection.query(&sql(server.is_mariadb, server.sessions)).await?;
     let sessions = rows.iter().map(|row| session(row, server, now, texts)).collect::<Result<Vec<_>, _>>()?;
     let active = sessions.iter().filter(|session| session.state.as_deref() == Some("active")).count();
     let connections = connection.query_one(CONNECTIONS).await?;
@@ -38,7 +38,10 @@ pub async fn sample(
 const CONNECTIONS: &str = "SHOW GLOBAL STATUS LIKE 'Threads_connected'";
 
 /// One statement per thread: the outermost. A thread that sleeps is a session only as long as it has a transaction open.
-fn sql(from: Sessions) -> String {
+///
+/// MariaDB names no statement before it has ended, and shows those of the binary protocol only in the list of processes,
+/// which has whole texts: there the list comes first.
+fn sql(is_mariadb: bool, from: Sessions) -> String {
     let (open, transactions) = match from.transactions {
         true => (
             "x.trx_mysql_thread_id IS NOT NULL",
@@ -46,17 +49,6 @@ fn sql(from: Sessions) -> String {
              ON x.trx_mysql_thread_id = t.id",
         ),
         false => ("FALSE", ""),
-    };
-    let threads = match from.threads {
-        true => "SELECT THREAD_ID AS thread_id, PROCESSLIST_ID AS id, PROCESSLIST_USER AS user, \
-                 PROCESSLIST_HOST AS host, PROCESSLIST_DB AS db, PROCESSLIST_COMMAND AS command, \
-                 PROCESSLIST_STATE AS state, PROCESSLIST_TIME AS time, PROCESSLIST_INFO AS info \
-                 FROM performance_schema.threads WHERE TYPE = 'FOREGROUND' AND PROCESSLIST_ID IS NOT NULL"
-            .to_owned(),
-        false => format!(
-            "SELECT NULL AS thread_id, ID AS id, USER AS user, HOST AS host, DB AS db, COMMAND AS command, \
-             STATE AS state, TIME AS time, LEFT(INFO, {TEXT_BYTES_MAX}) AS info FROM information_schema.PROCESSLIST"
-        ),
     };
     let (event, events) = match from.threads {
         true => (
@@ -69,10 +61,30 @@ fn sql(from: Sessions) -> String {
     };
     format!(
         "SELECT t.id, t.user, t.host, t.db, t.command, t.state, t.time, t.info, {open} AS in_transaction, {event} \
-         FROM ({threads}) AS t{events}{transactions} \
+         FROM ({}) AS t{events}{transactions} \
          WHERE t.id <> CONNECTION_ID() AND t.command NOT IN ('Daemon', 'Binlog Dump', 'Binlog Dump GTID') \
          AND (t.command <> 'Sleep' OR {open}) ORDER BY t.time DESC LIMIT {}",
+        threads(is_mariadb, from.threads),
         SESSIONS_MAX + 1
+    )
+}
+
+fn threads(is_mariadb: bool, has_threads: bool) -> String {
+    if has_threads && !is_mariadb {
+        return "SELECT THREAD_ID AS thread_id, PROCESSLIST_ID AS id, PROCESSLIST_USER AS user, \
+                PROCESSLIST_HOST AS host, PROCESSLIST_DB AS db, PROCESSLIST_COMMAND AS command, \
+                PROCESSLIST_STATE AS state, PROCESSLIST_TIME AS time, PROCESSLIST_INFO AS info \
+                FROM performance_schema.threads WHERE TYPE = 'FOREGROUND' AND PROCESSLIST_ID IS NOT NULL"
+            .to_owned();
+    }
+    let (thread_id, threads) = match has_threads {
+        true => ("h.THREAD_ID", " LEFT JOIN performance_schema.threads AS h ON h.PROCESSLIST_ID = p.ID"),
+        false => ("NULL", ""),
+    };
+    format!(
+        "SELECT {thread_id} AS thread_id, p.ID AS id, p.USER AS user, p.HOST AS host, p.DB AS db, p.COMMAND AS command, \
+         p.STATE AS state, p.TIME AS time, LEFT(p.INFO, {TEXT_BYTES_MAX}) AS info \
+         FROM information_schema.PROCESSLIST AS p{threads}"
     )
 }
 
@@ -86,13 +98,15 @@ fn session(row: &Row, server: &Server, now: i64, texts: &mut TextReader) -> Resu
     let running_us = row.optional::<u64>("running_us")?.and_then(|us| i64::try_from(us).ok());
     let started_at = now - running_us.filter(|_| !is_idle).unwrap_or(seconds * 1_000_000);
     let wait = if is_idle { None } else { wait(&state) };
-    let (sql_text, info) = (row.optional::<Vec<u8>>("sql_text")?, row.optional::<Vec<u8>>("info")?);
-    let (room, text) = match sql_text {
-        Some(text) => (server.sql_text_max, Some(text)),
-        None if server.sessions.threads => (THREAD_TEXT_MAX, info),
-        None => (TEXT_BYTES_MAX, info),
+    let text_of = |column| Ok::<_, Failure>(row.optional::<Vec<u8>>(column)?.filter(|text| !text.is_empty()));
+    let (sql_text, info) = (text_of("sql_text")?, text_of("info")?);
+    let is_list = server.is_mariadb || !server.sessions.threads;
+    let (room, text) = match (sql_text, info) {
+        (_, Some(info)) if is_list => (TEXT_BYTES_MAX, Some(info)),
+        (Some(text), _) => (server.sql_text_max, Some(text)),
+        (None, info) => (THREAD_TEXT_MAX, info),
     };
-    let statement = text.filter(|text| !text.is_empty()).map(|text| texts.session(&text, text.len() >= room));
+    let statement = text.map(|text| texts.session(&text, text.len() >= room));
     Ok(SessionRow {
         session_id: row.required::<u64>("id")?.to_string(),
         database_id: Some(database.clone().unwrap_or_default()),
@@ -166,9 +180,11 @@ mod tests {
 
     #[test]
     fn sessions_are_read_from_what_there_is() {
-        let all = sql(Sessions { threads: true, transactions: true });
-        assert!(all.contains("performance_schema.threads") && all.contains("innodb_trx"));
-        let least = sql(Sessions::default());
+        let all = sql(false, Sessions { threads: true, transactions: true });
+        assert!(all.contains("FROM performance_schema.threads") && all.contains("innodb_trx"));
+        let listed = sql(true, Sessions { threads: true, transactions: true });
+        assert!(listed.contains("FROM information_schema.PROCESSLIST") && listed.contains("events_statements_current"));
+        let least = sql(false, Sessions::default());
         assert!(!least.contains("performance_schema") && !least.contains("innodb_trx"), "{least}");
     }
 }

@@ -14,6 +14,7 @@ mod cli_process;
 mod cli_prometheus;
 mod cli_rig;
 mod cli_sql;
+mod cli_statements;
 mod cli_topics;
 mod compose;
 mod docs;
