@@ -318,6 +318,10 @@ impl<'s> Lexer<'s> {
             self.place = self.end_of_word(start);
             return Kind::Word;
         }
+        self.digits(start)
+    }
+
+    fn digits(&mut self, start: usize) -> Kind {
         let mut end = start;
         while self.at(end).is_ascii_digit() {
             end += 1;
@@ -375,14 +379,10 @@ impl<'s> Lexer<'s> {
                 self.place = self.end_of_word(start + 1);
                 Kind::Parameter
             }
-            next if next.is_ascii_digit() && !self.rules.is_mysql => match self.number(start + 1) {
+            next if next.is_ascii_digit() => match self.digits(start + 1) {
                 Kind::Literal => Kind::Parameter,
                 fault => fault,
             },
-            next if next.is_ascii_digit() => {
-                self.place = self.end_of_word(start + 1);
-                self.end_of_number(start)
-            }
             _ => self.single(Kind::Operator),
         }
     }

@@ -91,7 +91,7 @@ impl Utility {
             Self::Begin if word.is_one_of(&["SLAVE", "REPLICA", "GROUP_REPLICATION"]) => self.to(Self::HideNext),
             Self::Begin => self.to(Self::Plain),
             Self::Copy if word.is("PROGRAM") => self.to(Self::HideNext),
-            Self::Copy if word.is("STDIN") => self.to(Self::CopyStdin),
+            Self::Copy if word.is("STDIN") || ends_with_stdin(bytes) => self.to(Self::CopyStdin),
             Self::Copy | Self::CopyStdin => Action::Write,
             Self::CopyRows => Action::HideRows,
             Self::Grant if word.is("IDENTIFIED") => Action::Hide,
@@ -178,4 +178,9 @@ impl Utility {
 /// Whether the name of a setting looks like that of a secret.
 fn is_secret(name: &[u8]) -> bool {
     SECRET_PARTS.iter().any(|part| name.windows(part.len()).any(|window| window.eq_ignore_ascii_case(part)))
+}
+
+/// Some versions read `1STDIN` as a number and the word.
+fn ends_with_stdin(bytes: &[u8]) -> bool {
+    bytes.last_chunk::<5>().is_some_and(|end| end.eq_ignore_ascii_case(b"stdin")) && bytes[0].is_ascii_digit()
 }

@@ -14,6 +14,7 @@ const POSTGRESQL: &[(&str, &str)] = &[
     (r"SELECT '\' hush", ""),
     (r"SELECT :'a\' hush' FROM t", ""),
     ("SELECT 1.0:0.hush FROM shown", "shown"),
+    ("COPY shown FROM 1STDIN;\nSELECT hush", "shown"),
     (r"SELECT 0__$a$ b'\' hush $a$ FROM hush", ""),
     (r"SELECT '\\' , 'hush\'hush' || 'hush'", ""),
     ("SELECT 'a'\n'hush' FROM shown", "shown"),

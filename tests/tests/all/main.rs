@@ -33,6 +33,7 @@ mod pollers_standby;
 mod pollers_statements;
 mod pollers_tape;
 mod pollers_tls;
+mod pollers_verbatim;
 mod servers;
 mod sinks_kafka;
 mod sinks_otlp;
