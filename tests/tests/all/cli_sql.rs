@@ -99,7 +99,7 @@ fn modes_of_mysql_decide_what_is_a_string() {
     let arguments = [&["normalize"], &WITH_BACKSLASHES[..]].concat();
     let expected = [
         "select `a;b` from `app`.`users` where mail = ? and age > ?",
-        "set ? = ?;",
+        "set ? = ?",
         "insert into t values (?)",
         "create user ?",
     ];
