@@ -119,11 +119,14 @@ impl Rig {
             user_id: row.user_id,
             query_id: row.query_id,
             toplevel: row.toplevel,
+            fingerprint: row.fingerprint,
             text: Some(text),
             observed_at: row.observed_at,
             ..EnrichedText::default()
         };
-        self.publisher.publish_keyed(&record, row.target, row.query_id, row.observed_at / 1000).unwrap();
+        self.publisher
+            .publish_keyed(&record, row.target, row.fingerprint.unwrap_or_default(), row.observed_at / 1000)
+            .unwrap();
     }
 
     /// Waits until the sink has committed so many rows, and gives what it recorded about them.
@@ -206,6 +209,7 @@ pub(crate) fn query<'a>(target: &'a str, query_id: &'a str, calls: i64, total: i
         user: Some("app"),
         user_id: "10",
         query_id,
+        fingerprint: Some(query_id),
         toplevel: Some(true),
         delta_valid: true,
         delta: counters(calls),
