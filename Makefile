@@ -37,10 +37,11 @@ test: packages servers lint build fuzz ## Install the real servers, check everyt
 
 lint: packages format-check deny compose-check clippy ## Check format, licences, container files and clippy's rules
 
-bench: packages ## Measure codec and embedded log on this machine
+bench: packages ## Measure codec, embedded log and statement text on this machine
 	cargo run --locked --release -p dbintel-schemas --example codec_speed
 	@scratch=$$(mktemp -d) && trap 'rm -rf "$$scratch"' EXIT && \
 	  cargo run --locked --release -p dbintel-bus --example embedded_speed -- 4000000 5000 "$$scratch/log"
+	cargo run --locked --release --manifest-path sqltext/bench/Cargo.toml
 
 # On stable Rust, which has no sanitizers. New inputs that it finds stay in the cache, for the next run to begin with.
 fuzz: packages $(CARGO_FUZZ) ## Feed the decoder of records with hostile bytes for half a minute

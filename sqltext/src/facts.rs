@@ -240,7 +240,17 @@ impl Facts {
         self.state = State::Idle;
     }
 
-    /// Ends the statement: each table once, and those out that `WITH` names, or that were taken back.
+    /// Forgets what was named past the end of the text: the item of a list that was taken back, as it is like the one before.
+    #[inline(always)]
+    pub(crate) fn forget_past(&mut self, end: usize) {
+        for names in [&mut self.tables, &mut self.with_names] {
+            while names.last().is_some_and(|name| name.1 > end) {
+                names.pop();
+            }
+        }
+    }
+
+    /// Ends the statement: each table once, and those out that `WITH` names.
     pub(crate) fn finish(&mut self, text: &[u8]) {
         self.end_name(Last::Nothing);
         let at = |span: Span| text.get(span.0..span.1).unwrap_or_default();

@@ -109,6 +109,7 @@ impl<'b, 's> Pass<'b, 's> {
         } else {
             self.end_early(withheld.is_some());
         }
+        self.facts.forget_past(self.output.text.len());
         self.facts.finish(&self.output.text);
         Ending { cut, withheld }
     }
@@ -194,6 +195,7 @@ impl<'b, 's> Pass<'b, 's> {
         };
         if !goes_on {
             self.output.end_rows();
+            self.facts.forget_past(self.output.text.len());
         }
     }
 
@@ -363,6 +365,7 @@ impl<'b, 's> Pass<'b, 's> {
         let before = self.before();
         self.facts.sign(Last::Value, before, &self.output.frame);
         self.output.value(self.rules.is_mysql);
+        self.facts.forget_past(self.output.text.len());
         self.forget_words();
     }
 
@@ -404,6 +407,7 @@ impl<'b, 's> Pass<'b, 's> {
             Last::Operator => return self.operator(lexeme),
             _ => self.output.sign(next, &self.sql[lexeme.start..lexeme.end]),
         }
+        self.facts.forget_past(self.output.text.len());
         self.loose = None;
         self.word_before = if next == Last::Open { self.word } else { &OTHER };
         self.word = &OTHER;

@@ -151,14 +151,15 @@ fn digit(hexadecimal: u8) -> u8 {
     }
 }
 
-/// Whether a value looks like the name of code or a service: no mail address, no assignment, no long number.
+/// Whether a value looks like the name of code or a service: no words of a sentence, no mail address, no assignment, no long
+/// number.
 fn is_harmless(value: &str) -> bool {
     const DIGITS_MAX: usize = 5;
     let allowed = |character: char| {
         character.is_alphanumeric()
             || matches!(
                 character,
-                '_' | '-' | '.' | ':' | '/' | '#' | ' ' | '<' | '>' | '{' | '}' | '(' | ')' | '^' | '$' | '+' | '*'
+                '_' | '-' | '.' | ':' | '/' | '#' | '<' | '>' | '{' | '}' | '(' | ')' | '^' | '$' | '+' | '*'
             )
     };
     let has_long_number = value.as_bytes().split(|byte| !byte.is_ascii_digit()).any(|digits| digits.len() > DIGITS_MAX);
@@ -192,6 +193,7 @@ mod tests {
         check("/* email=a@b.com */", &[]);
         check("/* action='a@b.com' */", &[]);
         check("/* action='4111111111111111' */", &[]);
+        check("/* action='what somebody wrote' */", &[]);
         check("/* action='unterminated */", &[]);
         check("/* select u from User u where u.name = 'x' */", &[]);
         check("/**/", &[]);

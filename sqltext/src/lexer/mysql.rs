@@ -1,6 +1,6 @@
 //! Tokens that only MySQL and MariaDB have: backticks, `#` comments, conditional comments, variables.
 
-use super::strings::{Quoted, contains_end_of_comment, fault_of_word};
+use super::strings::{Quoted, contains_comment_mark, fault_of_word};
 use super::{Escapes, Kind, Lexer};
 use crate::Withheld;
 use crate::bytes::{Class, class_of, continues_word, find};
@@ -41,7 +41,7 @@ impl Lexer<'_> {
 
     fn mysql_line_comment(&mut self, start: usize) -> Kind {
         self.place = find(self.sql, start, b'\n');
-        if self.in_conditional && contains_end_of_comment(&self.sql[start..self.place]) {
+        if self.in_conditional && contains_comment_mark(&self.sql[start..self.place]) {
             return self.withhold(Withheld::AmbiguousComment);
         }
         Kind::Comment

@@ -50,7 +50,7 @@ impl Lexer<'_> {
     pub(super) fn quoted(&mut self, start: usize, how: Quoted, kind: Kind) -> Kind {
         match self.end_of_quoted(start + 1, how) {
             Err(reason) => self.withhold(reason),
-            Ok(end) if self.in_conditional && contains_end_of_comment(&self.sql[start..end]) => {
+            Ok(end) if self.in_conditional && contains_comment_mark(&self.sql[start..end]) => {
                 self.withhold(Withheld::AmbiguousComment)
             }
             Ok(end) => {
@@ -108,10 +108,12 @@ impl Lexer<'_> {
     }
 }
 
-pub(super) fn contains_end_of_comment(bytes: &[u8]) -> bool {
+/// Whether a comment begins or ends in some bytes.
+pub(super) fn contains_comment_mark(bytes: &[u8]) -> bool {
     let mut place = find(bytes, 0, b'*');
     while place < bytes.len() {
-        if bytes.get(place + 1) == Some(&b'/') {
+        let follows_slash = place > 0 && bytes[place - 1] == b'/';
+        if follows_slash || bytes.get(place + 1) == Some(&b'/') {
             return true;
         }
         place = find(bytes, place + 1, b'*');

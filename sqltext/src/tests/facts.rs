@@ -51,6 +51,13 @@ fn verbs_and_tables() {
             ("(select a from t) union (select a from u)", "SELECT", &["t", "u"], true),
             ("merge into t using u on t.a = u.a when matched then update set b = 1", "MERGE", &["t", "u"], true),
             ("frobnicate t", "", &[], false),
+            // The second item of the list is the same, and is taken back.
+            (
+                "select a from t where b in ((select c from u where d = 1), (select c from u where d = 2)) and some_condition",
+                "SELECT",
+                &["t", "u"],
+                true,
+            ),
         ],
     );
     let mode = SqlMode { ansi_quotes: Some(false), no_backslash_escapes: Some(false) };

@@ -240,6 +240,9 @@ const MYSQL: &[(&str, &str)] = &[
     ("SELECT 1 /*!99999 # ' */ , 'hush' \n '*/ FROM t", ""),
     ("SELECT 1 /*!50000 /* hush */ , 'hush' */ FROM shown", "shown"),
     ("SELECT 1 /*!50000 '*/' , 'hush' */ FROM shown", ""),
+    ("SELECT 1 /*!99999 ` /* ` */ , hush */ FROM shown", ""),
+    ("SELECT 1 /*!99999 '/*' */ , hush */ FROM shown", ""),
+    ("SELECT 1 /*!99999 # /*\n */ , hush */ FROM shown", ""),
     ("SELECT /*+ MAX_EXECUTION_TIME(1000) hush */ 1 FROM shown", "shown"),
     // Utility statements.
     ("SET PASSWORD = 'hush'", ""),
