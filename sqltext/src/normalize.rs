@@ -317,7 +317,8 @@ impl<'b, 's> Pass<'b, 's> {
             _ => false,
         };
         let is_null = word.is("NULL");
-        let is_predicate = self.word.is_one_of(&["IS", "DEFAULT", "SET"])
+        let is_predicate = self.word.is_one_of(&["IS", "SET"])
+            || self.word.is("DEFAULT") && !self.rules.is_mysql
             || self.word.is("NOT") && (is_null || self.word_before.is("IS"))
             || is_null && self.word.is("ON");
         !follows_operand && !is_predicate

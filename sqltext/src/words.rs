@@ -115,7 +115,7 @@ static WORDS: [Word; 334] = [
     word("CURSOR", 0), word("TABLES", 0), word("DATABASE", 0), word("PUBLIC", 0), word("CONFLICT", 0), word("NOTHING", 0),
     word("CURRENT_USER", P), word("CURRENT_ROLE", P), word("CURRENT_CATALOG", P), word("CURRENT_SCHEMA", P), word("ASYMMETRIC", P), word("SYMMETRIC", P),
     word("BOTH", P), word("LEADING", P), word("TRAILING", P), word("DEFERRABLE", P), word("INITIALLY", P), word("FREEZE", P),
-    word("PLACING", P), Word { text: "SYSTEM_USER", flags: P, in_mysql: "user" }, word("TABLESAMPLE", P), word("VARIADIC", P), word("SOME", S | P),
+    word("PLACING", P), Word { text: "SYSTEM_USER", flags: P, in_mysql: "user" }, word("TABLESAMPLE", P), word("VARIADIC", S | P), word("SOME", S | P),
     word("OPTION", 0), word("SUBSTRING", CALL), word("TRIM", CALL), word("OVERLAY", CALL), word("POSITION", CALL), word("OUTFILE", 0),
     word("DUMPFILE", 0), word("ATOMIC", 0), word("LOGS", 0), word("OWNED", 0), word("JSON_TABLE", 0), word("XMLTABLE", 0),
     word("EACH", 0), word("NFC", CONSTANT), word("NFD", CONSTANT), word("NFKC", CONSTANT), word("NFKD", CONSTANT), word("BEFORE", INFIX), word("AFTER", INFIX), word("CASCADE", 0), word("NOWAIT", 0), word("SKIP", 0), word("SHARE", 0), word("NO", 0),

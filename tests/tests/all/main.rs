@@ -43,4 +43,5 @@ mod sinks_prometheus;
 mod sinks_retry;
 mod sinks_rig;
 mod sinks_tls;
+mod text_identity;
 mod tidy;
