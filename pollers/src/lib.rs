@@ -6,6 +6,7 @@
 //! PostgreSQL and for MySQL and MariaDB; what is the same for all is in [`lane`], [`link`] and [`target`], over an [`engine`].
 
 mod backoff;
+mod certificates;
 mod clock;
 mod engine;
 pub mod failure;

@@ -8,6 +8,7 @@ use mysql_async::{ClientIdentity, Conn, Opts, OptsBuilder, Row, SslOpts};
 use tracing::info;
 
 use super::config::Config;
+use crate::certificates::{self, TlsError};
 use crate::failure::Failure;
 use crate::settings::TlsConfig;
 
@@ -124,29 +125,24 @@ fn options(config: &Config) -> Result<Opts, Failure> {
         false => options.ip_or_hostname(&config.endpoint.host).tcp_port(config.endpoint.port),
     };
     if config.tls.is_on(&config.endpoint) {
-        options = options.ssl_opts(Some(tls(&config.tls)));
+        options = options.ssl_opts(Some(tls(&config.tls).map_err(|error| Failure::refused("tls", error.to_string()))?));
     }
     Ok(options.into())
 }
 
-/// The authorities are those of the file, or else those of this machine, as for other servers.
-fn tls(config: &TlsConfig) -> SslOpts {
-    let authorities = match &config.ca_file {
-        Some(ca_file) => vec![PathBuf::from(ca_file).into()],
-        None => {
-            rustls_native_certs::load_native_certs().certs.iter().map(|authority| authority.to_vec().into()).collect()
-        }
-    };
-    let tls = SslOpts::default()
+fn tls(config: &TlsConfig) -> Result<SslOpts, TlsError> {
+    let mut tls = SslOpts::default()
         .with_danger_accept_invalid_certs(config.insecure_skip_verify)
         .with_danger_skip_domain_validation(config.insecure_skip_verify)
-        .with_root_certs(authorities)
-        .with_disable_built_in_roots(true);
-    match (&config.cert_file, &config.key_file) {
-        (Some(cert_file), Some(key_file)) => {
-            let identity = ClientIdentity::new(PathBuf::from(cert_file).into(), PathBuf::from(key_file).into());
-            tls.with_client_identity(Some(identity))
-        }
-        _ => tls,
+        // The driver wants some, even if it asks none of them.
+        .with_disable_built_in_roots(!config.insecure_skip_verify);
+    if !config.insecure_skip_verify {
+        let authorities = certificates::authorities(config)?;
+        tls = tls.with_root_certs(authorities.iter().map(|authority| authority.to_vec().into()).collect());
     }
+    // The driver takes a chain in PEM alone, so it reads the files again.
+    let files = certificates::identity(config)?.and(config.cert_file.as_ref().zip(config.key_file.as_ref()));
+    let path = |file: &String| PathBuf::from(file).into();
+    let identity = files.map(|(cert_file, key_file)| ClientIdentity::new(path(cert_file), path(key_file)));
+    Ok(tls.with_client_identity(identity))
 }

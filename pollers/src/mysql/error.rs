@@ -11,7 +11,7 @@ use crate::poll::Outcome;
 /// long for a lock.
 const TIMED_OUT: [u16; 4] = [3024, 1969, 1317, 1205];
 /// Errors of the connection as a whole: the server stops, is full, or does not let us in.
-const FATAL: [u16; 6] = [1040, 1044, 1045, 1053, 1203, 1927];
+const FATAL: [u16; 7] = [1040, 1044, 1045, 1053, 1203, 1927, 3159];
 /// Errors whose words hold nothing but names of databases, accounts and objects.
 const WORDS_TOLD: [u16; 7] = [1040, 1054, 1142, 1143, 1146, 1203, 1227];
 
@@ -19,12 +19,16 @@ impl From<Error> for Failure {
     fn from(error: Error) -> Failure {
         match error {
             Error::Server(error) => of_server(&error),
+            Error::Io(IoError::Io(error)) if is_of_encryption(&error) => lost(Outcome::Error, "tls", error.to_string()),
             Error::Io(IoError::Io(error)) => {
                 let timed_out = error.kind() == ErrorKind::TimedOut;
                 let outcome = if timed_out { Outcome::Timeout } else { Outcome::Error };
                 lost(outcome, if timed_out { "timeout" } else { "io" }, error.to_string())
             }
             Error::Io(error) => lost(Outcome::Error, "tls", error.to_string()),
+            Error::Driver(error @ DriverError::NoClientSslFlagFromServer) => {
+                lost(Outcome::Error, "tls", error.to_string())
+            }
             Error::Driver(error @ DriverError::ConnectionClosed) => lost(Outcome::Error, "io", error.to_string()),
             Error::Driver(error) => lost(Outcome::Error, "protocol", error.to_string()),
             Error::Url(_) | Error::Other(_) => lost(Outcome::Error, "protocol", "the driver failed".to_owned()),
@@ -37,6 +41,11 @@ impl Failure {
     pub fn is_missing_on_mysql(&self) -> bool {
         ["1054", "1142", "1143", "1146", "1227"].contains(&self.class.as_str())
     }
+}
+
+/// Whether the two sides did not agree on encryption, or the certificate is not the one that was expected.
+fn is_of_encryption(error: &std::io::Error) -> bool {
+    error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>())
 }
 
 fn lost(outcome: Outcome, class: &str, message: String) -> Failure {
@@ -54,7 +63,8 @@ fn of_server(error: &ServerError) -> Failure {
 
 fn advice(code: u16) -> &'static str {
     match code {
-        1044 | 1045 => ": it does not let us in, check `username` and `password`",
+        1044 | 1045 => ": it does not let us in, check `username`, `password`, and whether it asks for `tls`",
+        3159 => ": it asks for encryption, set `tls`",
         1040 | 1203 => ": the server has no connection left",
         1317 | 1969 | 3024 => ": it took longer than the `timeout` of its class",
         1205 => ": something holds a lock on what we read",
@@ -85,8 +95,7 @@ mod tests {
         assert!(of(1227, "").is_missing_on_mysql() && of(1045, "").is_of_server());
     }
 
-    const LOGIN: &str =
-        "the server refused the statement with error 1045: it does not let us in, check `username` and `password`";
+    const LOGIN: &str = "the server refused the statement with error 1045: it does not let us in, check `username`, `password`, and whether it asks for `tls`";
     const SLOW: &str =
         "the server refused the statement with error 3024: it took longer than the `timeout` of its class";
 }
