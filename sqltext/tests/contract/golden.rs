@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use dbintel_sqltext::FINGERPRINT_VERSION;
 use serde_json::{Value, json};
 
-use crate::corpora::text;
+use crate::corpora::{statements, text};
 use crate::subject::{Mode, Server, normalise};
 
 fn file() -> PathBuf {
@@ -39,4 +39,34 @@ fn fingerprints_of_this_version_are_as_ever() {
         count += 1;
     }
     assert!(count >= 80, "only {count} lines");
+}
+
+/// Whoever normalises what is shown, or normalises twice, comes to the same statement.
+#[test]
+fn the_shown_text_has_the_fingerprint_of_its_statement() {
+    let (mut count, mut operators) = (0, 0);
+    let mut strangers = Vec::new();
+    for case in statements() {
+        let mode = case.server.usual();
+        let sent = normalise(&case.sql, mode);
+        if sent.cut || sent.withheld.is_some() {
+            continue;
+        }
+        let shown = normalise(&sent.text, mode);
+        count += 1;
+        // Between two words that are no key words of expressions, a question mark is PostgreSQL's operator on JSON.
+        if !mode.is_mysql() && shown.canonical.windows(5).any(|token| token == b" `?` ") && shown.text == sent.text {
+            operators += 1;
+        } else if (shown.hash, &shown.text) != (sent.hash, &sent.text) {
+            let (shown, sent) = (shown.canonical.escape_ascii(), sent.canonical.escape_ascii());
+            strangers.push(format!("{}: {}\n  shown {shown}\n  sent  {sent}", case.name, case.sql));
+        }
+    }
+    assert!(count > 8000 && operators < 20, "{count} statements, {operators} of them with an operator");
+    assert!(
+        strangers.is_empty(),
+        "{} of {count}\n{}",
+        strangers.len(),
+        strangers[..strangers.len().min(25)].join("\n")
+    );
 }
