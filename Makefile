@@ -14,15 +14,15 @@ CARGO_DENY = $(CACHE)/tools/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny
 CARGO_FUZZ_VERSION = 0.13.2
 CARGO_FUZZ = $(CACHE)/tools/cargo-fuzz-$(CARGO_FUZZ_VERSION)/bin/cargo-fuzz
 
-# Seconds that `make fuzz` runs for each target.
-FUZZ_SECONDS ?= 30
+# Seconds that `make fuzz` runs for each of its three targets.
+FUZZ_SECONDS ?= 100
 
 # Arguments for `make run`, such as ARGS="--quiet", and for `make test`, such as TESTS=compose.
 ARGS ?=
 TESTS ?=
 
 .DEFAULT_GOAL = help
-.PHONY: help run test build lint format-check clippy deny compose-check bench fuzz fuzz-sql fmt advisories packages servers
+.PHONY: help run test build lint format-check clippy deny compose-check bench fuzz fmt advisories packages servers
 
 help: ## Show the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -44,12 +44,10 @@ bench: packages ## Measure codec, embedded log and statement text on this machin
 	cargo run --locked --release --manifest-path sqltext/bench/Cargo.toml
 
 # On stable Rust, which has no sanitizers. New inputs that it finds stay in the cache, for the next run to begin with.
-fuzz: packages $(CARGO_FUZZ) ## Feed the decoder of records with hostile bytes for half a minute
+fuzz: packages $(CARGO_FUZZ) ## Feed the decoder of records and the lexers of statements with hostile bytes, 5 minutes in all
 	$(call run_fuzz,schemas,decode,testdata/v1)
-
-fuzz-sql: packages $(CARGO_FUZZ) ## Feed the lexers of statement text with hostile bytes, half a minute each
-	$(call run_fuzz,sqltext,postgresql,,-dict=fuzz/sql.dict -max_len=400)
-	$(call run_fuzz,sqltext,mysql,,-dict=fuzz/sql.dict -max_len=400)
+	$(call run_fuzz,sqltext,postgresql,testdata/postgres-regress,-dict=fuzz/sql.dict -max_len=400)
+	$(call run_fuzz,sqltext,mysql,testdata/fingerprints,-dict=fuzz/sql.dict -max_len=400)
 
 # Of a crate: a target, with inputs to begin with and options.
 define run_fuzz
