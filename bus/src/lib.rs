@@ -13,12 +13,15 @@
 
 pub mod embedded;
 pub mod kafka;
+pub mod model;
 pub mod registry;
 
 mod config;
 mod contract;
 mod error;
+mod groups;
 mod http;
+mod membership;
 mod publish;
 mod topics;
 

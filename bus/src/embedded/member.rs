@@ -4,108 +4,44 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::cursor::{Cursors, Room};
-use super::groups::{Event, Ownership};
 use super::keys::PartitionId;
 use super::staging::Staging;
 use super::sync::locked;
 use super::writer::{CommitRequest, Ends};
 use super::{Core, clock};
+use crate::membership::{Membership, co_partitioned};
 use crate::{BusError, CommitError, Committed, GroupSpec, Outgoing, Polled, Position, Receipt, Receive, SendError};
 
 /// A member. Its open transaction is a buffer of its own until the commit.
 pub(super) struct Member {
     core: Arc<Core>,
     spec: GroupSpec,
-    partitions: u32,
-    id: u64,
-    state: State,
+    membership: Membership,
     cursors: Cursors,
     transaction: Staging,
-}
-
-enum State {
-    /// It owns nothing and waits for its share.
-    Waiting,
-    /// It owns these partitions.
-    Owner { generation: u64, partitions: Vec<u32> },
-    /// It was dropped from the group and has been told.
-    Lost,
-    /// It was dropped and has let go: with the next poll it joins again.
-    Outside,
 }
 
 impl Member {
     /// Joins a group.
     pub fn join(core: Arc<Core>, spec: &GroupSpec) -> Result<Member, BusError> {
-        let partitions = co_partitioned(&core, spec)?;
+        let counts = spec.topics.iter().map(|name| Ok(core.log.catalogue.topic(name)?.settings.partitions));
+        let partitions = co_partitioned(spec, &counts.collect::<Result<Vec<_>, BusError>>()?)?;
         if let Some(changelog) = &spec.changelog {
             core.log.catalogue.topic(changelog)?;
         }
-        let mut member = Member {
-            core,
-            spec: spec.clone(),
-            partitions,
-            id: 0,
-            state: State::Outside,
-            cursors: Cursors::default(),
-            transaction: Staging::default(),
-        };
-        member.enter()?;
-        Ok(member)
-    }
-
-    /// Takes the slot in the group, from another member if need be.
-    fn enter(&mut self) -> Result<(), BusError> {
-        let (group, slot) = (&self.spec.group, &self.spec.slot);
-        self.id = locked(&self.core.groups)
-            .join(group, slot, &self.spec.topics, self.partitions, clock::monotonic())
-            .map_err(|error| BusError::Fatal {
-            operation: format!("join group {group}"),
-            message: error.to_string(),
-        })?;
-        self.state = State::Waiting;
-        self.core.log.changed.raise();
-        Ok(())
-    }
-
-    /// Comes back after it was dropped, unless a newer member has the slot: the two would push each other out for ever.
-    fn rejoin(&mut self) -> Result<(), BusError> {
-        let (group, slot) = (&self.spec.group, &self.spec.slot);
-        if locked(&self.core.groups).holder(group, slot).is_none() {
-            return self.enter();
-        }
-        Err(BusError::Fatal {
-            operation: format!("join group {group}"),
-            message: format!("a newer member has taken slot {slot:?}; give each member a slot of its own"),
-        })
+        let membership = Membership::enter(spec, partitions, &mut locked(&core.groups), clock::monotonic())?;
+        core.log.changed.raise();
+        let (cursors, transaction) = (Cursors::default(), Staging::default());
+        Ok(Member { core, spec: spec.clone(), membership, cursors, transaction })
     }
 
     /// What the group has to tell, if anything.
-    fn membership(&mut self) -> Result<Option<Polled>, BusError> {
-        match self.state {
-            State::Lost => return Ok(Some(Polled::Revoked { lost: true })),
-            State::Outside => self.rejoin()?,
-            State::Waiting | State::Owner { .. } => {}
+    fn observe(&mut self) -> Result<Option<Polled>, BusError> {
+        let (polled, news) = self.membership.observe(&mut locked(&self.core.groups), clock::monotonic())?;
+        if news {
+            self.core.log.changed.raise();
         }
-        let event = locked(&self.core.groups).observe(&self.spec.group, self.id, clock::monotonic());
-        Ok(match event {
-            Event::None => None,
-            Event::Revoked => Some(Polled::Revoked { lost: false }),
-            Event::Assigned { generation, partitions } => {
-                self.state = State::Owner { generation, partitions: partitions.clone() };
-                // The others wait until everybody has asked.
-                self.core.log.changed.raise();
-                Some(Polled::Assigned(partitions))
-            }
-            Event::Lost if matches!(self.state, State::Waiting) => {
-                self.rejoin()?;
-                None
-            }
-            Event::Lost => {
-                self.state = State::Lost;
-                Some(Polled::Revoked { lost: true })
-            }
-        })
+        Ok(polled)
     }
 
     fn wait(&self, seen: u64, left: Duration) {
@@ -114,15 +50,6 @@ impl Member {
         // A deadline that has passed changes nothing more by itself.
         let left = until.filter(|until| !until.is_zero()).map_or(left, |until| until.min(left));
         self.core.log.changed.wait(seen, left);
-    }
-
-    fn ownership(&self) -> Option<Ownership> {
-        match self.state {
-            State::Owner { generation, .. } => {
-                Some(Ownership { group: self.spec.group.clone(), member: self.id, generation })
-            }
-            _ => None,
-        }
     }
 
     fn resolve(&self, positions: &[Committed]) -> Result<Vec<(PartitionId, i64, String)>, BusError> {
@@ -146,7 +73,7 @@ impl Member {
 
     fn leave(&mut self) {
         self.transaction = Staging::default();
-        locked(&self.core.groups).leave(&self.spec.group, self.id, clock::monotonic());
+        self.membership.leave(&mut locked(&self.core.groups), clock::monotonic());
         self.core.log.changed.raise();
     }
 }
@@ -157,7 +84,7 @@ impl crate::Member for Member {
         let room = Room { records: limit, bytes: self.spec.fetch_bytes_max.max(1) };
         loop {
             let seen = self.core.log.changed.seen();
-            if let Some(polled) = self.membership()? {
+            if let Some(polled) = self.observe()? {
                 return Ok(polled);
             }
             let delivered = self.cursors.deliver(&self.core.log, room, receive)?;
@@ -174,15 +101,7 @@ impl crate::Member for Member {
     }
 
     fn start(&mut self, positions: &[Position]) -> Result<(), BusError> {
-        let operation = || format!("start reading in group {}", self.spec.group);
-        let State::Owner { partitions, .. } = &self.state else {
-            let message = "the member owns no partitions".to_owned();
-            return Err(BusError::Fenced { operation: operation(), message });
-        };
-        if let Some(foreign) = positions.iter().find(|position| !partitions.contains(&position.partition)) {
-            let message = format!("partition {} was not assigned to this member", foreign.partition);
-            return Err(BusError::Fatal { operation: operation(), message });
-        }
+        self.membership.check_start(positions)?;
         self.cursors = Cursors::start(&self.core.log, &self.spec.topics, positions)?;
         Ok(())
     }
@@ -190,11 +109,7 @@ impl crate::Member for Member {
     fn release(&mut self) -> Result<(), BusError> {
         self.cursors = Cursors::default();
         self.transaction = Staging::default();
-        self.state = match self.state {
-            State::Lost | State::Outside => State::Outside,
-            State::Owner { .. } | State::Waiting => State::Waiting,
-        };
-        locked(&self.core.groups).release(&self.spec.group, self.id);
+        self.membership.release(&mut locked(&self.core.groups));
         self.core.log.changed.raise();
         Ok(())
     }
@@ -213,7 +128,7 @@ impl crate::Member for Member {
 
     fn commit(&mut self, positions: &[Committed]) -> Result<Receipt, CommitError> {
         let mut transaction = std::mem::take(&mut self.transaction);
-        let ownership = self.ownership().ok_or_else(|| {
+        let ownership = self.membership.ownership().ok_or_else(|| {
             CommitError::Fenced(format!("this member of group {} owns no partitions", self.spec.group))
         })?;
         let positions = self.resolve(positions)?;
@@ -249,24 +164,5 @@ impl crate::Member for Member {
 impl Drop for Member {
     fn drop(&mut self) {
         self.leave();
-    }
-}
-
-/// The number of partitions that all topics of the group have.
-fn co_partitioned(core: &Core, spec: &GroupSpec) -> Result<u32, BusError> {
-    let refused = |message: String| BusError::Fatal { operation: format!("join group {}", spec.group), message };
-    let mut counts = Vec::new();
-    for name in &spec.topics {
-        counts.push((core.log.catalogue.topic(name)?.settings.partitions, name));
-    }
-    let Some((first, _)) = counts.first() else {
-        return Err(refused("it names no topics".to_owned()));
-    };
-    match counts.iter().find(|(count, _)| count != first) {
-        None => Ok(*first),
-        Some((count, name)) => Err(refused(format!(
-            "{} has {first} partitions and {name} has {count}; all topics of a group need the same number",
-            spec.topics[0]
-        ))),
     }
 }

@@ -18,7 +18,7 @@ mod clock;
 mod compaction;
 mod config;
 mod cursor;
-mod groups;
+
 mod keys;
 mod log;
 mod member;
@@ -40,10 +40,10 @@ pub use beside::EmbeddedReader;
 pub use config::Config;
 pub use writer::Statistics;
 
+use crate::groups::Groups;
 use crate::{
     Bus, BusError, Committed, GroupSpec, Member, NewTopic, Offsets, Producer, Reader, ReaderSpec, TopicDescription,
 };
-use groups::Groups;
 use log::Log;
 use reader::Source;
 use retention::Maintenance;

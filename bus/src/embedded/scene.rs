@@ -7,11 +7,11 @@ use tempfile::TempDir;
 
 use super::block::Builder;
 use super::catalogue::Topic;
-use super::groups::Ownership;
 use super::log::Log;
 use super::staging::Append;
 use super::writer::{CommitRequest, Ends};
 use super::{Config, Embedded};
+use crate::groups::Ownership;
 use crate::{Bus, CommitError, GroupSpec, Member, NewTopic, Polled, Record, Retention};
 
 /// How long a test waits for what has to come.

@@ -11,13 +11,13 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::groups::{Groups, Ownership};
 use super::keys::PartitionId;
 use super::log::Log;
 use super::outbox::{Call, Outbox};
 use super::staging::Append;
 use super::sync::locked;
 use super::{Config, clock};
+use crate::groups::{Groups, Ownership};
 use crate::{BusError, CommitError};
 use queue::{Queue, Work};
 use round::Round;

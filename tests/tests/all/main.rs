@@ -4,6 +4,7 @@
 
 mod bus_embedded;
 mod bus_kafka;
+mod bus_model;
 mod cli_configuration;
 mod cli_deltas;
 mod cli_demo;

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 /// Proof of ownership that goes with a commit.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Ownership {
+pub(crate) struct Ownership {
     /// Name of the group.
     pub group: String,
     /// Which member.
@@ -24,7 +24,7 @@ pub(super) struct Ownership {
 
 /// What a member has to know.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Event {
+pub(crate) enum Event {
     /// Nothing new.
     None,
     /// It owns these partitions now, all of its topics.
@@ -38,14 +38,14 @@ pub(super) enum Event {
 /// The group cannot be joined as asked.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("its members read {existing:?} and this one {wanted:?}; all members of a group read the same topics")]
-pub(super) struct OtherTopics {
+pub(crate) struct OtherTopics {
     existing: Vec<String>,
     wanted: Vec<String>,
 }
 
 /// All groups of the process.
 #[derive(Debug)]
-pub(super) struct Groups {
+pub(crate) struct Groups {
     rebalance_timeout: Duration,
     members_ever: u64,
     by_name: BTreeMap<String, Group>,

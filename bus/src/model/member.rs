@@ -1,0 +1,226 @@
+//! A member of a group, as unforgiving as a broker makes it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::cursor::Cursors;
+use super::log::{TransactionId, Writer};
+use super::script::{Fate, Step};
+use super::{Core, Inner};
+use crate::membership::{Membership, co_partitioned};
+use crate::{
+    BusError, CommitError, Committed, GroupSpec, Isolation, Outgoing, Polled, Position, Receipt, Receive, SendError,
+};
+
+/// A member. Dropped without [`close`](crate::Member::close) it is a process that was killed: it says nothing any more, and
+/// what it has open stays open.
+pub(super) struct Member {
+    core: Arc<Core>,
+    spec: GroupSpec,
+    membership: Membership,
+    cursors: Cursors,
+    writer: Writer,
+    open: Option<TransactionId>,
+}
+
+impl Member {
+    pub fn join(core: Arc<Core>, spec: &GroupSpec) -> Result<Member, BusError> {
+        let mut guard = core.lock();
+        let inner = &mut *guard;
+        let counts = spec.topics.iter().map(|name| Ok(inner.log.topic(name)?.settings.partitions));
+        let partitions = co_partitioned(spec, &counts.collect::<Result<Vec<_>, BusError>>()?)?;
+        if let Some(changelog) = &spec.changelog {
+            inner.log.topic(changelog)?;
+        }
+        let writer = inner.log.enter(&format!("{}-{}", spec.group, spec.slot));
+        let membership = Membership::enter(spec, partitions, &mut inner.groups, core.clock.now())?;
+        drop(guard);
+        core.changed.notify_all();
+        Ok(Member { core, spec: spec.clone(), membership, cursors: Cursors::default(), writer, open: None })
+    }
+
+    fn fate(&self, step: Step) -> Fate {
+        self.core.fate(&self.spec.slot, step)
+    }
+
+    /// A request that is not a commit is repeated by the client until it is done: only one that is refused shows.
+    fn ask(&self, step: Step, operation: &str) -> Result<(), BusError> {
+        match self.fate(step) {
+            Fate::Refused => Err(unavailable(operation)),
+            Fate::Done | Fate::Unanswered | Fate::Late => Ok(()),
+        }
+    }
+
+    fn end_open(&mut self, commit: bool) -> bool {
+        let ended = self.open.take().map(|id| self.core.lock().log.end(id, commit));
+        self.core.changed.notify_all();
+        ended.unwrap_or(false)
+    }
+
+    /// Adds the positions to the transaction, if the member owns what it says it does.
+    fn send_positions(&mut self, positions: &[Committed]) -> Result<TransactionId, CommitError> {
+        let fenced = |message: &str| CommitError::Fenced(format!("member of {}: {message}", self.spec.group));
+        let ownership = self.membership.ownership().ok_or_else(|| fenced("it owns no partitions"))?;
+        let mut guard = self.core.lock();
+        let Inner { log, groups, .. } = &mut *guard;
+        if !log.is_current(&self.writer) {
+            return Err(fenced("a newer member has taken its slot, or its transaction was open for too long"));
+        }
+        if !groups.begin_commit(&ownership) {
+            return Err(fenced("the group has moved on"));
+        }
+        groups.end_commit(&ownership);
+        let id = self.open.unwrap_or_else(|| log.begin(&self.writer, &self.spec.group, self.core.clock.now()));
+        log.add_positions(id, positions);
+        Ok(id)
+    }
+}
+
+impl crate::Member for Member {
+    fn poll(&mut self, timeout: Duration, limit: usize, receive: &mut dyn Receive) -> Result<Polled, BusError> {
+        self.ask(Step::Poll, "fetch")?;
+        let core = Arc::clone(&self.core);
+        let deadline = core.clock.now() + timeout;
+        let mut guard = core.lock();
+        loop {
+            let inner = &mut *guard;
+            inner.log.expire(core.clock.now(), core.config.transaction_timeout);
+            let (polled, news) = self.membership.observe(&mut inner.groups, core.clock.now())?;
+            if news {
+                core.changed.notify_all();
+            }
+            if let Some(polled) = polled {
+                return Ok(polled);
+            }
+            let delivered = self.cursors.deliver(&inner.log, Isolation::Committed, limit, receive)?;
+            if delivered.records > 0 || delivered.ends > 0 {
+                return Ok(Polled::Records(delivered.records));
+            }
+            let until = inner.groups.deadline(&self.spec.group).filter(|until| *until > core.clock.now());
+            let Some(woken) = core.wait(guard, until.map_or(deadline, |until| until.min(deadline)), deadline) else {
+                return Ok(Polled::Records(0));
+            };
+            guard = woken;
+        }
+    }
+
+    fn committed(&mut self, partitions: &[u32]) -> Result<Vec<Committed>, BusError> {
+        self.ask(Step::Committed, "read the committed positions")?;
+        let deadline = self.core.clock.now() + self.core.config.transaction_timeout;
+        let mut guard = self.core.lock();
+        loop {
+            guard.log.expire(self.core.clock.now(), self.core.config.transaction_timeout);
+            if !guard.log.has_pending(&self.spec.group, partitions) {
+                let is_meant = |partition| partitions.contains(&partition);
+                return Ok(guard.log.committed(&self.spec.group, &self.spec.topics, is_meant));
+            }
+            match self.core.wait(guard, deadline, deadline) {
+                Some(woken) => guard = woken,
+                None => return Err(unavailable("read the committed positions: a transaction is pending")),
+            }
+        }
+    }
+
+    fn start(&mut self, positions: &[Position]) -> Result<(), BusError> {
+        self.membership.check_start(positions)?;
+        self.cursors = Cursors::start(&self.core.lock().log, &self.spec.topics, positions)?;
+        Ok(())
+    }
+
+    fn release(&mut self) -> Result<(), BusError> {
+        self.end_open(false);
+        self.cursors = Cursors::default();
+        self.membership.release(&mut self.core.lock().groups);
+        self.core.changed.notify_all();
+        Ok(())
+    }
+
+    fn send(&mut self, record: Outgoing<'_>) -> Result<(), SendError> {
+        self.ask(Step::Send, "send")?;
+        let mut guard = self.core.lock();
+        if !guard.log.is_current(&self.writer) {
+            let message = "a newer member has taken its slot, or its transaction was open for too long".to_owned();
+            return Err(BusError::Fenced { operation: format!("send to {}", record.topic), message }.into());
+        }
+        let now = self.core.clock.now();
+        let id = *self.open.get_or_insert_with(|| guard.log.begin(&self.writer, &self.spec.group, now));
+        guard.log.append(&record, Some(id))?;
+        drop(guard);
+        self.core.changed.notify_all();
+        Ok(())
+    }
+
+    fn commit(&mut self, positions: &[Committed]) -> Result<Receipt, CommitError> {
+        if let Err(error) = self.ask(Step::SendPositions, "commit") {
+            self.end_open(false);
+            return Err(error.into());
+        }
+        let id = match self.send_positions(positions) {
+            Ok(id) => id,
+            Err(error) => {
+                self.end_open(false);
+                return Err(error);
+            }
+        };
+        self.open = Some(id);
+        let changelog = self.spec.changelog.as_ref();
+        let changelog_ends = changelog.map(|topic| self.core.lock().log.ends_of(id, topic)).unwrap_or_default();
+        match self.fate(Step::Commit) {
+            Fate::Done if self.end_open(true) => Ok(Receipt { changelog_ends }),
+            Fate::Done => Err(CommitError::Fenced(format!("member of {}: its transaction is gone", self.spec.group))),
+            Fate::Refused => {
+                self.end_open(false);
+                Err(unavailable("commit").into())
+            }
+            Fate::Unanswered => {
+                self.end_open(true);
+                Err(unknown_outcome().into())
+            }
+            Fate::Late => {
+                self.open = None;
+                self.core.lock().late.push(id);
+                Err(unknown_outcome().into())
+            }
+        }
+    }
+
+    fn abort(&mut self) -> Result<(), BusError> {
+        match self.fate(Step::Abort) {
+            // The client gives it up; the log aborts it when its time is over, or its writer comes again.
+            Fate::Refused | Fate::Late => self.open = None,
+            Fate::Done | Fate::Unanswered => drop(self.end_open(false)),
+        }
+        Ok(())
+    }
+
+    fn seek(&mut self, positions: &[Position]) -> Result<(), BusError> {
+        self.cursors.seek(&self.core.lock().log, positions)
+    }
+
+    fn pause(&mut self, partitions: &[u32]) -> Result<(), BusError> {
+        self.cursors.pause(partitions, true);
+        Ok(())
+    }
+
+    fn resume(&mut self, partitions: &[u32]) -> Result<(), BusError> {
+        self.cursors.pause(partitions, false);
+        Ok(())
+    }
+
+    fn close(mut self: Box<Self>) -> Result<(), BusError> {
+        self.end_open(false);
+        self.membership.leave(&mut self.core.lock().groups, self.core.clock.now());
+        self.core.changed.notify_all();
+        Ok(())
+    }
+}
+
+fn unavailable(operation: &str) -> BusError {
+    BusError::Unavailable { operation: operation.to_owned(), message: "the log does not answer".to_owned() }
+}
+
+/// As from a client that does not know what became of its commit: a new member is told.
+fn unknown_outcome() -> BusError {
+    let message = "what became of the transaction is not known".to_owned();
+    BusError::Fenced { operation: "commit".to_owned(), message }
+}

@@ -1,0 +1,212 @@
+//! A log in memory that behaves like a broker on its worst days: for the simulation of the engine.
+//!
+//! What is not committed is in the partitions already and holds their stable end; a transaction leaves a marker; a newer
+//! member on a slot fences the older one; a member that is dropped without being closed was killed, and what it has open
+//! stays open until its time is over. A [`Script`] decides what becomes of each request: refused, done but unanswered, or
+//! late. With a script the time stands still until [`Model::advance`], and nobody waits, so that a schedule is played on one
+//! thread and is the same each time.
+
+mod clock;
+mod cursor;
+mod log;
+mod member;
+mod script;
+#[cfg(test)]
+mod tests;
+
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+pub use script::{Fate, Script, Step};
+
+use crate::groups::Groups;
+use crate::{
+    Bus, BusError, Committed, GroupSpec, NewTopic, Offsets, Outgoing, Producer, ReaderSpec, Receive, SendError,
+    TopicDescription,
+};
+use clock::Clock;
+use cursor::Cursors;
+use log::{Log, TransactionId};
+
+/// Settings of the model.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// How long a rebalance waits for a member that says nothing.
+    pub rebalance_timeout: Duration,
+    /// How long a transaction may be open.
+    pub transaction_timeout: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config { rebalance_timeout: Duration::from_secs(10), transaction_timeout: Duration::from_secs(60) }
+    }
+}
+
+/// The log.
+pub struct Model {
+    core: Arc<Core>,
+}
+
+struct Core {
+    config: Config,
+    clock: Clock,
+    inner: Mutex<Inner>,
+    changed: Condvar,
+    script: Mutex<Box<dyn Script>>,
+}
+
+struct Inner {
+    log: Log,
+    groups: Groups,
+    /// Commits that are on their way.
+    late: Vec<TransactionId>,
+}
+
+impl Model {
+    /// One on which nothing goes wrong, in the time of this machine.
+    pub fn new(config: Config) -> Model {
+        Model::with(config, Clock::new(false), Box::new(script::AllGoesWell))
+    }
+
+    /// One that a script plays with.
+    pub fn scripted(config: Config, script: Box<dyn Script>) -> Model {
+        Model::with(config, Clock::new(true), script)
+    }
+
+    fn with(config: Config, clock: Clock, script: Box<dyn Script>) -> Model {
+        let groups = Groups::new(config.rebalance_timeout);
+        let inner = Mutex::new(Inner { log: Log::default(), groups, late: Vec::new() });
+        Model { core: Arc::new(Core { config, clock, inner, changed: Condvar::new(), script: Mutex::new(script) }) }
+    }
+
+    /// Moves the time of a script forward, and ends what has been open for too long.
+    pub fn advance(&self, time: Duration) {
+        self.core.clock.advance(time);
+        self.core.lock().log.expire(self.core.clock.now(), self.core.config.transaction_timeout);
+    }
+
+    /// Commits that were late arrive: they hold, unless their writer was fenced meanwhile.
+    pub fn deliver_late(&self) {
+        let mut inner = self.core.lock();
+        for id in std::mem::take(&mut inner.late) {
+            inner.log.end(id, true);
+        }
+        self.core.changed.notify_all();
+    }
+
+    /// Compacts a topic: of each key the last committed record stays.
+    ///
+    /// # Errors
+    /// [`BusError::Fatal`] if there is no such topic.
+    pub fn compact(&self, topic: &str) -> Result<(), BusError> {
+        self.core.lock().log.compact(topic)
+    }
+}
+
+impl Core {
+    /// The state is whole between any two statements, so a panic of another holder does not spoil it.
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn fate(&self, slot: &str, step: Step) -> Fate {
+        self.script.lock().unwrap_or_else(PoisonError::into_inner).fate(slot, step)
+    }
+
+    /// Waits for a change until a moment; none once the deadline is over, or if nobody waits here.
+    fn wait<'a>(
+        &'a self,
+        inner: MutexGuard<'a, Inner>,
+        until: Instant,
+        deadline: Instant,
+    ) -> Option<MutexGuard<'a, Inner>> {
+        let now = self.clock.now();
+        if self.clock.is_scripted() || now >= deadline {
+            return None;
+        }
+        let waited = self.changed.wait_timeout(inner, until - now);
+        Some(waited.unwrap_or_else(PoisonError::into_inner).0)
+    }
+}
+
+impl Bus for Model {
+    fn producer(&self) -> Result<Arc<dyn Producer>, BusError> {
+        Ok(Arc::new(Plain(Arc::clone(&self.core))))
+    }
+
+    fn join(&self, group: &GroupSpec) -> Result<Box<dyn crate::Member>, BusError> {
+        Ok(Box::new(member::Member::join(Arc::clone(&self.core), group)?))
+    }
+
+    fn reader(&self, reader: &ReaderSpec) -> Result<Box<dyn crate::Reader>, BusError> {
+        let cursors = Cursors::start(&self.core.lock().log, &reader.topics(), &reader.partitions)?;
+        Ok(Box::new(Reader { core: Arc::clone(&self.core), spec: reader.clone(), cursors }))
+    }
+
+    fn create_topics(&self, topics: &[NewTopic]) -> Result<Vec<String>, BusError> {
+        Ok(self.core.lock().log.create(topics))
+    }
+
+    fn describe_topics(&self, prefix: &str) -> Result<Vec<TopicDescription>, BusError> {
+        Ok(self.core.lock().log.describe(prefix))
+    }
+
+    fn offsets(&self, topic: &str, partition: u32) -> Result<Offsets, BusError> {
+        self.core.lock().log.offsets(topic, partition)
+    }
+
+    fn committed(&self, group: &str, topics: &[String]) -> Result<Vec<Committed>, BusError> {
+        Ok(self.core.lock().log.committed(group, topics, |_| true))
+    }
+
+    fn trim(&self, topic: &str, partition: u32, before: i64) -> Result<(), BusError> {
+        self.core.lock().log.trim(topic, partition, before)
+    }
+
+    fn health(&self) -> Result<(), BusError> {
+        Ok(())
+    }
+}
+
+/// Sends outside of transactions.
+struct Plain(Arc<Core>);
+
+impl Producer for Plain {
+    fn send(&self, record: Outgoing<'_>) -> Result<(), SendError> {
+        self.0.lock().log.append(&record, None)?;
+        self.0.changed.notify_all();
+        Ok(())
+    }
+
+    fn flush(&self, _: Duration) -> Result<(), BusError> {
+        Ok(())
+    }
+
+    fn outstanding(&self) -> usize {
+        0
+    }
+}
+
+struct Reader {
+    core: Arc<Core>,
+    spec: ReaderSpec,
+    cursors: Cursors,
+}
+
+impl crate::Reader for Reader {
+    fn read(&mut self, timeout: Duration, limit: usize, receive: &mut dyn Receive) -> Result<usize, BusError> {
+        let deadline = self.core.clock.now() + timeout;
+        let mut guard = self.core.lock();
+        loop {
+            let delivered = self.cursors.deliver(&guard.log, self.spec.isolation, limit, receive)?;
+            if delivered.records > 0 || delivered.ends > 0 {
+                return Ok(delivered.records);
+            }
+            match self.core.wait(guard, deadline, deadline) {
+                Some(woken) => guard = woken,
+                None => return Ok(0),
+            }
+        }
+    }
+}

@@ -1,0 +1,25 @@
+//! The model of a broker keeps the contract: what is found with it holds for the others.
+
+use std::time::Duration;
+
+use dbintel_bus::Bus;
+use dbintel_bus::model::{Config, Model};
+use dbintel_tests::conformance::{self, BusUnderTest};
+
+struct UnderTest(Model);
+
+impl BusUnderTest for UnderTest {
+    fn bus(&self) -> &dyn Bus {
+        &self.0
+    }
+
+    fn kafka(&self) -> bool {
+        false
+    }
+}
+
+#[test]
+fn conforms() {
+    let config = Config { rebalance_timeout: Duration::from_secs(2), ..Config::default() };
+    conformance::suite(&UnderTest(Model::new(config)));
+}
