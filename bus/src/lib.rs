@@ -15,6 +15,7 @@ pub mod embedded;
 pub mod kafka;
 pub mod model;
 pub mod registry;
+pub mod time;
 
 mod config;
 mod contract;

@@ -8,6 +8,7 @@ use super::log::{TransactionId, Writer};
 use super::script::{Fate, Step};
 use super::{Core, Inner};
 use crate::membership::{Membership, co_partitioned};
+use crate::time;
 use crate::{
     BusError, CommitError, Committed, GroupSpec, Isolation, Outgoing, Polled, Position, Receipt, Receive, SendError,
 };
@@ -33,7 +34,7 @@ impl Member {
             inner.log.topic(changelog)?;
         }
         let writer = inner.log.enter(&format!("{}-{}", spec.group, spec.slot));
-        let membership = Membership::enter(spec, partitions, &mut inner.groups, core.clock.now())?;
+        let membership = Membership::enter(spec, partitions, &mut inner.groups, time::now())?;
         drop(guard);
         core.changed.notify_all();
         Ok(Member { core, spec: spec.clone(), membership, cursors: Cursors::default(), writer, open: None })
@@ -61,7 +62,7 @@ impl Member {
     fn send_positions(&mut self, positions: &[Committed]) -> Result<TransactionId, CommitError> {
         let fenced = |message: &str| CommitError::Fenced(format!("member of {}: {message}", self.spec.group));
         let ownership = self.membership.ownership().ok_or_else(|| fenced("it owns no partitions"))?;
-        let mut guard = self.core.lock();
+        let mut guard = self.core.lock_now();
         let Inner { log, groups, .. } = &mut *guard;
         if !log.is_current(&self.writer) {
             return Err(fenced("a newer member has taken its slot, or its transaction was open for too long"));
@@ -70,7 +71,7 @@ impl Member {
             return Err(fenced("the group has moved on"));
         }
         groups.end_commit(&ownership);
-        let id = self.open.unwrap_or_else(|| log.begin(&self.writer, &self.spec.group, self.core.clock.now()));
+        let id = self.open.unwrap_or_else(|| log.begin(&self.writer, &self.spec.group, time::now()));
         log.add_positions(id, positions);
         Ok(id)
     }
@@ -80,12 +81,11 @@ impl crate::Member for Member {
     fn poll(&mut self, timeout: Duration, limit: usize, receive: &mut dyn Receive) -> Result<Polled, BusError> {
         self.ask(Step::Poll, "fetch")?;
         let core = Arc::clone(&self.core);
-        let deadline = core.clock.now() + timeout;
-        let mut guard = core.lock();
+        let deadline = time::now() + timeout;
+        let mut guard = core.lock_now();
         loop {
             let inner = &mut *guard;
-            inner.log.expire(core.clock.now(), core.config.transaction_timeout);
-            let (polled, news) = self.membership.observe(&mut inner.groups, core.clock.now())?;
+            let (polled, news) = self.membership.observe(&mut inner.groups, time::now())?;
             if news {
                 core.changed.notify_all();
             }
@@ -96,7 +96,7 @@ impl crate::Member for Member {
             if delivered.records > 0 || delivered.ends > 0 {
                 return Ok(Polled::Records(delivered.records));
             }
-            let until = inner.groups.deadline(&self.spec.group).filter(|until| *until > core.clock.now());
+            let until = inner.groups.deadline(&self.spec.group).filter(|until| *until > time::now());
             let Some(woken) = core.wait(guard, until.map_or(deadline, |until| until.min(deadline)), deadline) else {
                 return Ok(Polled::Records(0));
             };
@@ -106,10 +106,9 @@ impl crate::Member for Member {
 
     fn committed(&mut self, partitions: &[u32]) -> Result<Vec<Committed>, BusError> {
         self.ask(Step::Committed, "read the committed positions")?;
-        let deadline = self.core.clock.now() + self.core.config.transaction_timeout;
-        let mut guard = self.core.lock();
+        let deadline = time::now() + self.core.config.pending_timeout;
+        let mut guard = self.core.lock_now();
         loop {
-            guard.log.expire(self.core.clock.now(), self.core.config.transaction_timeout);
             if !guard.log.has_pending(&self.spec.group, partitions) {
                 let is_meant = |partition| partitions.contains(&partition);
                 return Ok(guard.log.committed(&self.spec.group, &self.spec.topics, is_meant));
@@ -137,12 +136,12 @@ impl crate::Member for Member {
 
     fn send(&mut self, record: Outgoing<'_>) -> Result<(), SendError> {
         self.ask(Step::Send, "send")?;
-        let mut guard = self.core.lock();
+        let mut guard = self.core.lock_now();
         if !guard.log.is_current(&self.writer) {
             let message = "a newer member has taken its slot, or its transaction was open for too long".to_owned();
             return Err(BusError::Fenced { operation: format!("send to {}", record.topic), message }.into());
         }
-        let now = self.core.clock.now();
+        let now = time::now();
         let id = *self.open.get_or_insert_with(|| guard.log.begin(&self.writer, &self.spec.group, now));
         guard.log.append(&record, Some(id))?;
         drop(guard);
@@ -209,7 +208,7 @@ impl crate::Member for Member {
 
     fn close(mut self: Box<Self>) -> Result<(), BusError> {
         self.end_open(false);
-        self.membership.leave(&mut self.core.lock().groups, self.core.clock.now());
+        self.membership.leave(&mut self.core.lock().groups, time::now());
         self.core.changed.notify_all();
         Ok(())
     }

@@ -3,10 +3,9 @@
 //! What is not committed is in the partitions already and holds their stable end; a transaction leaves a marker; a newer
 //! member on a slot fences the older one; a member that is dropped without being closed was killed, and what it has open
 //! stays open until its time is over. A [`Script`] decides what becomes of each request: refused, done but unanswered, or
-//! late. With a script the time stands still until [`Model::advance`], and nobody waits, so that a schedule is played on one
-//! thread and is the same each time.
+//! late. On a thread that simulates ([`time::simulate`](crate::time::simulate)) nobody waits: the time that would be waited for
+//! has passed at once, so that a schedule is played on one thread and is the same each time.
 
-mod clock;
 mod cursor;
 mod log;
 mod member;
@@ -20,11 +19,11 @@ use std::time::{Duration, Instant};
 pub use script::{Fate, Script, Step};
 
 use crate::groups::Groups;
+use crate::time;
 use crate::{
     Bus, BusError, Committed, GroupSpec, NewTopic, Offsets, Outgoing, Producer, ReaderSpec, Receive, SendError,
     TopicDescription,
 };
-use clock::Clock;
 use cursor::Cursors;
 use log::{Log, TransactionId};
 
@@ -35,11 +34,14 @@ pub struct Config {
     pub rebalance_timeout: Duration,
     /// How long a transaction may be open.
     pub transaction_timeout: Duration,
+    /// How long a member waits for the positions that a transaction of another has pending.
+    pub pending_timeout: Duration,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Config { rebalance_timeout: Duration::from_secs(10), transaction_timeout: Duration::from_secs(60) }
+        let [rebalance_timeout, transaction_timeout, pending_timeout] = [10, 60, 70].map(Duration::from_secs);
+        Config { rebalance_timeout, transaction_timeout, pending_timeout }
     }
 }
 
@@ -50,7 +52,6 @@ pub struct Model {
 
 struct Core {
     config: Config,
-    clock: Clock,
     inner: Mutex<Inner>,
     changed: Condvar,
     script: Mutex<Box<dyn Script>>,
@@ -64,26 +65,21 @@ struct Inner {
 }
 
 impl Model {
-    /// One on which nothing goes wrong, in the time of this machine.
+    /// One on which nothing goes wrong.
     pub fn new(config: Config) -> Model {
-        Model::with(config, Clock::new(false), Box::new(script::AllGoesWell))
+        Model::scripted(config, Box::new(script::AllGoesWell))
     }
 
     /// One that a script plays with.
     pub fn scripted(config: Config, script: Box<dyn Script>) -> Model {
-        Model::with(config, Clock::new(true), script)
-    }
-
-    fn with(config: Config, clock: Clock, script: Box<dyn Script>) -> Model {
         let groups = Groups::new(config.rebalance_timeout);
         let inner = Mutex::new(Inner { log: Log::default(), groups, late: Vec::new() });
-        Model { core: Arc::new(Core { config, clock, inner, changed: Condvar::new(), script: Mutex::new(script) }) }
+        Model { core: Arc::new(Core { config, inner, changed: Condvar::new(), script: Mutex::new(script) }) }
     }
 
-    /// Moves the time of a script forward, and ends what has been open for too long.
-    pub fn advance(&self, time: Duration) {
-        self.core.clock.advance(time);
-        self.core.lock().log.expire(self.core.clock.now(), self.core.config.transaction_timeout);
+    /// Another script, from now on.
+    pub fn play(&self, script: Box<dyn Script>) {
+        *self.core.script.lock().unwrap_or_else(PoisonError::into_inner) = script;
     }
 
     /// Commits that were late arrive: they hold, unless their writer was fenced meanwhile.
@@ -114,15 +110,27 @@ impl Core {
         self.script.lock().unwrap_or_else(PoisonError::into_inner).fate(slot, step)
     }
 
-    /// Waits for a change until a moment; none once the deadline is over, or if nobody waits here.
+    /// Takes the state, without what has been open for too long.
+    fn lock_now(&self) -> MutexGuard<'_, Inner> {
+        let mut inner = self.lock();
+        inner.log.expire(time::now(), self.config.transaction_timeout);
+        inner
+    }
+
+    /// Waits for a change until a moment; none once the deadline is over.
     fn wait<'a>(
         &'a self,
         inner: MutexGuard<'a, Inner>,
         until: Instant,
         deadline: Instant,
     ) -> Option<MutexGuard<'a, Inner>> {
-        let now = self.clock.now();
-        if self.clock.is_scripted() || now >= deadline {
+        let now = time::now();
+        if now >= deadline {
+            return None;
+        }
+        if time::is_simulated() {
+            // Nobody else can change anything while this thread waits.
+            time::sleep(deadline - now);
             return None;
         }
         let waited = self.changed.wait_timeout(inner, until - now);
@@ -153,7 +161,7 @@ impl Bus for Model {
     }
 
     fn offsets(&self, topic: &str, partition: u32) -> Result<Offsets, BusError> {
-        self.core.lock().log.offsets(topic, partition)
+        self.core.lock_now().log.offsets(topic, partition)
     }
 
     fn committed(&self, group: &str, topics: &[String]) -> Result<Vec<Committed>, BusError> {
@@ -196,8 +204,8 @@ struct Reader {
 
 impl crate::Reader for Reader {
     fn read(&mut self, timeout: Duration, limit: usize, receive: &mut dyn Receive) -> Result<usize, BusError> {
-        let deadline = self.core.clock.now() + timeout;
-        let mut guard = self.core.lock();
+        let deadline = time::now() + timeout;
+        let mut guard = self.core.lock_now();
         loop {
             let delivered = self.cursors.deliver(&guard.log, self.spec.isolation, limit, receive)?;
             if delivered.records > 0 || delivered.ends > 0 {

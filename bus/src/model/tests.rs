@@ -19,7 +19,8 @@ impl Script for OfCommits {
 }
 
 fn model(fates: &[Fate]) -> Model {
-    let model = Model::scripted(Config::default(), Box::new(OfCommits(fates.iter().copied().collect())));
+    let config = Config { pending_timeout: Duration::from_secs(1), ..Config::default() };
+    let model = Model::scripted(config, Box::new(OfCommits(fates.iter().copied().collect())));
     let topic = |name: &str| NewTopic {
         name: name.to_owned(),
         partitions: 1,
@@ -71,98 +72,108 @@ fn values(values: &[&str]) -> Vec<String> {
 
 #[test]
 fn a_commit_without_an_answer_is_one_and_a_refused_one_is_none() {
-    let model = model(&[Fate::Unanswered, Fate::Refused]);
-    let mut member = owner(&model, "a");
-    send(&mut *member, "one");
-    let unknown = member.commit(&at(1)).unwrap_err();
-    assert!(matches!(unknown, CommitError::Bus(BusError::Fenced { .. })), "{unknown}");
-    assert_eq!(seen(&model), (values(&["one"]), Some(1)));
-    send(&mut *member, "two");
-    let refused = member.commit(&at(2)).unwrap_err();
-    assert!(matches!(refused, CommitError::Bus(BusError::Unavailable { .. })), "{refused}");
-    assert_eq!(seen(&model), (values(&["one"]), Some(1)));
+    time::simulate(|| {
+        let model = model(&[Fate::Unanswered, Fate::Refused]);
+        let mut member = owner(&model, "a");
+        send(&mut *member, "one");
+        let unknown = member.commit(&at(1)).unwrap_err();
+        assert!(matches!(unknown, CommitError::Bus(BusError::Fenced { .. })), "{unknown}");
+        assert_eq!(seen(&model), (values(&["one"]), Some(1)));
+        send(&mut *member, "two");
+        let refused = member.commit(&at(2)).unwrap_err();
+        assert!(matches!(refused, CommitError::Bus(BusError::Unavailable { .. })), "{refused}");
+        assert_eq!(seen(&model), (values(&["one"]), Some(1)));
+    });
 }
 
 #[test]
 fn a_late_commit_holds_unless_its_writer_has_come_again() {
-    for comes_again in [false, true] {
-        let model = model(&[Fate::Late]);
-        let mut member = owner(&model, "a");
-        send(&mut *member, "one");
-        member.commit(&at(1)).unwrap_err();
-        assert_eq!(seen(&model), (values(&[]), None), "it has not arrived");
-        let pending = member.committed(&[0]).unwrap_err();
-        assert!(pending.to_string().contains("pending"), "{pending}");
-        let again = comes_again.then(|| owner(&model, "a"));
-        model.deliver_late();
-        let expected = if comes_again { (values(&[]), None) } else { (values(&["one"]), Some(1)) };
-        assert_eq!(seen(&model), expected, "{comes_again}");
-        drop(again);
-    }
+    time::simulate(|| {
+        for comes_again in [false, true] {
+            let model = model(&[Fate::Late]);
+            let mut member = owner(&model, "a");
+            send(&mut *member, "one");
+            member.commit(&at(1)).unwrap_err();
+            assert_eq!(seen(&model), (values(&[]), None), "it has not arrived");
+            let pending = member.committed(&[0]).unwrap_err();
+            assert!(pending.to_string().contains("pending"), "{pending}");
+            let again = comes_again.then(|| owner(&model, "a"));
+            model.deliver_late();
+            let expected = if comes_again { (values(&[]), None) } else { (values(&["one"]), Some(1)) };
+            assert_eq!(seen(&model), expected, "{comes_again}");
+            drop(again);
+        }
+    });
 }
 
 #[test]
 fn what_a_killed_member_has_open_holds_readers_until_its_time_is_over() {
-    let model = model(&[]);
-    let mut killed = owner(&model, "a");
-    send(&mut *killed, "of the killed");
-    drop(killed);
-    let plain = model.producer().unwrap();
-    let record =
-        Outgoing { topic: OUTPUT, partition: 0, timestamp: 0, key: None, value: Some(b"behind it"), headers: &[] };
-    plain.send(record).unwrap();
-    assert_eq!(seen(&model).0, values(&[]));
-    let offsets = model.offsets(OUTPUT, 0).unwrap();
-    assert_eq!((offsets.stable_end, offsets.end), (0, 2));
-    model.advance(Config::default().transaction_timeout);
-    assert_eq!(seen(&model).0, values(&["behind it"]));
-    let offsets = model.offsets(OUTPUT, 0).unwrap();
-    assert_eq!((offsets.stable_end, offsets.end), (3, 3), "a marker was written");
+    time::simulate(|| {
+        let model = model(&[]);
+        let mut killed = owner(&model, "a");
+        send(&mut *killed, "of the killed");
+        drop(killed);
+        let plain = model.producer().unwrap();
+        let record =
+            Outgoing { topic: OUTPUT, partition: 0, timestamp: 0, key: None, value: Some(b"behind it"), headers: &[] };
+        plain.send(record).unwrap();
+        assert_eq!(seen(&model).0, values(&[]));
+        let offsets = model.offsets(OUTPUT, 0).unwrap();
+        assert_eq!((offsets.stable_end, offsets.end), (0, 2));
+        time::sleep(Config::default().transaction_timeout);
+        assert_eq!(seen(&model).0, values(&["behind it"]));
+        let offsets = model.offsets(OUTPUT, 0).unwrap();
+        assert_eq!((offsets.stable_end, offsets.end), (3, 3), "a marker was written");
+    });
 }
 
 #[test]
 fn a_member_whose_transaction_was_open_for_too_long_is_fenced() {
-    let model = model(&[]);
-    let mut slow = owner(&model, "a");
-    send(&mut *slow, "one");
-    model.advance(Config::default().transaction_timeout);
-    let fenced = slow.commit(&at(1)).unwrap_err();
-    assert!(matches!(fenced, CommitError::Fenced(_)), "{fenced}");
-    assert_eq!(seen(&model), (values(&[]), None));
+    time::simulate(|| {
+        let model = model(&[]);
+        let mut slow = owner(&model, "a");
+        send(&mut *slow, "one");
+        time::sleep(Config::default().transaction_timeout);
+        let fenced = slow.commit(&at(1)).unwrap_err();
+        assert!(matches!(fenced, CommitError::Fenced(_)), "{fenced}");
+        assert_eq!(seen(&model), (values(&[]), None));
+    });
 }
 
 #[test]
 fn compaction_keeps_the_last_committed_record_of_each_key() {
-    let model = model(&[]);
-    let topic = NewTopic {
-        name: "compacted".to_owned(),
-        partitions: 1,
-        retention: Retention::Compacted,
-        message_bytes_max: 1000,
-    };
-    model.create_topics(&[topic]).unwrap();
-    let record = |key: &'static str, value: &'static str| Outgoing {
-        topic: "compacted",
-        partition: 0,
-        timestamp: 0,
-        key: Some(key.as_bytes()),
-        value: Some(value.as_bytes()),
-        headers: &[],
-    };
-    let mut member = owner(&model, "a");
-    for (value, is_kept) in [("one", true), ("two", true), ("aborted", false)] {
-        member.send(record("key", value)).unwrap();
-        member.send(record(value, value)).unwrap();
-        if is_kept { drop(member.commit(&[]).unwrap()) } else { member.abort().unwrap() }
-    }
-    member.send(record("key", "open")).unwrap();
-    model.compact("compacted").unwrap();
-    let partitions = vec![Position { topic: "compacted".to_owned(), partition: 0, start: Start::Beginning }];
-    let mut found = Vec::new();
-    for isolation in [Isolation::Committed, Isolation::Uncommitted] {
-        let mut reader = model.reader(&ReaderSpec { partitions: partitions.clone(), isolation }).unwrap();
-        let mut take = |record: Record<'_>| found.push(String::from_utf8_lossy(record.value.unwrap()).into_owned());
-        reader.read(Duration::ZERO, 100, &mut take).unwrap();
-    }
-    assert_eq!(found, values(&["one", "two", "two", "one", "two", "two", "open"]));
+    time::simulate(|| {
+        let model = model(&[]);
+        let topic = NewTopic {
+            name: "compacted".to_owned(),
+            partitions: 1,
+            retention: Retention::Compacted,
+            message_bytes_max: 1000,
+        };
+        model.create_topics(&[topic]).unwrap();
+        let record = |key: &'static str, value: &'static str| Outgoing {
+            topic: "compacted",
+            partition: 0,
+            timestamp: 0,
+            key: Some(key.as_bytes()),
+            value: Some(value.as_bytes()),
+            headers: &[],
+        };
+        let mut member = owner(&model, "a");
+        for (value, is_kept) in [("one", true), ("two", true), ("aborted", false)] {
+            member.send(record("key", value)).unwrap();
+            member.send(record(value, value)).unwrap();
+            if is_kept { drop(member.commit(&[]).unwrap()) } else { member.abort().unwrap() }
+        }
+        member.send(record("key", "open")).unwrap();
+        model.compact("compacted").unwrap();
+        let partitions = vec![Position { topic: "compacted".to_owned(), partition: 0, start: Start::Beginning }];
+        let mut found = Vec::new();
+        for isolation in [Isolation::Committed, Isolation::Uncommitted] {
+            let mut reader = model.reader(&ReaderSpec { partitions: partitions.clone(), isolation }).unwrap();
+            let mut take = |record: Record<'_>| found.push(String::from_utf8_lossy(record.value.unwrap()).into_owned());
+            reader.read(Duration::ZERO, 100, &mut take).unwrap();
+        }
+        assert_eq!(found, values(&["one", "two", "two", "one", "two", "two", "open"]));
+    });
 }

@@ -116,7 +116,7 @@ impl Shared {
     pub fn wait(&self, time: Duration) {
         let deadline = clock::now() + time;
         while !self.stopping() && clock::now() < deadline {
-            std::thread::sleep(Duration::from_millis(10).min(time));
+            clock::sleep(Duration::from_millis(10).min(time));
         }
     }
 }

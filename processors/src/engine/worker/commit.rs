@@ -61,7 +61,7 @@ impl Worker<'_> {
                 Outgoing { topic: &self.changelog, partition, timestamp, key: None, value: Some(&part), headers: &[] };
             while let Err(error) = self.member.send(record) {
                 match error {
-                    SendError::Full => std::thread::sleep(Duration::from_millis(1)),
+                    SendError::Full => clock::sleep(Duration::from_millis(1)),
                     SendError::Bus(error) => return Err(error.into()),
                     SendError::TooLarge { .. } => unreachable!("parts are far smaller than the changelog allows"),
                 }

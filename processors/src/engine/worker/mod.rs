@@ -154,6 +154,11 @@ impl<'a> Worker<'a> {
 
     fn work(mut self) -> Result<(), WorkerError> {
         let outcome = self.work_until_stopped();
+        self.end(outcome)
+    }
+
+    /// Leaves the group, after whatever happened.
+    fn end(mut self, outcome: Result<(), WorkerError>) -> Result<(), WorkerError> {
         self.ready.store(false, Ordering::Release);
         self.shared.metrics.partitions.sub(self.tasks.len() as i64);
         self.tasks.clear();
@@ -164,14 +169,25 @@ impl<'a> Worker<'a> {
 
     fn work_until_stopped(&mut self) -> Result<(), WorkerError> {
         while !self.shared.stopping() {
-            self.poll()?;
-            self.process()?;
-            if self.commit_due() {
-                self.commit()?;
-            }
+            self.turn()?;
         }
+        self.finish()
+    }
+
+    /// Commits what was processed, and closes the stores.
+    fn finish(&mut self) -> Result<(), WorkerError> {
         self.commit()?;
         self.close_tasks()
+    }
+
+    /// Polls and processes once, and commits if it is time.
+    fn turn(&mut self) -> Result<(), WorkerError> {
+        self.poll()?;
+        self.process()?;
+        if self.commit_due() {
+            self.commit()?;
+        }
+        Ok(())
     }
 
     fn poll(&mut self) -> Result<(), WorkerError> {
@@ -275,7 +291,7 @@ impl<'a> Worker<'a> {
         self.outbox.drain(|record| {
             loop {
                 match member.send(record) {
-                    Err(SendError::Full) => std::thread::sleep(Duration::from_millis(1)),
+                    Err(SendError::Full) => clock::sleep(Duration::from_millis(1)),
                     Ok(()) => return Ok(()),
                     Err(SendError::Bus(error)) => return Err(WorkerError::Bus(error)),
                     Err(SendError::TooLarge { bytes }) => return Err(WorkerError::TooLarge { bytes }),
@@ -310,5 +326,7 @@ impl Receive for Intake<'_> {
     }
 }
 
+#[cfg(test)]
+mod simulation;
 #[cfg(test)]
 mod tests;
