@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use apache_avro::Schema;
 use apache_avro::rabin::Rabin;
@@ -94,9 +94,14 @@ pub enum ReadError {
 }
 
 impl Schemas {
-    /// Knows our own schemas, by their fingerprints as any Avro library computes them.
+    /// Knows our own schemas, by their fingerprints as any Avro library computes them. They are parsed once per process.
     #[must_use]
     pub fn new() -> Self {
+        static OURS: LazyLock<Schemas> = LazyLock::new(Schemas::parse_ours);
+        OURS.clone()
+    }
+
+    fn parse_ours() -> Self {
         let ours = DEFINITIONS.iter().flat_map(|definition| {
             let writer = Writer::parse(definition.schema).expect("the build script has parsed our schemas");
             let elsewhere = writer.schema.fingerprint::<Rabin>().bytes;

@@ -3,7 +3,9 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, OnceLock};
+use std::thread;
 
 use dbintel_bus::model::{Config, Fate, Model, Script, Step};
 use dbintel_bus::{Bus, Isolation, Outgoing, Position, ReaderSpec, Start, planned_topics, time};
@@ -31,6 +33,11 @@ const VALUE_BYTES: usize = 3_000;
 const FAULTS_MAX: usize = 8;
 /// Of so many requests one goes wrong.
 const FAULT_EVERY: u64 = 60;
+/// Schedules that are played, and by how many threads.
+const SEEDS: u64 = 20_000;
+const THREADS: usize = 2;
+/// Each fault has to have been met so often.
+const HITS_MIN: u64 = 100;
 /// Turns until the work has to be done once nothing goes wrong any more.
 const TURNS_MAX: usize = 5_000;
 
@@ -48,6 +55,15 @@ impl Random {
 
     fn below(&mut self, end: usize) -> usize {
         (self.next() % end as u64) as usize
+    }
+}
+
+/// What may become of a request that goes wrong. Those that are repeated until they are answered show only when they are refused.
+fn fates(step: Step) -> &'static [Fate] {
+    match step {
+        Step::Commit => &[Fate::Refused, Fate::Unanswered, Fate::Late],
+        Step::Abort => &[Fate::Refused, Fate::Late],
+        _ => &[Fate::Refused],
     }
 }
 
@@ -71,11 +87,7 @@ impl Script for Shaken {
         if faults.left == 0 || !faults.random.next().is_multiple_of(every) {
             return Fate::Done;
         }
-        let fates: &[Fate] = match step {
-            Step::Commit => &[Fate::Refused, Fate::Unanswered, Fate::Late],
-            Step::Abort => &[Fate::Refused, Fate::Late],
-            _ => &[Fate::Refused],
-        };
+        let fates = fates(step);
         let fate = fates[faults.random.below(fates.len())];
         faults.left -= 1;
         *faults.hits.entry((step, fate)).or_default() += 1;
@@ -326,13 +338,36 @@ fn whatever_goes_wrong_the_books_balance() {
         assert_eq!(left.books.len() as i64, ROWS * POLLS);
         assert!(!left.outputs.is_empty() && !left.state.is_empty());
     }
-    let mut all = Hits::new();
-    for seed in 0..200 {
-        for (hit, times) in check(seed, &undisturbed) {
-            *all.entry(hit).or_default() += times;
+    let next = AtomicU64::new(0);
+    let of_thread = || {
+        let mut hits = Hits::new();
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= SEEDS {
+                return hits;
+            }
+            add(&mut hits, check(seed, &undisturbed));
         }
+    };
+    let mut all = Hits::new();
+    thread::scope(|scope| {
+        let threads: Vec<_> = (0..THREADS).map(|_| scope.spawn(of_thread)).collect();
+        threads.into_iter().for_each(|thread| add(&mut all, thread.join().expect("a schedule failed")));
+    });
+    for (step, fate) in every_fault() {
+        let hits = all.get(&(step, fate)).copied().unwrap_or_default();
+        println!("{step:?} {fate:?}: {hits}");
+        assert!(hits >= HITS_MIN, "{step:?} was {fate:?} {hits} times only");
     }
-    for (hit, times) in &all {
-        println!("{hit:?}: {times}");
+}
+
+fn add(all: &mut Hits, hits: Hits) {
+    for (hit, times) in hits {
+        *all.entry(hit).or_default() += times;
     }
+}
+
+/// Every pair of a request and a fate that it may meet.
+fn every_fault() -> impl Iterator<Item = (Step, Fate)> {
+    Step::ALL.into_iter().flat_map(|step| fates(step).iter().map(move |fate| (step, *fate)))
 }
