@@ -3,8 +3,11 @@
 
 mod planted;
 
-use std::collections::BTreeSet;
-use std::path::Path;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
 
 use dbintel_bus::embedded::{Config, Embedded};
 use dbintel_bus::{Bus, topic_name};
@@ -18,6 +21,8 @@ use dbintel_tests::servers::collector::Collector;
 use dbintel_tests::servers::mysql::{Flavour, Mysql};
 use dbintel_tests::servers::postgres::{Major, Postgres};
 use dbintel_tests::wait;
+use tokio::sync::watch;
+use tokio::time::timeout;
 
 use self::planted::SECRETS;
 use crate::cli_rig::{FREE_PORTS, LIMIT, Running, text};
@@ -25,6 +30,9 @@ use crate::search::Search;
 
 /// Time between two samples, and between two polls of the statistics.
 const POLLS: &str = "sessions: {interval: 1s}, statements: {interval: 2s}";
+
+/// Each of four servers, twice.
+const TARGETS: usize = 8;
 
 struct Servers {
     postgres: [(&'static str, Postgres); 2],
@@ -98,25 +106,78 @@ async fn no_secret_of_a_statement_is_anywhere() {
     let texts = collector.received().logs.len();
     assert!(records > 1000 && entries > 100 && texts > 50, "{records} records, {entries} entries, {texts} texts");
     assert_eq!(search.found, Vec::<String>::new(), "{} places", search.places);
-    secrets_were_there(&Embedded::open_reader(&Config { directory: log, ..Config::default() }).unwrap());
+    secrets_were_there(&*open(log));
+}
+
+/// Samples of sessions that each target has had.
+type Counts = BTreeMap<String, usize>;
+
+/// Tells how many samples each target has had.
+#[derive(Clone)]
+struct Samples(watch::Receiver<Counts>);
+
+impl Samples {
+    /// Counts them for as long as somebody listens.
+    fn of(directory: PathBuf) -> Samples {
+        let (sender, receiver) = watch::channel(Counts::new());
+        thread::spawn(move || {
+            let log = open(directory);
+            while !sender.is_closed() {
+                sender.send_replace(good_polls(&*log, "sessions"));
+                thread::sleep(Duration::from_millis(200));
+            }
+        });
+        Samples(receiver)
+    }
+
+    /// Waits until every target has had two more: one of them began after the call.
+    async fn two_of_each(&self) {
+        let mut receiver = self.0.clone();
+        let before = receiver.borrow().clone();
+        let has_more = |now: &Counts, target: &String| now[target] >= before.get(target).map_or(0, |count| *count) + 2;
+        let all_have = |now: &Counts| now.len() == TARGETS && now.keys().all(|target| has_more(now, target));
+        let waited = timeout(LIMIT, receiver.wait_for(all_have)).await;
+        drop(waited.expect("samples of every target").expect("they are counted"));
+    }
+}
+
+fn open(directory: PathBuf) -> Arc<dyn Bus> {
+    Arc::new(Embedded::open_reader(&Config { directory, ..Config::default() }).unwrap())
+}
+
+/// How many polls of a class went well, by target.
+fn good_polls(log: &dyn Bus, class: &str) -> Counts {
+    let schemas = Schemas::new();
+    let mut counts = Counts::new();
+    for record in read_all(log, Topic::RawPolls, 0) {
+        let mut scratch = Vec::new();
+        let poll: RawPoll<'_> = schemas.read(&record.value, &mut scratch).unwrap();
+        if poll.poll_class == class && poll.outcome == "ok" {
+            *counts.entry(poll.target.to_owned()).or_default() += 1;
+        }
+    }
+    counts
 }
 
 /// Executes all statements, waits until they were polled, and looks at the pages.
 async fn work(servers: &Servers, up: &mut Running, search: &mut Search<'_>) {
     let [(_, pg13), (_, pg18)] = &servers.postgres;
     let [(_, mysql), (_, mariadb)] = &servers.mysql;
-    tokio::join!(
-        planted::execute_on_postgresql(pg13),
-        planted::execute_on_postgresql(pg18),
-        planted::execute_on_mysql(mysql),
-        planted::execute_on_mysql(mariadb),
-    );
     let directory = up.scratch.path().join("log");
-    let log = Embedded::open_reader(&Config { directory, ..Config::default() }).unwrap();
-    let polls = || read_all(&log, Topic::RawPolls, 0).iter().filter(|record| is_good_poll(&record.value)).count();
-    let before = polls();
-    // Of eight pollers. Texts are read right after the statements that were not seen before.
-    wait::blocking(LIMIT, "polls of statements", || (polls() >= before + 32).then_some(()));
+    let samples = Samples::of(directory.clone());
+    tokio::join!(
+        planted::execute_on_postgresql(pg13, &samples),
+        planted::execute_on_postgresql(pg18, &samples),
+        planted::execute_on_mysql(mysql, &samples),
+        planted::execute_on_mysql(mariadb, &samples),
+    );
+    let log = open(directory);
+    let before = good_polls(&*log, "statements");
+    // Texts are read right after the statements that were not seen before.
+    wait::blocking(LIMIT, "polls of statements", || {
+        let now = good_polls(&*log, "statements");
+        now.iter().all(|(target, count)| *count >= before[target] + 3).then_some(())
+    });
     for (of, path) in [("metrics", "/metrics"), ("export", "/metrics"), ("health", "/readyz?verbose")] {
         search.look(&format!("the page of {of}"), &up.get(of, path).body);
     }
@@ -125,12 +186,6 @@ async fn work(servers: &Servers, up: &mut Running, search: &mut Search<'_>) {
 /// The files of the log hold the texts of the targets that ask for it; its records are looked at one by one.
 fn is_not_log(path: &Path) -> bool {
     path.file_name().unwrap() != "log"
-}
-
-fn is_good_poll(value: &[u8]) -> bool {
-    let mut scratch = Vec::new();
-    let poll: RawPoll<'_> = Schemas::new().read(value, &mut scratch).unwrap();
-    poll.poll_class == "statements" && poll.outcome == "ok"
 }
 
 /// Texts as they were sent are those of the targets that ask for it; and they show that the others had secrets to hide.

@@ -3,7 +3,6 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
-use std::time::Duration;
 
 use dbintel_tests::servers::HOST;
 use dbintel_tests::servers::mysql::Mysql;
@@ -11,11 +10,11 @@ use dbintel_tests::servers::postgres::Postgres;
 use mysql_async::prelude::Queryable;
 use tokio::task::JoinSet;
 
+use super::Samples;
+
 /// What every secret has in it: words, numbers.
 pub(super) const SECRETS: [&str; 2] = ["geheim", "7734001"];
 
-/// How long a statement is to be seen as that of a session: longer than the samples are apart.
-const SEEN: Duration = Duration::from_millis(2500);
 /// Sessions at once.
 const SESSIONS: usize = 12;
 /// More than a server keeps of a session's text.
@@ -73,7 +72,7 @@ pub(super) const POSTGRESQL: [&str; 50] = [
     "EXECUTE nothing('{s}', {n})",
     "EXPLAIN (ANALYZE) SELECT pg_sleep(0.1), '{s}'",
     "NOTIFY shop, '{s}'",
-    "SELECT pg_sleep(0.1); PREPARE TRANSACTION '{s}'",
+    "SELECT pg_sleep(3); PREPARE TRANSACTION '{s}'",
     "SELECT pg_sleep(0.1), pgp_sym_encrypt('x', '{s}')",
 ];
 
@@ -168,18 +167,18 @@ pub(super) async fn prepare_mysql(server: &Mysql, password: &str) {
 }
 
 /// Executes each statement, and again in a transaction that stays open for a while, whatever became of it.
-pub(super) async fn execute_on_postgresql(server: &Postgres) {
+pub(super) async fn execute_on_postgresql(server: &Postgres, samples: &Samples) {
     let listed = (0..POSTGRESQL.len()).map(|number| statement(&POSTGRESQL, number));
     let all: Vec<String> = listed.chain(long("pg_sleep(0.1)")).collect();
     for some in all.chunks(SESSIONS) {
         let mut sessions = JoinSet::new();
         for statement in some {
-            let (client, statement) = (server.client("postgres").await, statement.clone());
+            let (client, statement, samples) = (server.client("postgres").await, statement.clone(), samples.clone());
             sessions.spawn(async move {
                 let _ = client.simple_query(&statement).await;
                 client.simple_query("BEGIN").await.unwrap();
                 let _ = client.simple_query(&statement).await;
-                tokio::time::sleep(SEEN).await;
+                samples.two_of_each().await;
             });
         }
         let (port, raw) = (server.port, "SELECT pg_sleep(2.5), '\u{e4}geheim'".chars().map(|c| c as u8).collect());
@@ -207,7 +206,7 @@ fn send_bytes(port: u16, sql: Vec<u8>) {
 
 /// Executes each statement in a transaction that stays open for a while, as a user who may do everything. What would change
 /// accounts or tables, and so end the transaction, first waits for a lock.
-pub(super) async fn execute_on_mysql(server: &Mysql) {
+pub(super) async fn execute_on_mysql(server: &Mysql, samples: &Samples) {
     let listed = (0..MYSQL.len()).map(|number| statement(&MYSQL, number).into_bytes());
     let bytes = b"SELECT SLEEP(2.5), '\xe4geheim', \"\xff\xfegeheim\"".to_vec();
     let long = long("SLEEP(2.5)").into_iter().map(String::into_bytes);
@@ -218,15 +217,15 @@ pub(super) async fn execute_on_mysql(server: &Mysql) {
         admin.query_drop("FLUSH TABLES WITH READ LOCK").await.unwrap();
         for statement in some {
             let mut client = server.client("boss", "boss", Some("shop")).await;
-            let statement = statement.clone();
+            let (statement, samples) = (statement.clone(), samples.clone());
             sessions.spawn(async move {
                 client.query_drop("SET NAMES latin1").await.unwrap();
                 client.query_drop("START TRANSACTION WITH CONSISTENT SNAPSHOT").await.unwrap();
                 let _ = client.query_drop(statement).await;
-                tokio::time::sleep(SEEN).await;
+                samples.two_of_each().await;
             });
         }
-        tokio::time::sleep(SEEN).await;
+        samples.two_of_each().await;
         admin.query_drop("UNLOCK TABLES").await.unwrap();
         while let Some(ended) = sessions.join_next().await {
             ended.unwrap();
