@@ -17,12 +17,16 @@ CARGO_FUZZ = $(CACHE)/tools/cargo-fuzz-$(CARGO_FUZZ_VERSION)/bin/cargo-fuzz
 # Seconds that `make fuzz` runs for each of its three targets.
 FUZZ_SECONDS ?= 100
 
+# Schedules that `make simulate` plays, and the first of them.
+SEEDS ?= 100000
+SEED ?= 0
+
 # Arguments for `make run`, such as ARGS="--quiet", and for `make test`, such as TESTS=compose.
 ARGS ?=
 TESTS ?=
 
 .DEFAULT_GOAL = help
-.PHONY: help run test build lint format-check clippy deny compose-check bench fuzz fmt advisories packages servers
+.PHONY: help run test build lint format-check clippy deny compose-check simulate mutations bench fuzz fmt advisories packages servers
 
 help: ## Show the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -32,10 +36,17 @@ run: packages ## Install what is missing, build, watch a throw-away PostgreSQL w
 	cargo build --locked --workspace --bins
 	@"$(CARGO_TARGET_DIR)/debug/dbintel" up --demo --postgres-bin "$(CACHE)/servers/postgres-18/bin" $(ARGS)
 
-test: packages servers lint build fuzz ## Install the real servers, check everything, run every test
+test: packages servers lint build simulate fuzz ## Install the real servers, check everything, run every test
 	cargo test --locked --workspace --no-fail-fast -- $(TESTS)
 
 lint: packages format-check deny compose-check clippy ## Check format, licences, container files and clippy's rules
+
+simulate: packages ## Play schedules of faults with the real engine on a model of Kafka (SEEDS=1000000 for many, SEEDS=1 SEED=17 for one)
+	SEEDS=$(SEEDS) SEED=$(SEED) cargo test --locked --profile simulation -p dbintel-processors --no-default-features --lib -- \
+	  simulation --nocapture
+
+mutations: packages ## Take one guarantee after the other away; a test has to notice each time
+	tests/mutations/mutations.py
 
 bench: packages ## Measure codec, embedded log and statement text on this machine
 	cargo run --locked --release -p dbintel-schemas --example codec_speed

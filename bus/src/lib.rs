@@ -9,14 +9,20 @@
 //! - Positions survive restarts.
 //!
 //! All topics of a group have the same number of partitions and a member owns a partition *number* over all of them.
+//! [`model`], for simulation, is a third. Without the feature `native` it is the only one, and neither RocksDB nor librdkafka is
+//! linked.
+//!
 //! The traits are synchronous: the hot path is a thread that polls, not a future that is woken.
 
+#[cfg(feature = "native")]
 pub mod embedded;
+#[cfg(feature = "native")]
 pub mod kafka;
 pub mod model;
 pub mod registry;
 pub mod time;
 
+#[cfg(feature = "native")]
 mod config;
 mod contract;
 mod error;
@@ -26,6 +32,7 @@ mod membership;
 mod publish;
 mod topics;
 
+#[cfg(feature = "native")]
 pub use config::{Config, Kind, open};
 pub use contract::{
     Bus, Committed, GroupSpec, Isolation, Member, NewTopic, Offsets, Outgoing, Polled, Position, Producer, Reader,

@@ -88,6 +88,9 @@ pub enum Command {
     Topics(TopicsCommand),
     /// Decode a topic to JSON lines.
     Tap(TapArguments),
+    /// Check the books: what became of every raw record.
+    #[command(subcommand)]
+    Ledger(LedgerCommand),
     /// Normalise and fingerprint statements of your own, to see what is kept of them and what is hidden.
     #[command(subcommand, after_help = SQL_EXAMPLE)]
     Sql(SqlCommand),
@@ -121,6 +124,40 @@ pub enum TopicsCommand {
         #[command(flatten)]
         json: JsonArgument,
     },
+}
+
+/// What `ledger` can do.
+#[derive(Debug, Subcommand)]
+pub enum LedgerCommand {
+    /// Hold the ledger against raw topics, outputs and quarantine: every raw record has one disposition, every forwarded one
+    /// one output. Exits with 1 if something does not balance.
+    #[command(after_help = VERIFY_HELP)]
+    Verify(VerifyArguments),
+}
+
+/// Shown below the help of `ledger verify`.
+const VERIFY_HELP: &str = "\
+What retention has deleted cannot be checked: `checked in part` counts the commits of which something is gone. OPEN is what
+the group has not processed yet. It may run beside everything else, and only reads.
+
+Example:
+  dbintel ledger verify --config dbintel.yaml --partition 3";
+
+/// Flags of `ledger verify`.
+#[derive(Debug, Clone, Args)]
+pub struct VerifyArguments {
+    /// Configuration.
+    #[command(flatten)]
+    pub config: ConfigArgument,
+    /// Only this partition.
+    #[arg(long, value_name = "NUMBER")]
+    pub partition: Option<u32>,
+    /// Only this pipeline.
+    #[arg(long, value_name = "NAME")]
+    pub pipeline: Option<String>,
+    /// Output.
+    #[command(flatten)]
+    pub json: JsonArgument,
 }
 
 /// Where the configuration is.

@@ -8,6 +8,7 @@ mod drift;
 mod failure;
 mod health;
 mod lag;
+mod ledger;
 mod listen;
 mod logging;
 mod metrics;

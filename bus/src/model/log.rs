@@ -278,6 +278,10 @@ impl Log {
         committed.collect()
     }
 
+    pub fn forget_positions(&mut self, group: &str) {
+        self.positions.retain(|(name, _, _), _| name != group);
+    }
+
     pub fn resolve(&self, topic: &str, partition: u32, start: Start) -> Result<i64, BusError> {
         let found = self.partition(topic, partition)?;
         Ok(match start {

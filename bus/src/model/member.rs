@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::cursor::Cursors;
 use super::log::{TransactionId, Writer};
 use super::script::{Fate, Step};
-use super::{Core, Inner};
+use super::{Core, Inner, dead, unavailable};
 use crate::membership::{Membership, co_partitioned};
 use crate::time;
 use crate::{
@@ -40,20 +40,8 @@ impl Member {
         Ok(Member { core, spec: spec.clone(), membership, cursors: Cursors::default(), writer, open: None })
     }
 
-    fn fate(&self, step: Step) -> Fate {
-        self.core.fate(&self.spec.slot, step)
-    }
-
-    /// A request that is not a commit is repeated by the client until it is done: only one that is refused shows.
-    fn ask(&self, step: Step, operation: &str) -> Result<(), BusError> {
-        match self.fate(step) {
-            Fate::Refused => Err(unavailable(operation)),
-            Fate::Done | Fate::Unanswered | Fate::Late => Ok(()),
-        }
-    }
-
     fn end_open(&mut self, commit: bool) -> bool {
-        let ended = self.open.take().map(|id| self.core.lock().log.end(id, commit));
+        let ended = self.open.take().map(|id| self.core.lock_now().log.end(id, commit));
         self.core.changed.notify_all();
         ended.unwrap_or(false)
     }
@@ -75,11 +63,8 @@ impl Member {
         log.add_positions(id, positions);
         Ok(id)
     }
-}
 
-impl crate::Member for Member {
-    fn poll(&mut self, timeout: Duration, limit: usize, receive: &mut dyn Receive) -> Result<Polled, BusError> {
-        self.ask(Step::Poll, "fetch")?;
+    fn fetch(&mut self, timeout: Duration, limit: usize, receive: &mut dyn Receive) -> Result<Polled, BusError> {
         let core = Arc::clone(&self.core);
         let deadline = time::now() + timeout;
         let mut guard = core.lock_now();
@@ -104,8 +89,7 @@ impl crate::Member for Member {
         }
     }
 
-    fn committed(&mut self, partitions: &[u32]) -> Result<Vec<Committed>, BusError> {
-        self.ask(Step::Committed, "read the committed positions")?;
+    fn stable_positions(&self, partitions: &[u32]) -> Result<Vec<Committed>, BusError> {
         let deadline = time::now() + self.core.config.pending_timeout;
         let mut guard = self.core.lock_now();
         loop {
@@ -115,27 +99,17 @@ impl crate::Member for Member {
             }
             match self.core.wait(guard, deadline, deadline) {
                 Some(woken) => guard = woken,
-                None => return Err(unavailable("read the committed positions: a transaction is pending")),
+                None => {
+                    return Err(BusError::Unavailable {
+                        operation: "read the committed positions".to_owned(),
+                        message: "a transaction is pending on them".to_owned(),
+                    });
+                }
             }
         }
     }
 
-    fn start(&mut self, positions: &[Position]) -> Result<(), BusError> {
-        self.membership.check_start(positions)?;
-        self.cursors = Cursors::start(&self.core.lock().log, &self.spec.topics, positions)?;
-        Ok(())
-    }
-
-    fn release(&mut self) -> Result<(), BusError> {
-        self.end_open(false);
-        self.cursors = Cursors::default();
-        self.membership.release(&mut self.core.lock().groups);
-        self.core.changed.notify_all();
-        Ok(())
-    }
-
-    fn send(&mut self, record: Outgoing<'_>) -> Result<(), SendError> {
-        self.ask(Step::Send, "send")?;
+    fn append(&mut self, record: &Outgoing<'_>) -> Result<(), SendError> {
         let mut guard = self.core.lock_now();
         if !guard.log.is_current(&self.writer) {
             let message = "a newer member has taken its slot, or its transaction was open for too long".to_owned();
@@ -143,33 +117,86 @@ impl crate::Member for Member {
         }
         let now = time::now();
         let id = *self.open.get_or_insert_with(|| guard.log.begin(&self.writer, &self.spec.group, now));
-        guard.log.append(&record, Some(id))?;
+        guard.log.append(record, Some(id))?;
         drop(guard);
         self.core.changed.notify_all();
         Ok(())
     }
 
-    fn commit(&mut self, positions: &[Committed]) -> Result<Receipt, CommitError> {
-        if let Err(error) = self.ask(Step::SendPositions, "commit") {
-            self.end_open(false);
-            return Err(error.into());
-        }
-        let id = match self.send_positions(positions) {
-            Ok(id) => id,
-            Err(error) => {
-                self.end_open(false);
-                return Err(error);
-            }
+    /// Asks to add the positions; the transaction is of no use any more if that fails.
+    fn put_positions(&mut self, positions: &[Committed]) -> Result<TransactionId, CommitError> {
+        let fate = self.core.fate(Step::SendPositions, "");
+        let put = match fate {
+            Fate::Dead => return Err(dead(Step::SendPositions).into()),
+            Fate::Refused => Err(unavailable(Step::SendPositions).into()),
+            _ => self.send_positions(positions),
         };
+        if fate == Fate::Killed {
+            return Err(dead(Step::SendPositions).into());
+        }
+        if put.is_err() {
+            self.end_open(false);
+        }
+        put
+    }
+}
+
+impl crate::Member for Member {
+    fn poll(&mut self, timeout: Duration, limit: usize, receive: &mut dyn Receive) -> Result<Polled, BusError> {
+        let core = Arc::clone(&self.core);
+        core.ask(Step::Poll, "", || self.fetch(timeout, limit, receive))
+    }
+
+    fn committed(&mut self, partitions: &[u32]) -> Result<Vec<Committed>, BusError> {
+        self.core.ask(Step::Committed, "", || self.stable_positions(partitions))
+    }
+
+    fn start(&mut self, positions: &[Position]) -> Result<(), BusError> {
+        let core = Arc::clone(&self.core);
+        core.ask(Step::Start, "", || {
+            self.membership.check_start(positions)?;
+            self.cursors = Cursors::start(&core.lock().log, &self.spec.topics, positions)?;
+            Ok(())
+        })
+    }
+
+    fn release(&mut self) -> Result<(), BusError> {
+        let core = Arc::clone(&self.core);
+        core.ask(Step::Release, "", || {
+            self.end_open(false);
+            self.cursors = Cursors::default();
+            self.membership.release(&mut core.lock().groups);
+            core.changed.notify_all();
+            Ok(())
+        })
+    }
+
+    fn send(&mut self, record: Outgoing<'_>) -> Result<(), SendError> {
+        match self.core.fate(Step::Send, record.topic) {
+            Fate::Dead => Err(dead(Step::Send).into()),
+            Fate::Refused => Err(unavailable(Step::Send).into()),
+            Fate::Killed => self.append(&record).and_then(|()| Err(dead(Step::Send).into())),
+            Fate::Done | Fate::Unanswered | Fate::Late | Fate::Doubled => self.append(&record),
+        }
+    }
+
+    fn commit(&mut self, positions: &[Committed]) -> Result<Receipt, CommitError> {
+        let id = self.put_positions(positions)?;
         self.open = Some(id);
         let changelog = self.spec.changelog.as_ref();
         let changelog_ends = changelog.map(|topic| self.core.lock().log.ends_of(id, topic)).unwrap_or_default();
-        match self.fate(Step::Commit) {
-            Fate::Done if self.end_open(true) => Ok(Receipt { changelog_ends }),
-            Fate::Done => Err(CommitError::Fenced(format!("member of {}: its transaction is gone", self.spec.group))),
+        let fate = self.core.fate(Step::Commit, "");
+        if fate == Fate::Doubled {
+            self.core.lock().late.push(id);
+        }
+        match fate {
+            Fate::Done | Fate::Doubled if self.end_open(true) => Ok(Receipt { changelog_ends }),
+            Fate::Done | Fate::Doubled => {
+                Err(CommitError::Fenced(format!("member of {}: its transaction is gone", self.spec.group)))
+            }
             Fate::Refused => {
                 self.end_open(false);
-                Err(unavailable("commit").into())
+                Err(unavailable(Step::Commit).into())
             }
             Fate::Unanswered => {
                 self.end_open(true);
@@ -180,14 +207,24 @@ impl crate::Member for Member {
                 self.core.lock().late.push(id);
                 Err(unknown_outcome().into())
             }
+            Fate::Killed => {
+                self.end_open(true);
+                Err(dead(Step::Commit).into())
+            }
+            Fate::Dead => Err(dead(Step::Commit).into()),
         }
     }
 
     fn abort(&mut self) -> Result<(), BusError> {
-        match self.fate(Step::Abort) {
+        match self.core.fate(Step::Abort, "") {
             // The client gives it up; the log aborts it when its time is over, or its writer comes again.
             Fate::Refused | Fate::Late => self.open = None,
-            Fate::Done | Fate::Unanswered => drop(self.end_open(false)),
+            Fate::Done | Fate::Unanswered | Fate::Doubled => drop(self.end_open(false)),
+            Fate::Killed => {
+                self.end_open(false);
+                return Err(dead(Step::Abort));
+            }
+            Fate::Dead => return Err(dead(Step::Abort)),
         }
         Ok(())
     }
@@ -207,15 +244,14 @@ impl crate::Member for Member {
     }
 
     fn close(mut self: Box<Self>) -> Result<(), BusError> {
-        self.end_open(false);
-        self.membership.leave(&mut self.core.lock().groups, time::now());
-        self.core.changed.notify_all();
-        Ok(())
+        let core = Arc::clone(&self.core);
+        core.ask(Step::Close, "", || {
+            self.end_open(false);
+            self.membership.leave(&mut core.lock().groups, time::now());
+            core.changed.notify_all();
+            Ok(())
+        })
     }
-}
-
-fn unavailable(operation: &str) -> BusError {
-    BusError::Unavailable { operation: operation.to_owned(), message: "the log does not answer".to_owned() }
 }
 
 /// As from a client that does not know what became of its commit: a new member is told.

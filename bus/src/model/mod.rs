@@ -16,7 +16,7 @@ mod tests;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-pub use script::{Fate, Script, Step};
+pub use script::{Fate, Request, Script, Step};
 
 use crate::groups::Groups;
 use crate::time;
@@ -98,6 +98,19 @@ impl Model {
     pub fn compact(&self, topic: &str) -> Result<(), BusError> {
         self.core.lock().log.compact(topic)
     }
+
+    /// Forgets the committed positions of a group, as a broker does when nobody was in it for long.
+    pub fn forget_positions(&self, group: &str) {
+        self.core.lock().log.forget_positions(group);
+    }
+}
+
+fn unavailable(step: Step) -> BusError {
+    BusError::Unavailable { operation: format!("{step:?}"), message: "the log does not answer".to_owned() }
+}
+
+fn dead(step: Step) -> BusError {
+    BusError::Fatal { operation: format!("{step:?}"), message: "the process was killed".to_owned() }
 }
 
 impl Core {
@@ -106,8 +119,19 @@ impl Core {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn fate(&self, slot: &str, step: Step) -> Fate {
-        self.script.lock().unwrap_or_else(PoisonError::into_inner).fate(slot, step)
+    fn fate(&self, step: Step, topic: &str) -> Fate {
+        self.script.lock().unwrap_or_else(PoisonError::into_inner).fate(Request { step, topic })
+    }
+
+    /// Does what a request asks for, unless it never arrives. The client repeats what is not a commit until it is answered: of
+    /// those fates only the refusal shows.
+    fn ask<T>(&self, step: Step, topic: &str, request: impl FnOnce() -> Result<T, BusError>) -> Result<T, BusError> {
+        match self.fate(step, topic) {
+            Fate::Dead => Err(dead(step)),
+            Fate::Refused => Err(unavailable(step)),
+            Fate::Killed => request().and_then(|_| Err(dead(step))),
+            Fate::Done | Fate::Unanswered | Fate::Late | Fate::Doubled => request(),
+        }
     }
 
     /// Takes the state, without what has been open for too long.
@@ -144,7 +168,7 @@ impl Bus for Model {
     }
 
     fn join(&self, group: &GroupSpec) -> Result<Box<dyn crate::Member>, BusError> {
-        Ok(Box::new(member::Member::join(Arc::clone(&self.core), group)?))
+        self.core.ask(Step::Join, "", || Ok(Box::new(member::Member::join(Arc::clone(&self.core), group)?) as Box<_>))
     }
 
     fn reader(&self, reader: &ReaderSpec) -> Result<Box<dyn crate::Reader>, BusError> {
@@ -161,7 +185,7 @@ impl Bus for Model {
     }
 
     fn offsets(&self, topic: &str, partition: u32) -> Result<Offsets, BusError> {
-        self.core.lock_now().log.offsets(topic, partition)
+        self.core.ask(Step::Offsets, topic, || self.core.lock_now().log.offsets(topic, partition))
     }
 
     fn committed(&self, group: &str, topics: &[String]) -> Result<Vec<Committed>, BusError> {
@@ -169,7 +193,7 @@ impl Bus for Model {
     }
 
     fn trim(&self, topic: &str, partition: u32, before: i64) -> Result<(), BusError> {
-        self.core.lock().log.trim(topic, partition, before)
+        self.core.ask(Step::Trim, topic, || self.core.lock().log.trim(topic, partition, before))
     }
 
     fn health(&self) -> Result<(), BusError> {
@@ -204,17 +228,21 @@ struct Reader {
 
 impl crate::Reader for Reader {
     fn read(&mut self, timeout: Duration, limit: usize, receive: &mut dyn Receive) -> Result<usize, BusError> {
-        let deadline = time::now() + timeout;
-        let mut guard = self.core.lock_now();
-        loop {
-            let delivered = self.cursors.deliver(&guard.log, self.spec.isolation, limit, receive)?;
-            if delivered.records > 0 || delivered.ends > 0 {
-                return Ok(delivered.records);
+        let Reader { core, spec, cursors } = self;
+        let topic = spec.partitions.first().map_or("", |position| &*position.topic);
+        core.ask(Step::Read, topic, || {
+            let deadline = time::now() + timeout;
+            let mut guard = core.lock_now();
+            loop {
+                let delivered = cursors.deliver(&guard.log, spec.isolation, limit, receive)?;
+                if delivered.records > 0 || delivered.ends > 0 {
+                    return Ok(delivered.records);
+                }
+                match core.wait(guard, deadline, deadline) {
+                    Some(woken) => guard = woken,
+                    None => return Ok(0),
+                }
             }
-            match self.core.wait(guard, deadline, deadline) {
-                Some(woken) => guard = woken,
-                None => return Ok(0),
-            }
-        }
+        })
     }
 }

@@ -13,8 +13,8 @@ const GROUP: &str = "group";
 struct OfCommits(VecDeque<Fate>);
 
 impl Script for OfCommits {
-    fn fate(&mut self, _: &str, step: Step) -> Fate {
-        if step == Step::Commit { self.0.pop_front().unwrap_or(Fate::Done) } else { Fate::Done }
+    fn fate(&mut self, request: Request<'_>) -> Fate {
+        if request.step == Step::Commit { self.0.pop_front().unwrap_or(Fate::Done) } else { Fate::Done }
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub mod completions;
 pub mod config_print;
+pub mod ledger;
 pub mod role;
 pub mod sql;
 pub mod tap;
@@ -15,7 +16,7 @@ use std::sync::Arc;
 use dbintel_bus::{Bus, BusError, Config, Kind, embedded};
 use dbintel_config::Environment;
 
-use crate::cli::{Cli, Command, ConfigCommand, TopicsCommand};
+use crate::cli::{Cli, Command, ConfigCommand, LedgerCommand, TopicsCommand};
 use crate::failure::Failure;
 use crate::roles::Roles;
 use crate::settings::Settings;
@@ -31,6 +32,7 @@ pub fn run(cli: Cli, environment: &Environment) -> Result<(), Failure> {
         Command::Config(ConfigCommand::Print(argument)) => config_print::run(&argument, environment),
         Command::Topics(TopicsCommand::Create(argument)) => topics::create(&argument, environment),
         Command::Topics(TopicsCommand::Describe { config, json }) => topics::describe(&config, json, environment),
+        Command::Ledger(LedgerCommand::Verify(arguments)) => ledger::verify(&arguments, environment),
         Command::Tap(arguments) => tap::run(&arguments, environment),
         Command::Sql(command) => sql::run(&command),
         Command::Version(arguments) => version::run(arguments),

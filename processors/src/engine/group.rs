@@ -1,6 +1,6 @@
 //! What runs: a consumer group with its inputs and pipelines, and the worker threads that carry it.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -13,7 +13,7 @@ use dbintel_schemas::topics::Topic;
 use super::clock;
 use super::metrics::Metrics;
 use super::processor::Processor;
-use super::store::{RocksStore, Store, StoreError, StoreMemory};
+use super::store::OpenStore;
 use super::worker::Worker;
 
 /// Input topics in the order of their rank: at the same timestamp a text is seen before the statement that it belongs
@@ -54,6 +54,8 @@ pub struct GroupConfig {
     pub commit_rows: usize,
     /// Bytes that may wait in memory, fetched and not yet processed, over all workers.
     pub buffer_bytes: usize,
+    /// Bytes of changes after which a store is brought up to date: a restart has so much to read again.
+    pub flush_bytes: usize,
     /// Values that a table keeps in memory per task.
     pub cached_values: usize,
     /// How records are framed.
@@ -74,6 +76,7 @@ impl GroupConfig {
             commit_interval: Duration::from_millis(200),
             commit_rows: 50_000,
             buffer_bytes: 64 << 20,
+            flush_bytes: 1 << 20,
             cached_values: 200_000,
             framings: Framings::single_object(),
             schema_registry: None,
@@ -91,9 +94,6 @@ pub struct Group {
     shared: Arc<Shared>,
     workers: Vec<JoinHandle<()>>,
 }
-
-/// Opens the store in a directory.
-pub(super) type OpenStore = Box<dyn Fn(&Path) -> Result<Arc<dyn Store>, StoreError> + Send + Sync>;
 
 /// Shared by the workers of a group.
 pub(super) struct Shared {
@@ -127,11 +127,10 @@ impl Group {
         config: GroupConfig,
         bus: Arc<dyn Bus>,
         metrics: Metrics,
-        stores: StoreMemory,
+        open_store: OpenStore,
     ) -> Result<Self, BusError> {
         let workers = config.workers.max(1);
         let ready = (0..workers).map(|_| AtomicBool::new(false)).collect();
-        let open_store: OpenStore = Box::new(move |directory| Ok(Arc::new(RocksStore::open(directory, &stores)?)));
         let shared = Arc::new(Shared { config, bus, metrics, open_store, stop: AtomicBool::new(false), ready });
         let spawn = |number| {
             let shared = Arc::clone(&shared);

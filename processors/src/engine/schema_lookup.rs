@@ -150,17 +150,15 @@ fn owned(entry: SchemaEntry<'_>) -> (u64, String) {
 
 #[cfg(test)]
 mod tests {
-    use dbintel_bus::embedded::{Config, Embedded};
+    use dbintel_bus::model::{Config, Model};
     use dbintel_bus::planned_topics;
 
     use super::*;
 
-    fn log() -> (tempfile::TempDir, Embedded) {
-        let directory = tempfile::tempdir().unwrap();
-        let config = Config { directory: directory.path().join("log"), ..Config::default() };
-        let bus = Embedded::open(&config).unwrap();
+    fn log() -> Model {
+        let bus = Model::new(Config::default());
         bus.create_topics(&planned_topics(1, &[])).unwrap();
-        (directory, bus)
+        bus
     }
 
     #[test]
@@ -173,7 +171,7 @@ mod tests {
 
     #[test]
     fn only_the_first_of_many_unknown_schemas_is_waited_for() {
-        let (_directory, bus) = log();
+        let bus = log();
         let mut lookup = SchemaLookup::new(None);
         let start = crate::engine::clock::now();
         let first = WriterSchema::Fingerprint(u64::MAX);

@@ -1,6 +1,7 @@
 //! Processes of the product that come, go and die under load, while the books have to balance and nothing is forgotten.
 
 mod kills;
+mod ledger;
 mod network;
 
 use std::path::{Path, PathBuf};
@@ -85,6 +86,7 @@ bus:
         wait_until_caught_up(&*self.bus, self.partitions);
         processes.iter_mut().for_each(end);
         let balance = check_books(&*self.bus, self.partitions);
+        ledger::agrees(self, &balance);
         assert_eq!(balance.reasons["baseline"], TARGETS * self.statements, "{balance:?}");
         // Whoever publishes sends again what a broker did not acknowledge.
         assert!(balance.raw >= polls * TARGETS * (self.statements + 1), "{polls} polls: {balance:?}");

@@ -1,13 +1,16 @@
 //! Where committed state rests on this machine: a sorted map of bytes that is always behind the changelog.
 
 mod memory;
+#[cfg(feature = "native")]
 mod rocksdb;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::changelog::Marker;
 
 pub use self::memory::MemoryStore;
+#[cfg(feature = "native")]
 pub use self::rocksdb::{RocksStore, StoreMemory};
 
 /// A store of one task. One thread writes; values that were written together are there together after a crash, or not at all.
@@ -31,6 +34,9 @@ pub trait Store: Send + Sync {
     fn wipe(&self) -> Result<(), StoreError>;
 }
 
+/// Opens the store in a directory.
+pub type OpenStore = Box<dyn Fn(&Path) -> Result<Arc<dyn Store>, StoreError> + Send + Sync>;
+
 /// Full key and value.
 pub type Entry = (Vec<u8>, Vec<u8>);
 
@@ -41,22 +47,6 @@ pub struct Place {
     pub changelog_next: i64,
     /// End of the last commit that the store holds.
     pub marker: Marker,
-}
-
-impl Place {
-    fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes = self.changelog_next.to_le_bytes().to_vec();
-        bytes.extend_from_slice(&self.marker.commit_seq.to_le_bytes());
-        bytes.extend_from_slice(&self.marker.encode());
-        bytes
-    }
-
-    fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        let (next, rest) = bytes.split_first_chunk::<8>()?;
-        let (commit_seq, marker) = rest.split_first_chunk::<8>()?;
-        let marker = Marker::decode(u64::from_le_bytes(*commit_seq), marker).ok()?;
-        Some(Self { changelog_next: i64::from_le_bytes(*next), marker })
-    }
 }
 
 /// Identity of a table within a store: a hash of its full name, so that tables may come and go.
@@ -131,4 +121,6 @@ pub struct StoreError {
     pub operation: &'static str,
     /// What the store says.
     pub message: String,
+    /// Another process has it open; it may close it.
+    pub busy: bool,
 }

@@ -4,15 +4,22 @@
 //! holds a prefix of the batches, each with its [`Place`].
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rocksdb::{
-    BlockBasedOptions, Cache, DB, Direction, IteratorMode, Options, WriteBatch, WriteBufferManager, WriteOptions,
+    BlockBasedOptions, Cache, DB, Direction, ErrorKind, IteratorMode, Options, WriteBatch, WriteBufferManager,
+    WriteOptions,
 };
 
-use super::{Entry, Place, Store, StoreBatch, StoreError, TableId, full_key};
+use crate::engine::changelog::Marker;
+
+use super::{Entry, OpenStore, Place, Store, StoreBatch, StoreError, TableId, full_key};
 
 /// Key of the [`Place`]: table 0 is nobody's.
 const PLACE: &[u8] = &[0; 8];
+
+/// File in the directory of a store in which something could not be read.
+const DAMAGED: &str = "DAMAGED";
 
 /// Memory that all stores of a process share.
 #[derive(Clone)]
@@ -29,6 +36,27 @@ impl StoreMemory {
         let write_buffers = WriteBufferManager::new_write_buffer_manager_with_cache(bytes / 2, false, cache.clone());
         Self { cache, write_buffers }
     }
+
+    /// Stores on disk that share this memory.
+    pub fn stores(self) -> OpenStore {
+        Box::new(move |directory| Ok(Arc::new(RocksStore::open(directory, &self)?)))
+    }
+}
+
+impl Place {
+    fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = self.changelog_next.to_le_bytes().to_vec();
+        bytes.extend_from_slice(&self.marker.commit_seq.to_le_bytes());
+        bytes.extend_from_slice(&self.marker.encode());
+        bytes
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (next, rest) = bytes.split_first_chunk::<8>()?;
+        let (commit_seq, marker) = rest.split_first_chunk::<8>()?;
+        let marker = Marker::decode(u64::from_le_bytes(*commit_seq), marker).ok()?;
+        Some(Self { changelog_next: i64::from_le_bytes(*next), marker })
+    }
 }
 
 /// A store in a directory.
@@ -38,29 +66,50 @@ pub struct RocksStore {
 }
 
 impl RocksStore {
-    /// Opens the directory, creating it when it is missing.
+    /// Opens the directory, creating it when it is missing. One that is damaged is emptied: the changelog has everything.
     pub fn open(directory: &Path, memory: &StoreMemory) -> Result<Self, StoreError> {
-        match DB::open(&options(memory), directory) {
-            Ok(db) => Ok(Self { db, directory: directory.to_path_buf() }),
-            Err(error) => Err(failure(directory, "open", &error)),
+        let open = || DB::open(&options(memory), directory);
+        std::fs::create_dir_all(directory).map_err(|error| unusable(directory, "create", &error))?;
+        if directory.join(DAMAGED).exists() {
+            empty(directory)?;
         }
-    }
-
-    /// Removes a directory that cannot be opened; the changelog has everything.
-    pub fn destroy(directory: &Path) -> Result<(), StoreError> {
-        match std::fs::remove_dir_all(directory) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(failure(directory, "remove", &error)),
-            _ => Ok(()),
-        }
+        let opened = match open() {
+            Err(error) if error.kind() == ErrorKind::Corruption => {
+                tracing::warn!(%error, "the state on disk is damaged; filling it anew from the changelog");
+                empty(directory)?;
+                open()
+            }
+            opened => opened,
+        };
+        let db = opened.map_err(|error| failure(directory, "open", &error))?;
+        Ok(Self { db, directory: directory.to_path_buf() })
     }
 
     fn failed(&self, operation: &'static str) -> impl Fn(rocksdb::Error) -> StoreError {
-        move |error| failure(&self.directory, operation, &error)
+        move |error| {
+            if error.kind() == ErrorKind::Corruption {
+                // What cannot be read now was not noticed by opening it, and would not be the next time.
+                drop(std::fs::write(self.directory.join(DAMAGED), error.to_string()));
+            }
+            failure(&self.directory, operation, &error)
+        }
     }
 }
 
-fn failure(directory: &Path, operation: &'static str, error: &dyn std::fmt::Display) -> StoreError {
-    StoreError { directory: directory.to_path_buf(), operation, message: error.to_string() }
+fn empty(directory: &Path) -> Result<(), StoreError> {
+    std::fs::remove_dir_all(directory)
+        .and_then(|()| std::fs::create_dir_all(directory))
+        .map_err(|error| unusable(directory, "empty", &error))
+}
+
+fn failure(directory: &Path, operation: &'static str, error: &rocksdb::Error) -> StoreError {
+    let message = error.to_string();
+    let busy = error.kind() == ErrorKind::IOError && message.contains("lock");
+    StoreError { directory: directory.to_path_buf(), operation, message, busy }
+}
+
+fn unusable(directory: &Path, operation: &'static str, error: &std::io::Error) -> StoreError {
+    StoreError { directory: directory.to_path_buf(), operation, message: error.to_string(), busy: false }
 }
 
 fn options(memory: &StoreMemory) -> Options {

@@ -2,7 +2,7 @@
 
 use dbintel_bus::{Committed, Position, Start};
 
-use super::{CHECKPOINT_FACTOR, Committing, FLUSH_BYTES, Pending, SLICE_BYTES_MAX, Task, TaskError};
+use super::{CHECKPOINT_FACTOR, Committing, Pending, SLICE_BYTES_MAX, Task, TaskError};
 use crate::engine::books::Commit;
 use crate::engine::changelog::Marker;
 use crate::engine::metrics::Metrics;
@@ -98,7 +98,7 @@ impl Task {
         self.committed = Committing { marker, changelog_next, positions, slice, slice_ends_cycle };
         self.poisoned.retain(|(topic, offset), _| self.positions[*topic].is_none_or(|next| *offset >= next));
         self.each_table(|table| table.commit());
-        if self.unflushed_bytes >= FLUSH_BYTES {
+        if self.unflushed_bytes >= self.flush_bytes {
             let budget = (CHECKPOINT_FACTOR * self.unflushed_bytes).min(SLICE_BYTES_MAX);
             self.flush()?;
             self.cut_slice(budget)?;

@@ -30,9 +30,6 @@ mod pipeline;
 /// Rows that are decoded before the first of them is processed.
 pub const BATCH_ROWS: usize = 256;
 
-/// Bytes of changes after which the store is brought up to date.
-const FLUSH_BYTES: usize = 1 << 20;
-
 /// The checkpoint rewrites this many bytes of state for each changed byte: a cycle is over when twice the state was logged.
 const CHECKPOINT_FACTOR: usize = 2;
 
@@ -55,6 +52,7 @@ pub struct Task {
     arena: Bump,
     store: Arc<dyn Store>,
     cached_values: usize,
+    flush_bytes: usize,
     /// Offset to read next of each input, as processed; none before the first record and the first commit.
     positions: Vec<Option<i64>>,
     committed: Committing,
@@ -138,6 +136,7 @@ impl Task {
             arena: Bump::new(),
             store: Arc::clone(&store),
             cached_values: config.cached_values,
+            flush_bytes: config.flush_bytes,
             positions,
             committed,
             pending: None,

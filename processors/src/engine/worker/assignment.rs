@@ -8,9 +8,10 @@ use std::time::Duration;
 use dbintel_bus::{Committed, Position, Start, topic_name};
 
 use super::{Running, Worker, WorkerError};
+use crate::engine::clock;
 use crate::engine::group::INPUTS;
 use crate::engine::restore::Restore;
-use crate::engine::store::{RocksStore, Store, StoreError};
+use crate::engine::store::{Store, StoreError};
 use crate::engine::task::Task;
 
 /// How long to wait for another process of this machine that still has a store open.
@@ -70,24 +71,13 @@ impl Worker<'_> {
     }
 
     fn open_store(&self, directory: &Path) -> Result<Arc<dyn Store>, StoreError> {
-        if let Err(error) = std::fs::create_dir_all(directory) {
-            return Err(StoreError { directory: directory.into(), operation: "create", message: error.to_string() });
-        }
-        let deadline = crate::engine::clock::now() + STORE_WAIT;
+        let deadline = clock::now() + STORE_WAIT;
         loop {
             match (self.shared.open_store)(directory) {
-                Ok(store) => return Ok(store),
-                Err(error) if error.message.contains("lock") && crate::engine::clock::now() < deadline => {
+                Err(error) if error.busy && clock::now() < deadline && !self.shared.stopping() => {
                     self.shared.wait(Duration::from_millis(100));
                 }
-                Err(error) if error.message.contains("Corruption") => {
-                    tracing::warn!(%error, "the state on disk is damaged; filling it anew from the changelog");
-                    RocksStore::destroy(directory)?;
-                }
-                Err(error) => return Err(error),
-            }
-            if self.shared.stopping() {
-                return Err(StoreError { directory: directory.into(), operation: "open", message: "stopping".into() });
+                opened => return opened,
             }
         }
     }

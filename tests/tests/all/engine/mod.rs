@@ -53,7 +53,7 @@ pub fn start(bus: &Arc<dyn Bus>, state: &Path, slot: &str) -> Group {
     // A few thousand rows are many commits.
     config.commit_rows = 5_000;
     let metrics = Metrics::register(&prometheus::Registry::new(), GROUP).expect("metrics");
-    Group::start(config, Arc::clone(bus), metrics, StoreMemory::new(16 << 20)).expect("group")
+    Group::start(config, Arc::clone(bus), metrics, StoreMemory::new(16 << 20).stores()).expect("group")
 }
 
 /// Waits until the group has committed everything that is on its inputs.

@@ -1,0 +1,128 @@
+//! What becomes visible of a pipeline: its outputs and what it refused, each with the offset that it came from.
+
+use std::rc::Rc;
+
+use dbintel_bus::{Bus, BusError, Isolation, Position, ReaderSpec, Record, Start, topic_name};
+use dbintel_schemas::record_id::hash128;
+use dbintel_schemas::records::{
+    EnrichedMetrics, EnrichedQuery, EnrichedSession, EnrichedText, Quarantined, SchemaEntry,
+};
+use dbintel_schemas::wire::{ReadError, Schemas, unframe};
+use dbintel_schemas::{Record as _, Topic};
+
+use super::stream::Stream;
+
+/// Longest wait for the schemas on the log.
+const READ_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(2);
+
+/// Inputs, and where their rows come out.
+pub const FLOWS: [(Topic, Option<Topic>); 5] = [
+    (Topic::RawTexts, Some(Topic::EnrichedTexts)),
+    (Topic::RawQueries, Some(Topic::EnrichedQueries)),
+    (Topic::RawSessions, Some(Topic::EnrichedSessions)),
+    (Topic::RawMetrics, Some(Topic::EnrichedMetrics)),
+    (Topic::RawPolls, None),
+];
+
+/// Something that came of a raw record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Came {
+    /// Offset of the raw record; none if the record cannot be read.
+    pub origin: Option<i64>,
+    /// Its own offset.
+    pub offset: i64,
+    /// Hash of its value.
+    pub hash: u128,
+}
+
+/// Our schemas and those that writers have left on the log.
+pub fn schemas(bus: &dyn Bus) -> Result<Schemas, BusError> {
+    let mut schemas = Schemas::new();
+    let topic = topic_name(Topic::Schemas);
+    let log = bus.offsets(&topic, 0)?;
+    let partitions = vec![Position { topic, partition: 0, start: Start::Beginning }];
+    let mut reader = bus.reader(&ReaderSpec { partitions, isolation: Isolation::Committed })?;
+    let mut next_offset = log.start;
+    while next_offset < log.stable_end {
+        let read = reader.read(READ_TIMEOUT, 1000, &mut |record: Record<'_>| {
+            next_offset = record.offset + 1;
+            let datum = unframe(record.value.unwrap_or_default());
+            if let Some(entry) = datum.ok().and_then(|(_, datum)| SchemaEntry::decode(datum).ok()) {
+                // One that is no schema, or one too many, is of no use to us.
+                drop(schemas.insert_fingerprint(entry.fingerprint.cast_unsigned(), entry.schema));
+            }
+        })?;
+        if read == 0 {
+            break;
+        }
+    }
+    Ok(schemas)
+}
+
+/// The primary outputs of a pipeline, as they stand on their topic.
+pub fn outputs<'a>(
+    bus: &dyn Bus,
+    schemas: &Rc<Schemas>,
+    topic: Topic,
+    pipeline: &'a str,
+    partition: u32,
+) -> Result<Stream<'a, Came>, BusError> {
+    let schemas = Rc::clone(schemas);
+    Stream::open(bus, &topic_name(topic), partition, move |record| {
+        let value = record.value.unwrap_or_default();
+        let came = |origin| Came { origin, offset: record.offset, hash: u128::from_le_bytes(hash128(&[value])) };
+        match origin(&schemas, topic, value) {
+            Err(_) => Some(came(None)),
+            Ok((of, Some(origin))) if of == pipeline => Some(came(Some(origin))),
+            Ok(_) => None,
+        }
+    })
+}
+
+/// What a pipeline of a group refused of an input.
+pub fn refused<'a>(
+    bus: &dyn Bus,
+    schemas: &Rc<Schemas>,
+    input: Topic,
+    (group, pipeline): (&'a str, &'a str),
+    partition: u32,
+) -> Result<Stream<'a, Came>, BusError> {
+    let schemas = Rc::clone(schemas);
+    Stream::open(bus, &topic_name(Topic::Quarantine), partition, move |record| {
+        let value = record.value.unwrap_or_default();
+        let mut scratch = Vec::new();
+        let refused: Result<Quarantined<'_>, ReadError> = schemas.read(value, &mut scratch);
+        let came = |origin| Came { origin, offset: record.offset, hash: 0 };
+        match refused {
+            Err(_) => Some(came(None)),
+            Ok(of) if of.group == group && of.pipeline == pipeline && of.topic == input.name() => {
+                Some(came(Some(of.offset)))
+            }
+            Ok(_) => None,
+        }
+    })
+}
+
+/// Pipeline and origin of an output; no origin if it is derived, and no row's own.
+fn origin(schemas: &Schemas, topic: Topic, value: &[u8]) -> Result<(String, Option<i64>), ReadError> {
+    let mut scratch = Vec::new();
+    let (pipeline, offset) = match topic {
+        Topic::EnrichedQueries => {
+            let row: EnrichedQuery<'_> = schemas.read(value, &mut scratch)?;
+            (row.pipeline, Some(row.origin_offset))
+        }
+        Topic::EnrichedSessions => {
+            let row: EnrichedSession<'_> = schemas.read(value, &mut scratch)?;
+            (row.pipeline, Some(row.origin_offset))
+        }
+        Topic::EnrichedMetrics => {
+            let row: EnrichedMetrics<'_> = schemas.read(value, &mut scratch)?;
+            (row.pipeline, Some(row.origin_offset))
+        }
+        _ => {
+            let row: EnrichedText<'_> = schemas.read(value, &mut scratch)?;
+            (row.pipeline, (row.origin_topic == Topic::RawTexts.name()).then_some(row.origin_offset))
+        }
+    };
+    Ok((pipeline.to_owned(), offset))
+}

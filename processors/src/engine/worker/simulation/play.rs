@@ -1,0 +1,149 @@
+//! A schedule: processes that come and go on one log, and time that passes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use dbintel_bus::model::{Config, Model};
+use dbintel_bus::{Bus, time, topic_name};
+
+use super::disk::Disks;
+use super::faults::{Faults, Hits, Random, Shaken};
+use super::left::{Left, left};
+use super::scene::{self, GROUP, PARTITIONS, POLLS, PROCESSES};
+use crate::engine::group::{INPUTS, Shared};
+use crate::engine::worker::Worker;
+
+/// Things that happen in a schedule before it may come to its end.
+const ACTS: usize = 180;
+/// Turns until the work has to be done once nothing goes wrong any more.
+const TURNS_MAX: usize = 5_000;
+
+struct Play<'a> {
+    bus: &'a Model,
+    processes: &'a [Shared],
+    workers: Vec<Option<Worker<'a>>>,
+    disks: Disks,
+    faults: Shaken,
+    random: Random,
+    polls: i64,
+    records: u64,
+}
+
+impl Play<'_> {
+    /// A process goes on, or starts.
+    fn turn(&mut self, number: usize) {
+        let joined = self.workers[number].take().map_or_else(|| Worker::join(&self.processes[number], 0), Ok);
+        if let Ok(mut worker) = joined {
+            match worker.turn() {
+                Ok(()) => self.workers[number] = Some(worker),
+                Err(_) if self.faults.lock().killed => drop(worker),
+                // It joins again with its next turn.
+                Err(error) => drop(worker.end(Err(error))),
+            }
+        }
+        self.bury(number);
+    }
+
+    /// A process that was killed is gone.
+    fn bury(&mut self, number: usize) {
+        if std::mem::take(&mut self.faults.lock().killed) {
+            self.kill(number);
+        }
+    }
+
+    fn kill(&mut self, number: usize) {
+        self.workers[number] = None;
+        self.disks.after_death(&self.processes[number].config.state_directory, &mut self.random);
+    }
+
+    /// A process stops in order.
+    fn stop(&mut self, number: usize) {
+        if let Some(mut worker) = self.workers[number].take() {
+            let outcome = worker.finish();
+            drop(worker.end(outcome));
+        }
+        self.bury(number);
+    }
+
+    fn publish(&mut self) {
+        if self.polls < POLLS {
+            self.polls += 1;
+            self.records += scene::publish(self.bus, self.polls);
+        }
+    }
+
+    /// Nobody was there for so long that the group's positions are forgotten. There is still something to do.
+    fn forget_positions(&mut self) {
+        if self.polls < POLLS {
+            (0..PROCESSES).for_each(|number| self.stop(number));
+            time::sleep(Duration::from_secs(100));
+            self.bus.deliver_late();
+            self.bus.forget_positions(GROUP);
+        }
+    }
+
+    /// Something happens.
+    fn act(&mut self) {
+        let number = self.random.below(PROCESSES);
+        match self.random.below(1000) {
+            0..30 => self.kill(number),
+            30..60 => self.stop(number),
+            60..100 => time::sleep(Duration::from_secs(self.random.below(25) as u64)),
+            100..130 => self.bus.deliver_late(),
+            130..200 => self.publish(),
+            200..203 => self.forget_positions(),
+            _ => self.turn(number),
+        }
+    }
+
+    fn is_done(&self) -> bool {
+        let topics: Vec<String> = INPUTS.iter().map(|topic| topic_name(*topic)).collect();
+        let committed = self.bus.committed(GROUP, &topics).unwrap();
+        committed.iter().map(|position| position.next_offset as u64).sum::<u64>() == self.records
+    }
+
+    /// Lets everything come to its end; false if it does not.
+    fn settle(&mut self) -> bool {
+        self.faults.lock().end();
+        while self.polls < POLLS {
+            self.publish();
+        }
+        self.bus.deliver_late();
+        for turn in 0..TURNS_MAX {
+            if turn % PROCESSES == 0 && self.is_done() {
+                (0..PROCESSES).for_each(|number| self.stop(number));
+                return true;
+            }
+            self.turn(turn % PROCESSES);
+        }
+        false
+    }
+}
+
+/// Plays the schedule of a seed, or one without faults; what is left of each partition, and what went wrong.
+pub fn play(seed: Option<u64>) -> (Vec<Left>, Hits) {
+    let run = seed.map_or("undisturbed".to_owned(), |seed| format!("seed {seed}"));
+    let faults = Shaken::new(seed.map_or_else(Faults::none, Faults::of));
+    let config = Config { pending_timeout: Duration::from_secs(1), ..Config::default() };
+    let bus = Arc::new(Model::scripted(config, Box::new(faults.clone())));
+    bus.create_topics(&scene::topics()).unwrap();
+    let disks = Disks::default();
+    let processes: Vec<Shared> = (0..PROCESSES).map(|number| scene::process(number, &bus, &disks, &faults)).collect();
+    let mut play = Play {
+        bus: &bus,
+        processes: &processes,
+        workers: (0..PROCESSES).map(|_| None).collect(),
+        disks,
+        faults,
+        random: Random(seed.unwrap_or(0) ^ 0x5eed),
+        polls: 0,
+        records: 0,
+    };
+    if seed.is_some() {
+        (0..ACTS).for_each(|_| play.act());
+    }
+    assert!(play.settle(), "{run}: the work does not end, though nothing goes wrong any more");
+    let left = (0..PARTITIONS).map(|partition| left(&bus, partition, &run)).collect();
+    let hits = std::mem::take(&mut play.faults.lock().hits);
+    (left, hits)
+}

@@ -1,0 +1,208 @@
+#!/usr/bin/env python3
+"""Mutations: each takes one guarantee away, and a test has to notice.
+
+Works on a copy of the tree. A mutation is red when its test fails by what it checks; a panic of the code itself, a run that
+does not end, or a mutant that does not compile is a failure of this script, and so is a text that is not found any more.
+
+    make mutations                all of them, as a table
+    make mutations ONLY=trim      those whose name contains the word
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+ENGINE = "processors/src/engine"
+
+# What the simulation says when it finds something; anything else that ends it is not a finding.
+# That the work comes to its end, counted in turns, is one of its checks.
+ORACLE = r"(seed \d+|undisturbed): the (books|outputs|state|commits|work) .*"
+SIMULATION = ("simulation", ORACLE)
+
+# Name, the file, what it says, what it is made to say, and who has to notice. Several edits make one mutation where two
+# safeguards stand behind each other: each alone is enough, and the test is that without both something goes wrong.
+MUTATIONS = [
+    ("the store is written before the commit", [
+        (f"{ENGINE}/worker/commit.rs",
+         "        match self.member.commit(&positions) {\n            Ok(receipt) => self.committed(&dirty, &receipt)?,",
+         "        let ends = dirty.iter().map(|partition| (*partition, self.shared.bus.offsets(&self.changelog, *partition).map_or(0, |log| log.end)));\n"
+         "        let early = Receipt { changelog_ends: ends.collect() };\n"
+         "        self.committed(&dirty, &early)?;\n"
+         "        match self.member.commit(&positions) {\n            Ok(_) => {}"),
+    ], SIMULATION),
+    ("a transaction lacks the positions of one task", [
+        (f"{ENGINE}/worker/commit.rs",
+         "positions.extend(self.tasks[partition].task.commit_positions());",
+         "if *partition != 1 || self.pace.rows % 2 == 0 { positions.extend(self.tasks[partition].task.commit_positions()); }"),
+    ], SIMULATION),
+    ("an unknown outcome is taken for an abort", [
+        (f"{ENGINE}/worker/commit.rs",
+         "CommitError::Bus(error) => Err(error.into()),", "CommitError::Bus(_) => self.rollback(),"),
+    ], SIMULATION),
+    ("an aborted transaction is taken for a commit", [
+        (f"{ENGINE}/worker/commit.rs",
+         "            CommitError::Bus(BusError::Unavailable { .. }) => {\n                self.rollback()?;",
+         "            CommitError::Bus(BusError::Unavailable { .. }) => {\n                let dirty: Vec<u32> = self.tasks.keys().copied().collect();\n                self.committed(&dirty, &Receipt::default())?;"),
+    ], SIMULATION),
+    ("a restore ends where readers of committed records do", [
+        (f"{ENGINE}/restore.rs", "self.read_to(log.end, &mut replay)?;", "self.read_to(log.stable_end, &mut replay)?;"),
+        (f"{ENGINE}/restore.rs", "if state.marker.commit_seq != wanted && !self.committed.is_empty() {", "if false {"),
+        (f"{ENGINE}/restore.rs", "if state.marker.commit_seq < wanted {", "if false {"),
+    ], SIMULATION),
+    ("after a rollback reading goes on where it was", [
+        (f"{ENGINE}/worker/commit.rs", "        self.member.seek(&positions)?;\n", "        drop(positions);\n"),
+    ], SIMULATION),
+    ("a rollback keeps what was processed in the tables", [
+        (f"{ENGINE}/task/commit.rs", "        self.each_table(|table| table.rollback());\n", ""),
+    ], SIMULATION),
+    ("a rollback keeps what waits to be sent", [
+        (f"{ENGINE}/worker/commit.rs",
+         "        self.shared.metrics.aborts.inc();\n        self.outbox.clear();\n        self.member.abort()?;\n        let positions",
+         "        self.shared.metrics.aborts.inc();\n        self.member.abort()?;\n        let positions"),
+    ], SIMULATION),
+    ("a rollback keeps the books", [
+        (f"{ENGINE}/task/commit.rs", "        self.books.clear();\n", ""),
+    ], ("simulation", ORACLE + r"|offsets of a topic come in order")),
+    ("a rollback keeps what was fetched", [
+        (f"{ENGINE}/task/commit.rs", "        self.pending = None;\n        self.inbox.clear();\n", "        self.pending = None;\n"),
+    ], ("simulation", ORACLE + r"|offsets of a topic come in order")),
+    ("a rollback does not abort the transaction", [
+        (f"{ENGINE}/worker/commit.rs",
+         "        self.outbox.clear();\n        self.member.abort()?;\n        let positions",
+         "        self.outbox.clear();\n        let positions"),
+    ], SIMULATION),
+    ("a member that is not in the group any more commits", [
+        ("bus/src/groups.rs",
+         "            Some(member) if current && member.holds == Holds::Owned => group.commits_in_flight += 1,\n            _ => return false,",
+         "            Some(member) if current && member.holds == Holds::Owned => group.commits_in_flight += 1,\n            _ => group.commits_in_flight += 1,"),
+    ], SIMULATION),
+    ("the changelog is trimmed up to its end", [
+        (f"{ENGINE}/task/commit.rs",
+         "Ok(self.committed.marker.checkpoint.restore_from)", "Ok(self.committed.changelog_next)"),
+    ], SIMULATION),
+    ("a checkpoint does not rewrite the state that it passes over", [
+        (f"{ENGINE}/task/commit.rs", "            changes.rewrite(key, value);\n", "            let _ = (key, value);\n"),
+    ], SIMULATION),
+    ("a store that does not fit the changelog is trusted", [
+        (f"{ENGINE}/restore.rs",
+         "place.as_ref().is_none_or(|place| (log.start..=log.end).contains(&place.changelog_next));", "true;"),
+    ], SIMULATION),
+    ("a restored state has no positions", [
+        (f"{ENGINE}/restore.rs", "(None, Some((_, next_offset))) => Start::Offset(*next_offset),", "(None, Some(_)) => Start::Beginning,"),
+    ], SIMULATION),
+    ("the changes of one table are neither logged nor written", [
+        (f"{ENGINE}/task/mod.rs", "        visit(self.targets.table());\n        for pipeline", "        for pipeline"),
+    ], SIMULATION),
+    ("quarantined records are dropped", [
+        (f"{ENGINE}/task/mod.rs",
+         "                refused.write(&self.group, batch.names[number], self.partition, outbox);\n", "                drop(refused);\n"),
+    ], SIMULATION),
+    ("a row that was sampled out is written", [
+        (f"{ENGINE}/task/mod.rs", "                        other => other,\n", "                        other => { if other.name() == \"sampled_out\" { drop(self.write_output(number, &row, entry.timestamp, outbox)); } other }\n"),
+    ], ("unit", r"assertion .*failed|\d+ of \d+ kept")),
+    ("absorbed rows are left out of the books", [
+        (f"{ENGINE}/task/mod.rs",
+         "            self.books.row(number, batch.topic, entry.offset, &disposition);",
+         "            if disposition.name() != \"absorbed\" { self.books.row(number, batch.topic, entry.offset, &disposition); }"),
+    ], ("unit", r"assertion .*failed")),
+    ("the outcome depends on how rows are cut into batches", [
+        (f"{ENGINE}/task/mod.rs",
+         "                let observed = self.targets.observe(origin.target, entry.timestamp * 1000, origin.owner_epoch)?;",
+         "                let mut observed = self.targets.observe(origin.target, entry.timestamp * 1000, origin.owner_epoch)?;\n"
+         "                if batch.entries.first().map(|first| first.offset) != Some(entry.offset) { observed.before = Some(observed.now); }"),
+    ], ("unit", r"assertion .*failed")),
+    ("the search for unknown schemas has no bound", [
+        (f"{ENGINE}/schema_lookup.rs", "SEARCHES_MAX: usize = ", "SEARCHES_MAX: usize = 1_000_000 + "),
+    ], ("unit", r"assertion .*failed|held the partition back")),
+    ("a timestamp from the future is believed", [
+        (f"{ENGINE}/targets.rs", "timestamp.min(now.saturating_add(AHEAD_MAX))", "timestamp.max(now.min(now.saturating_add(AHEAD_MAX)))"),
+    ], ("unit", r"assertion .*failed")),
+    ("a literal of a statement is shown", [
+        ("sqltext/src/normalize.rs", "Kind::Literal | Kind::Parameter => self.value(),",
+         "Kind::Literal => self.name(lexeme),\n            Kind::Parameter => self.value(),"),
+    ], ("sqltext", r"assertion .*failed")),
+]
+
+TESTS = {
+    "simulation": ["--profile", "simulation", "-p", "dbintel-processors", "--no-default-features", "--lib", "--", "simulation", "--nocapture"],
+    "unit": ["--profile", "simulation", "-p", "dbintel-processors", "--no-default-features", "--lib", "--", "--skip", "simulation"],
+    "sqltext": ["--profile", "simulation", "-p", "dbintel-sqltext"],
+}
+SEEDS = os.environ.get("SEEDS", "20000")
+LIMIT_SECONDS = 600
+
+
+def copy_of_the_tree(scratch: Path) -> Path:
+    tree = scratch / "tree"
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True).stdout
+    for name in filter(None, listed.decode().split("\0")):
+        if (ROOT / name).is_file():
+            (tree / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, tree / name)
+    return tree
+
+
+def apply(tree: Path, edits) -> dict:
+    """Makes the edits, and gives the files as they were."""
+    before = {}
+    for name, old, new in edits:
+        path = tree / name
+        text = path.read_text()
+        before.setdefault(path, text)
+        if text.count(old) != 1:
+            raise SystemExit(f"{name}: found {text.count(old)} times instead of once: {old!r}")
+        path.write_text(text.replace(old, new))
+    return before
+
+
+def run(tree: Path, kind: str) -> tuple:
+    """Exit status and output of the test; none if it does not end."""
+    command = ["cargo", "test", "--locked", "--quiet", *TESTS[kind]]
+    environment = {**os.environ, "SEEDS": SEEDS, "RUST_BACKTRACE": "0"}
+    try:
+        done = subprocess.run(command, cwd=tree, env=environment, text=True, timeout=LIMIT_SECONDS,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    except subprocess.TimeoutExpired:
+        return None, ""
+    return done.returncode, done.stdout
+
+
+def judge(tree: Path, test) -> tuple:
+    kind, oracle = test
+    status, output = run(tree, kind)
+    if status is None:
+        return False, f"does not end within {LIMIT_SECONDS} s"
+    if status == 0:
+        return False, "ALIVE: nothing noticed"
+    if "could not compile" in output:
+        return False, "does not compile: " + next(iter(re.findall(r"error.*", output)), "")
+    found = re.search(oracle, output)
+    if not found:
+        return False, "ended by something else: " + " ".join(re.findall(r"panicked at.*\n.*", output)[:1])
+    return True, found.group(0)[:90]
+
+
+def main() -> int:
+    only = os.environ.get("ONLY", "")
+    chosen = [mutation for mutation in MUTATIONS if only in mutation[0]]
+    failed = 0
+    with tempfile.TemporaryDirectory(prefix="dbintel-mutations-") as scratch:
+        tree = copy_of_the_tree(Path(scratch))
+        for number, (name, edits, test) in enumerate(chosen, 1):
+            before = apply(tree, edits)
+            red, how = judge(tree, test)
+            for path, text in before.items():
+                path.write_text(text)
+            failed += not red
+            print(f"{number:3}/{len(chosen)} {'red' if red else 'NOT RED':8}{name:70}{test[0]}: {how}", flush=True)
+    print(f"{len(chosen) - failed} of {len(chosen)} red")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
