@@ -34,7 +34,7 @@ const TOMBSTONE: i64 = 4;
 const PANIC: i64 = 6;
 const OVERSIZE: i64 = 8;
 /// From this poll on the target has another owner; in a later one the old owner still sends a row.
-const NEW_OWNER: i64 = 5;
+const NEW_OWNER: i64 = 9;
 const STALE: i64 = 10;
 /// What the processor says that panics.
 pub const PANICKED: &str = "made to panic";
