@@ -15,6 +15,8 @@ use crate::engine::worker::Worker;
 
 /// Things that happen in a schedule before it may come to its end.
 const ACTS: usize = 180;
+/// Longest time that a killed process stays away, in acts.
+const AWAY_MAX: usize = 80;
 /// Turns until the work has to be done once nothing goes wrong any more.
 const TURNS_MAX: usize = 5_000;
 
@@ -22,6 +24,8 @@ struct Play<'a> {
     bus: &'a Model,
     processes: &'a [Shared],
     workers: Vec<Option<Worker<'a>>>,
+    /// Acts until a process may start again that was killed.
+    away: [usize; PROCESSES],
     disks: Disks,
     faults: Shaken,
     random: Random,
@@ -53,6 +57,8 @@ impl Play<'_> {
 
     fn kill(&mut self, number: usize) {
         self.workers[number] = None;
+        // Some come again at once. While others stay away, what they had open holds readers back.
+        self.away[number] = if self.random.below(2) == 0 { 0 } else { self.random.below(AWAY_MAX) };
         self.disks.after_death(&self.processes[number].config.state_directory, &mut self.random);
     }
 
@@ -85,6 +91,7 @@ impl Play<'_> {
     /// Something happens.
     fn act(&mut self) {
         let number = self.random.below(PROCESSES);
+        self.away.iter_mut().for_each(|acts| *acts = acts.saturating_sub(1));
         match self.random.below(1000) {
             0..30 => self.kill(number),
             30..60 => self.stop(number),
@@ -92,6 +99,7 @@ impl Play<'_> {
             100..130 => self.bus.deliver_late(),
             130..200 => self.publish(),
             200..203 => self.forget_positions(),
+            _ if self.away[number] > 0 => {}
             _ => self.turn(number),
         }
     }
@@ -133,6 +141,7 @@ pub fn play(seed: Option<u64>) -> (Vec<Left>, Hits) {
         bus: &bus,
         processes: &processes,
         workers: (0..PROCESSES).map(|_| None).collect(),
+        away: [0; PROCESSES],
         disks,
         faults,
         random: Random(seed.unwrap_or(0) ^ 0x5eed),

@@ -1,22 +1,9 @@
-//! Copies a topic into another one, exactly once, and says how fast: the measure for everything that does more.
-//!
-//! ```text
-//! kafka_copy <bootstrap servers> fill <topic> <partitions> <rows>   # makes a topic with rows of 346 bytes
-//! kafka_copy <bootstrap servers> bare <input> <output>              # plain rdkafka, tuned
-//! kafka_copy <bootstrap servers> bus  <input> <output>              # through dbintel-bus
-//! ```
-//!
-//! Both copies commit each 200 ms and end when the input does. The output topic is made if it is missing.
-#![allow(clippy::print_stdout, reason = "its output is for people")]
-#![allow(clippy::disallowed_methods, reason = "it measures time")]
+//! Copies of a topic, exactly once, with a commit each 200 ms: the measure for everything that does more. One is plain rdkafka as
+//! a competent user would tune it, the other goes through the bus.
 
-use std::error::Error;
 use std::time::{Duration, Instant};
 
-use dbintel_bus::kafka::{Config, Kafka};
-use dbintel_bus::{
-    Bus, Committed, GroupSpec, NewTopic, Outgoing, Polled, Position, Receive, Record, Retention, SendError, Start,
-};
+use dbintel_bus::{Bus, Committed, GroupSpec, NewTopic, Outgoing, Polled, Position, Receive, Record, Retention, Start};
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -24,107 +11,28 @@ use rdkafka::message::Message;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::{Offset, TopicPartitionList};
 
+use crate::measure::{Meter, Outcome};
+
 const COMMIT_INTERVAL: Duration = Duration::from_millis(200);
-const ROW_BYTES: usize = 346;
 const STEP: Duration = Duration::from_millis(1);
 const LIMIT: Duration = Duration::from_secs(30);
 
-type Outcome<T> = Result<T, Box<dyn Error>>;
-
-fn main() -> Outcome<()> {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    match words.as_slice() {
-        [servers, "fill", topic, partitions, rows] => fill(servers, topic, partitions.parse()?, rows.parse()?),
-        [servers, "bare", input, output] => report("bare", || bare(servers, input, output)),
-        [servers, "bus", input, output] => report("bus", || through_bus(servers, input, output)),
-        _ => Err("arguments: <servers> fill <topic> <partitions> <rows> | <servers> bare|bus <input> <output>".into()),
-    }
+fn make(bus: &dyn Bus, input: &str, output: &str) -> Outcome<u32> {
+    let found = bus.describe_topics(input)?.into_iter().find(|found| found.name == input);
+    let partitions = found.ok_or("there is no input topic")?.partitions;
+    let (name, retention) = (output.to_owned(), Retention::Unlimited);
+    bus.create_topics(&[NewTopic { name, partitions, retention, message_bytes_max: 1 << 20 }])?;
+    Ok(partitions)
 }
 
-fn report(name: &str, copy: impl FnOnce() -> Outcome<Copied>) -> Outcome<()> {
-    let copied = copy()?;
-    let rows = copied.rows as f64;
-    let seconds = copied.time.as_secs_f64();
-    println!(
-        "{name}: {} rows in {seconds:.2} s = {:.0} rows/s, {:.2} CPU-s per million rows, {} MiB, {} commits of {:.1} ms",
-        copied.rows,
-        rows / seconds,
-        copied.cpu.as_secs_f64() / rows * 1e6,
-        peak_mebibytes(),
-        copied.commits,
-        copied.committing.as_secs_f64() * 1e3 / f64::from(copied.commits.max(1)),
-    );
-    Ok(())
-}
-
-/// What was done, from the first record on.
-#[derive(Default)]
-struct Copied {
-    rows: u64,
-    time: Duration,
-    cpu: Duration,
-    commits: u32,
-    committing: Duration,
-}
-
-fn bus(servers: &str) -> Outcome<Kafka> {
-    let bootstrap_servers = servers.split(',').map(str::to_owned).collect();
-    Ok(Kafka::open(&Config { bootstrap_servers, ..Config::default() })?)
-}
-
-fn make(bus: &Kafka, name: &str, partitions: u32) -> Outcome<()> {
-    let retention = Retention::Unlimited;
-    bus.create_topics(&[NewTopic { name: name.to_owned(), partitions, retention, message_bytes_max: 1 << 20 }])?;
-    Ok(())
-}
-
-fn partitions_of(bus: &Kafka, topic: &str) -> Outcome<u32> {
-    let found = bus.describe_topics(topic)?.into_iter().find(|found| found.name == topic);
-    Ok(found.ok_or("there is no input topic; make it with fill")?.partitions)
-}
-
-fn fill(servers: &str, topic: &str, partitions: u32, rows: u32) -> Outcome<()> {
-    let bus = bus(servers)?;
-    make(&bus, topic, partitions)?;
-    let producer = bus.producer()?;
-    let mut value = [0; ROW_BYTES];
-    for row in 0..rows {
-        // Half of it compresses, as in rows of statistics.
-        for (at, byte) in value.iter_mut().enumerate().step_by(2) {
-            *byte = (row.wrapping_mul(2_654_435_761).rotate_left(at as u32) & 0xff) as u8;
-        }
-        let key = row.to_be_bytes();
-        let record = Outgoing {
-            topic,
-            partition: row % partitions,
-            timestamp: i64::from(row),
-            key: Some(&key),
-            value: Some(&value),
-            headers: &[],
-        };
-        while let Err(error) = producer.send(record) {
-            match error {
-                SendError::Full => std::thread::sleep(STEP),
-                error => return Err(error.into()),
-            }
-        }
-    }
-    producer.flush(LIMIT)?;
-    println!("{topic}: {rows} rows in {partitions} partitions");
-    Ok(())
-}
-
-fn bare(servers: &str, input: &str, output: &str) -> Outcome<Copied> {
-    let setup = bus(servers)?;
-    let partitions = partitions_of(&setup, input)?;
-    make(&setup, output, partitions)?;
+/// Plain rdkafka.
+pub fn bare(bus: &dyn Bus, servers: &str, input: &str, output: &str) -> Outcome<Meter> {
+    let partitions = make(bus, input, output)?;
     let (consumer, producer) = bare_clients(servers)?;
     producer.init_transactions(LIMIT)?;
     consumer.subscribe(&[input])?;
 
-    let mut copied = Copied::default();
-    let mut began: Option<(Instant, Duration)> = None;
+    let mut meter = Meter::default();
     let mut next: Vec<Option<i64>> = vec![None; partitions as usize];
     let mut ended = 0;
     let mut opened_at = Instant::now();
@@ -132,8 +40,8 @@ fn bare(servers: &str, input: &str, output: &str) -> Outcome<Copied> {
     while ended < partitions {
         match consumer.poll(STEP) {
             Some(Ok(message)) => {
-                began.get_or_insert_with(|| (Instant::now(), cpu_time()));
-                copied.rows += 1;
+                meter.begin();
+                meter.rows += 1;
                 next[message.partition() as usize] = Some(message.offset() + 1);
                 let mut record: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(output).partition(message.partition());
                 record.key = message.key();
@@ -152,16 +60,16 @@ fn bare(servers: &str, input: &str, output: &str) -> Outcome<Copied> {
             None => {}
         }
         if opened_at.elapsed() >= COMMIT_INTERVAL || ended == partitions {
-            bare_commit(&consumer, &producer, input, &next, &mut copied)?;
+            bare_commit(&consumer, &producer, input, &next, &mut meter)?;
             if ended < partitions {
                 producer.begin_transaction()?;
             }
             opened_at = Instant::now();
-        } else if copied.rows.is_multiple_of(1000) {
+        } else if meter.rows.is_multiple_of(1000) {
             producer.poll(Duration::ZERO);
         }
     }
-    finish(copied, began)
+    Ok(meter.end())
 }
 
 fn bare_clients(servers: &str) -> Outcome<(BaseConsumer, BaseProducer)> {
@@ -195,7 +103,7 @@ fn bare_commit(
     producer: &BaseProducer,
     topic: &str,
     next: &[Option<i64>],
-    copied: &mut Copied,
+    meter: &mut Meter,
 ) -> Outcome<()> {
     let started = Instant::now();
     let mut offsets = TopicPartitionList::new();
@@ -212,14 +120,14 @@ fn bare_commit(
         producer.send_offsets_to_transaction(&offsets, &membership, LIMIT)?;
     }
     producer.commit_transaction(LIMIT)?;
-    copied.commits += 1;
-    copied.committing += started.elapsed();
+    meter.commits += 1;
+    meter.committing += started.elapsed();
     Ok(())
 }
 
-fn through_bus(servers: &str, input: &str, output: &str) -> Outcome<Copied> {
-    let bus = bus(servers)?;
-    make(&bus, output, partitions_of(&bus, input)?)?;
+/// Through the bus.
+pub fn through_bus(bus: &dyn Bus, input: &str, output: &str) -> Outcome<Meter> {
+    make(bus, input, output)?;
     let group = GroupSpec {
         group: format!("kafka-copy-bus-{}", std::process::id()),
         topics: vec![input.to_owned()],
@@ -228,8 +136,7 @@ fn through_bus(servers: &str, input: &str, output: &str) -> Outcome<Copied> {
         fetch_bytes_max: 64 << 20,
     };
     let mut member = bus.join(&group)?;
-    let mut copied = Copied::default();
-    let mut began: Option<(Instant, Duration)> = None;
+    let mut meter = Meter::default();
     let mut batch = Batch::default();
     let mut opened_at = Instant::now();
     let mut assigned = 0;
@@ -247,22 +154,22 @@ fn through_bus(servers: &str, input: &str, output: &str) -> Outcome<Copied> {
             }
         }
         if !batch.rows.is_empty() {
-            began.get_or_insert_with(|| (Instant::now(), cpu_time()));
+            meter.begin();
         }
-        copied.rows += batch.rows.len() as u64;
+        meter.rows += batch.rows.len() as u64;
         for row in &batch.rows {
             member.send(row.outgoing(output, &batch.bytes))?;
         }
         if opened_at.elapsed() >= COMMIT_INTERVAL || (assigned > 0 && batch.ended == assigned) {
             let started = Instant::now();
             member.commit(&batch.positions(input))?;
-            copied.commits += 1;
-            copied.committing += started.elapsed();
+            meter.commits += 1;
+            meter.committing += started.elapsed();
             opened_at = Instant::now();
         }
     }
     member.close()?;
-    finish(copied, began)
+    Ok(meter.end())
 }
 
 /// A batch of rows: bytes one after the other.
@@ -322,26 +229,4 @@ impl Batch {
         };
         self.next.iter().enumerate().filter_map(position).collect()
     }
-}
-
-fn finish(mut copied: Copied, began: Option<(Instant, Duration)>) -> Outcome<Copied> {
-    let (began_at, cpu_before) = began.ok_or("the input is empty")?;
-    copied.time = began_at.elapsed();
-    copied.cpu = cpu_time().saturating_sub(cpu_before);
-    Ok(copied)
-}
-
-/// CPU time of this process: ticks of 10 ms, fields 14 and 15 of its line in /proc.
-fn cpu_time() -> Duration {
-    let line = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    let after_name = line.rsplit(')').next().unwrap_or_default();
-    let ticks =
-        after_name.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum::<u64>();
-    Duration::from_millis(ticks * 10)
-}
-
-fn peak_mebibytes() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find(|line| line.starts_with("VmHWM")).unwrap_or_default();
-    line.split_whitespace().nth(1).and_then(|kibibytes| kibibytes.parse::<u64>().ok()).unwrap_or(0) / 1024
 }

@@ -1,0 +1,139 @@
+//! The workload: 64 targets with 5,000 statements each. In a poll the statement of rank r has moved with probability
+//! min(1, 100 / r), which makes about 491 rows; one row in a thousand begins anew, as after an eviction.
+
+use std::time::Duration;
+
+use dbintel_bus::{Publisher, SendError};
+use dbintel_schemas::partition::partition_of;
+use dbintel_schemas::record_id::record_id;
+use dbintel_schemas::records::{InstanceEpoch, QueryCounters, RawQuery};
+
+use crate::measure::Outcome;
+
+pub const PARTITIONS: u32 = 4;
+const TARGETS_PER_PARTITION: usize = 16;
+const STATEMENTS: usize = 5_000;
+const START_MS: i64 = 1_780_000_000_000;
+const POLL_MS: i64 = 10_000;
+
+/// What was published.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Published {
+    pub rows: u64,
+    /// Rows of statements that had been read before: those that have a delta.
+    pub again: u64,
+    pub bytes: u64,
+}
+
+/// Publishes polls until there are so many rows.
+pub fn publish(publisher: &Publisher, rows: u64) -> Outcome<Published> {
+    let targets = targets();
+    let ids: Vec<String> = (0..STATEMENTS).map(|rank| format!("-48923748923748{rank:05}")).collect();
+    let mut calls = vec![0i64; targets.len() * STATEMENTS];
+    let mut random = 1u64;
+    let mut published = Published::default();
+    for poll_seq in 1.. {
+        for (number, target) in targets.iter().enumerate() {
+            for rank in 0..STATEMENTS {
+                let draw = next(&mut random);
+                if (draw >> 32) * (rank as u64 + 1) >= 100 << 32 {
+                    continue;
+                }
+                let calls = &mut calls[number * STATEMENTS + rank];
+                published.again += u64::from(*calls > 0);
+                *calls = if draw.is_multiple_of(1000) { 1 } else { *calls + 1 + (draw % 50) as i64 };
+                published.rows += 1;
+                send(publisher, &row(target, &ids[rank], poll_seq, *calls), &mut published)?;
+            }
+        }
+        if published.rows >= rows {
+            break;
+        }
+    }
+    publisher.flush(Duration::from_secs(60))?;
+    Ok(published)
+}
+
+fn next(random: &mut u64) -> u64 {
+    *random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+    (*random >> 32 ^ *random) & 0xffff_ffff | (*random & 0xffff_ffff_0000_0000)
+}
+
+fn targets() -> Vec<String> {
+    let mut of_partition = [0; PARTITIONS as usize];
+    let has_room = |name: &String| {
+        let taken = &mut of_partition[partition_of(name, PARTITIONS) as usize];
+        *taken += 1;
+        *taken <= TARGETS_PER_PARTITION
+    };
+    let names = (0..).map(|number| format!("orders-{number:03}")).filter(has_room);
+    names.take(TARGETS_PER_PARTITION * PARTITIONS as usize).collect()
+}
+
+fn send(publisher: &Publisher, row: &RawQuery<'_>, published: &mut Published) -> Outcome<()> {
+    if published.rows.is_multiple_of(1024) {
+        let mut bytes = Vec::new();
+        dbintel_schemas::Record::encode(row, &mut bytes);
+        published.bytes = bytes.len() as u64;
+    }
+    loop {
+        match publisher.publish(row, row.target, row.observed_at / 1000) {
+            Err(SendError::Full) => std::thread::sleep(Duration::from_millis(1)),
+            sent => return Ok(sent?),
+        }
+    }
+}
+
+fn row<'a>(target: &'a str, query_id: &'a str, poll_seq: i64, calls: i64) -> RawQuery<'a> {
+    let time = START_MS + poll_seq * POLL_MS;
+    RawQuery {
+        record_id: record_id(target, 0, poll_seq, query_id.as_bytes()),
+        poller: "postgresql",
+        target,
+        engine: "postgresql",
+        engine_version: "18.1",
+        role: "primary",
+        instance: InstanceEpoch {
+            system_identifier: "7123456789012345678",
+            started_at: Some(1_750_000_000_000_000),
+            timeline: Some(1),
+            statistics_reset_at: Some(1_750_000_000_000_000),
+        },
+        poll_seq,
+        observed_at: time * 1000,
+        server_time: Some(time * 1000),
+        interval_ns: Some(POLL_MS * 1_000_000),
+        database: Some("orders"),
+        database_id: "16384",
+        user: Some("orders_app"),
+        user_id: "16385",
+        query_id,
+        toplevel: Some(true),
+        entry_since_at: Some(1_750_000_000_000_000),
+        min_exec_time_ns: Some(12_345),
+        max_exec_time_ns: Some(98_765_432),
+        counters: counters(calls),
+        ..RawQuery::default()
+    }
+}
+
+/// What PostgreSQL counts; the others stay null.
+fn counters(calls: i64) -> QueryCounters {
+    let mut counters = QueryCounters { calls: Some(calls), rows: Some(calls * 7), ..QueryCounters::default() };
+    counters.total_exec_time_ns = Some(calls * 1_234_567);
+    counters.plans = Some(calls);
+    counters.total_plan_time_ns = Some(calls * 23_456);
+    counters.shared_blks_hit = Some(calls * 1_234);
+    counters.shared_blks_read = Some(calls * 12);
+    counters.shared_blks_dirtied = Some(calls * 2);
+    counters.shared_blks_written = Some(calls);
+    counters.temp_blks_read = Some(0);
+    counters.temp_blks_written = Some(0);
+    counters.blk_read_time_ns = Some(calls * 34_567);
+    counters.blk_write_time_ns = Some(calls * 4_567);
+    counters.wal_records = Some(calls * 3);
+    counters.wal_fpi = Some(calls / 2);
+    counters.wal_bytes = Some(calls * 456);
+    counters.jit_time_ns = Some(0);
+    counters
+}
