@@ -102,6 +102,7 @@ fn emit_indexed_access(record: &Record, out: &mut String) {
     let sets: String =
         names().enumerate().map(|(index, name)| format!("            {index} => self.{name} = value,\n")).collect();
     let (name, lifetime) = (&record.name, lifetime(record, "'_"));
+    let arguments = names().map(String::as_str).collect::<Vec<&str>>().join(", ");
     out.push_str(&format!(
         "impl {name}{lifetime} {{
     /// Names of the fields, in the order of their indexes.
@@ -112,6 +113,14 @@ fn emit_indexed_access(record: &Record, out: &mut String) {
     #[must_use]
     pub fn values(&self) -> [Option<i64>; {count}] {{
         [\n{values}        ]
+    }}
+
+    /// From all fields, in the order of [`Self::FIELDS`].
+    #[inline]
+    #[must_use]
+    pub fn of_values(values: [Option<i64>; {count}]) -> Self {{
+        let [{arguments}] = values;
+        Self {{ {arguments} }}
     }}
 
     /// The field with this index; null when there is no such field.

@@ -1,7 +1,9 @@
 //! What `delta` remembers, and how it is stored.
 
 use dbintel_schemas::record_id::hash128;
-use dbintel_schemas::records::{InstanceEpoch, QueryCounters, RawPoll};
+use dbintel_schemas::records::{InstanceEpoch, RawPoll};
+
+use super::counters::Counters;
 
 use crate::engine::state::{Fields, write_number, write_optional};
 use crate::engine::{StateError, StateValue};
@@ -20,9 +22,9 @@ pub struct Baseline {
     /// Start of the entry's counters, in µs, where the server tells it.
     pub entry_since_at: Option<i64>,
     /// Cumulative counters as read.
-    pub counters: QueryCounters,
+    pub counters: Counters,
     /// Our running sum of the deltas.
-    pub total: QueryCounters,
+    pub total: Counters,
 }
 
 /// An instance epoch in a size that a baseline can afford.
@@ -90,6 +92,13 @@ impl StateValue for Baseline {
         Some(self.observed_at.saturating_add(KEPT_US))
     }
 
+    fn stored_expires_at(bytes: &[u8]) -> Result<Option<i64>, StateError> {
+        let mut input = Fields::of("baselines", VERSION, bytes)?;
+        Epoch::read(&mut input)?;
+        let (_owner_epoch, _poll_seq) = (input.number()?, input.number()?);
+        Ok(Some(input.number()?.saturating_add(KEPT_US)))
+    }
+
     fn encode(&self, out: &mut Vec<u8>) {
         out.push(VERSION);
         self.epoch.write(out);
@@ -97,8 +106,8 @@ impl StateValue for Baseline {
             write_number(out, number);
         }
         write_optional(out, self.entry_since_at);
-        write_counters(out, &self.counters);
-        write_counters(out, &self.total);
+        self.counters.write(out);
+        self.total.write(out);
     }
 
     fn decode(bytes: &[u8]) -> Result<Self, StateError> {
@@ -109,8 +118,8 @@ impl StateValue for Baseline {
             poll_seq: input.number()?,
             observed_at: input.number()?,
             entry_since_at: input.optional()?,
-            counters: read_counters(&mut input)?,
-            total: read_counters(&mut input)?,
+            counters: Counters::read(&mut input)?,
+            total: Counters::read(&mut input)?,
         })
     }
 }
@@ -145,27 +154,4 @@ impl Epoch {
     fn read(input: &mut Fields<'_>) -> Result<Self, StateError> {
         Ok(Self { server: input.fixed()?, started_at: input.number()?, statistics_reset_at: input.number()? })
     }
-}
-
-/// Number of counters, which of them are there, then those: a later release may add counters at the end.
-fn write_counters(out: &mut Vec<u8>, counters: &QueryCounters) {
-    let count = QueryCounters::FIELDS.len();
-    out.push(count as u8);
-    let present = (0..count).filter(|index| counters.get(*index).is_some()).fold(0u64, |bits, index| bits | 1 << index);
-    out.extend_from_slice(&present.to_le_bytes());
-    (0..count).filter_map(|index| counters.get(index)).for_each(|value| write_number(out, value));
-}
-
-fn read_counters(fields: &mut Fields<'_>) -> Result<QueryCounters, StateError> {
-    let count = usize::from(fields.byte()?);
-    if count > QueryCounters::FIELDS.len() {
-        return Err(fields.error(format!("{count} counters are too many")));
-    }
-    let present = fields.fixed()?;
-    let mut counters = QueryCounters::default();
-    for index in (0..count).filter(|index| present & 1 << index != 0) {
-        let value = fields.number()?;
-        counters.set(index, Some(value));
-    }
-    Ok(counters)
 }

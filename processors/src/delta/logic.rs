@@ -5,9 +5,10 @@
 //! number that looks right, so each break is recognised by what the server tells (system identifier, timeline, start,
 //! reset, per-entry start), by a counter that fell, or by the absence from a complete snapshot.
 
-use dbintel_schemas::records::{QueryCounters, RawQuery};
+use dbintel_schemas::records::RawQuery;
 
 use super::baseline::{Baseline, Epoch, LastPoll};
+use super::counters::Counters;
 
 /// A reading of one statement.
 #[derive(Debug, Clone, Copy)]
@@ -23,7 +24,7 @@ pub struct Reading {
     /// Start of the entry's counters in µs, where the server tells it.
     pub entry_since_at: Option<i64>,
     /// Cumulative counters.
-    pub counters: QueryCounters,
+    pub counters: Counters,
 }
 
 /// What a reading means.
@@ -37,7 +38,7 @@ pub enum Outcome {
     /// What happened since the baseline.
     Delta {
         /// Increase of each counter.
-        delta: QueryCounters,
+        delta: Counters,
         /// Time between the readings by the poller's clock, in ns.
         interval_ns: Option<i64>,
         /// Something worth knowing: `new_entry`.
@@ -54,11 +55,11 @@ impl Reading {
             poll_seq: raw.poll_seq,
             observed_at: raw.observed_at,
             entry_since_at: raw.entry_since_at,
-            counters: raw.counters,
+            counters: Counters::from(&raw.counters),
         }
     }
 
-    fn baseline(&self, total: QueryCounters) -> Baseline {
+    fn baseline(&self, total: Counters) -> Baseline {
         Baseline {
             epoch: self.epoch,
             owner_epoch: self.owner_epoch,
@@ -73,7 +74,7 @@ impl Reading {
 
 /// The first sight of a statement: a baseline, unless the server proves that the entry began after our last poll.
 pub fn begin(reading: &Reading, poll: Option<&LastPoll>) -> (Baseline, Outcome) {
-    let zero = QueryCounters::default();
+    let zero = Counters::default();
     let began_in_sight = poll.is_some_and(|poll| {
         poll.epoch == reading.epoch
             && poll.server_time.zip(reading.entry_since_at).is_some_and(|(poll, since)| since > poll)
@@ -95,18 +96,19 @@ pub fn advance(baseline: &mut Baseline, reading: &Reading, poll: Option<&LastPol
         *baseline = reading.baseline(baseline.total);
         return Outcome::NotComparable(reason);
     }
-    let Some(delta) = difference(&baseline.counters, &reading.counters) else {
+    let Some(delta) = reading.counters.since(&baseline.counters) else {
         *baseline = reading.baseline(baseline.total);
         return Outcome::NotComparable("eviction");
     };
-    let unchanged = (0..QueryCounters::FIELDS.len()).all(|index| delta.get(index).is_none_or(|increase| increase == 0));
-    if unchanged {
+    if delta.is_zero() {
         *baseline = reading.baseline(baseline.total);
         return Outcome::Absorbed("unchanged");
     }
     let elapsed = reading.observed_at.saturating_sub(baseline.observed_at);
     let interval_ns = (elapsed > 0).then(|| elapsed.saturating_mul(1000));
-    *baseline = reading.baseline(sum(&baseline.total, &delta));
+    let mut total = baseline.total;
+    total.add(&delta);
+    *baseline = reading.baseline(total);
     Outcome::Delta { delta, interval_ns, reason: None }
 }
 
@@ -138,28 +140,4 @@ fn broken(baseline: &Baseline, reading: &Reading, poll: Option<&LastPoll>) -> Op
         before_reading && after_baseline
     });
     absent_from_snapshot.then_some("eviction")
-}
-
-/// The increase of each counter that both readings have; none when one fell.
-fn difference(before: &QueryCounters, after: &QueryCounters) -> Option<QueryCounters> {
-    let mut delta = QueryCounters::default();
-    for index in 0..QueryCounters::FIELDS.len() {
-        let Some((before, after)) = before.get(index).zip(after.get(index)) else { continue };
-        let increase = after.checked_sub(before)?;
-        if increase < 0 {
-            return None;
-        }
-        delta.set(index, Some(increase));
-    }
-    Some(delta)
-}
-
-fn sum(total: &QueryCounters, delta: &QueryCounters) -> QueryCounters {
-    let mut sum = *total;
-    for index in 0..QueryCounters::FIELDS.len() {
-        if let Some(increase) = delta.get(index) {
-            sum.set(index, Some(sum.get(index).unwrap_or(0).saturating_add(increase)));
-        }
-    }
-    sum
 }

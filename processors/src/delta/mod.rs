@@ -7,6 +7,7 @@
 //! loses nothing; the deltas of a replay are the same.
 
 mod baseline;
+mod counters;
 mod logic;
 
 use dbintel_schemas::records::{RawPoll, RawQuery};
@@ -104,7 +105,7 @@ fn enriched<'a>(
     outcome: Outcome,
 ) -> Result<Row<'a>, &'static str> {
     let mut query = row::query(raw, offset);
-    query.total = baseline.total;
+    query.total = (&baseline.total).into();
     query.cumulative_mean_exec_time_ns = mean(raw.counters.total_exec_time_ns, raw.counters.calls);
     match outcome {
         Outcome::Absorbed(reason) => return Err(reason),
@@ -112,9 +113,9 @@ fn enriched<'a>(
         Outcome::Delta { delta, interval_ns, reason } => {
             query.delta_valid = true;
             query.delta_reason = reason;
-            query.delta = delta;
+            query.delta = (&delta).into();
             query.interval_ns = raw.interval_ns.or(interval_ns);
-            query.mean_exec_time_ns = mean(delta.total_exec_time_ns, delta.calls);
+            query.mean_exec_time_ns = mean(query.delta.total_exec_time_ns, query.delta.calls);
         }
     }
     Ok(Row::Query(query))

@@ -40,7 +40,9 @@ fn main() -> Outcome<()> {
         let value = words.iter().position(|word| *word == flag).and_then(|place| words.get(place + 1));
         Ok(value.map_or(Ok(default), |value| value.parse())?)
     };
-    compare(number("--rows", 2_000_000)?, number("--rounds", 3)?)
+    let only = words.iter().position(|word| *word == "--only").and_then(|place| words.get(place + 1));
+    let runs: Vec<&'static str> = RUNS.into_iter().filter(|run| only.is_none_or(|only| only == run)).collect();
+    compare(number("--rows", 2_000_000)?, number("--rounds", 3)?, &runs)
 }
 
 fn open(servers: &str) -> Outcome<Arc<dyn Bus>> {
@@ -48,7 +50,7 @@ fn open(servers: &str) -> Outcome<Arc<dyn Bus>> {
     Ok(Arc::new(KafkaBus::open(&Config { bootstrap_servers, ..Config::default() })?))
 }
 
-fn compare(rows: u64, rounds: u64) -> Outcome<()> {
+fn compare(rows: u64, rounds: u64, runs: &[&'static str]) -> Outcome<()> {
     let kafka = Kafka::start();
     let bus = open(&kafka.bootstrap)?;
     bus.create_topics(&planned_topics(PARTITIONS, &[]))?;
@@ -58,7 +60,7 @@ fn compare(rows: u64, rounds: u64) -> Outcome<()> {
     let scratch = Scratch::new("bench");
     let mut figures: BTreeMap<&str, Vec<Value>> = BTreeMap::new();
     for round in 0..rounds {
-        for name in RUNS {
+        for name in runs {
             let state = scratch.path().join(format!("{name}-{round}"));
             let output = Command::new(std::env::current_exe()?)
                 .args(["run", &kafka.bootstrap, name, &round.to_string()])
@@ -73,8 +75,8 @@ fn compare(rows: u64, rounds: u64) -> Outcome<()> {
         }
     }
     println!("\nmedians of {rounds}, and their ratio to the bare copy");
-    let bare = median(&figures["bare"]);
-    for name in RUNS {
+    let bare = median(figures.get("bare").unwrap_or(&figures[runs[0]]));
+    for name in runs {
         println!("{name:<10} {}", to_text(&median(&figures[name]), &bare));
     }
     Ok(())

@@ -21,6 +21,12 @@ pub trait StateValue: Clone + Send + 'static {
     fn expires_at(&self) -> Option<i64> {
         None
     }
+
+    /// [`StateValue::expires_at`] of an encoded value. Worth its own code where decoding costs much: the checkpoint asks it of
+    /// every value that it passes over.
+    fn stored_expires_at(bytes: &[u8]) -> Result<Option<i64>, StateError> {
+        Ok(Self::decode(bytes)?.expires_at())
+    }
 }
 
 /// State could not be read or written. The task aborts and starts again from the changelog.

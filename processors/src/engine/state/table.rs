@@ -194,8 +194,9 @@ impl<V: StateValue> StateTable for Table<V> {
         let expired = |value: &V| value.expires_at().is_some_and(|at| at <= now);
         for (full_key, stored) in entries {
             let Some(key) = full_key.strip_prefix(id.0.to_be_bytes().as_slice()) else { continue };
+            let stored_expired = V::stored_expires_at(stored)?.is_some_and(|at| at <= now);
             // What is in memory may be newer than what was stored.
-            if expired(&V::decode(stored)?) && self.get(key)?.is_some_and(expired) {
+            if stored_expired && self.get(key)?.is_some_and(expired) {
                 self.remove(key)?;
             }
         }

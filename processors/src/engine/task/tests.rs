@@ -224,11 +224,11 @@ fn the_checkpoint_lets_old_changelog_go_and_the_rest_is_enough() {
 #[test]
 fn the_store_is_never_ahead_of_the_last_commit() {
     let mut bench = Bench::new(vec![delta()]);
-    bench.push(&inputs(20_000, 1..=3));
+    bench.push(&inputs(80_000, 1..=1));
     bench.process(10_000).unwrap();
     assert_eq!(bench.store().place().unwrap(), None, "nothing is written before the commit");
     bench.commit();
-    bench.push(&inputs(20_000, 4..=4));
+    bench.push(&inputs(80_000, 2..=2));
     bench.process(10_000).unwrap();
     bench.rollback();
     let place = bench.store().place().unwrap().unwrap();
