@@ -48,7 +48,9 @@ simulate: packages ## Play schedules of faults with the real engine on a model o
 mutations: packages ## Take one guarantee after the other away; a test has to notice each time
 	tests/mutations/mutations.py
 
-bench: packages ## Measure codec, embedded log and statement text on this machine
+bench: packages ## Measure codec, embedded log, statement text and the engine on Kafka on this machine
+	@tests/servers/install.sh kafka
+	cargo bench --locked -p dbintel-tests --bench kafka
 	cargo run --locked --release -p dbintel-schemas --example codec_speed
 	@scratch=$$(mktemp -d) && trap 'rm -rf "$$scratch"' EXIT && \
 	  cargo run --locked --release -p dbintel-bus --example embedded_speed -- 4000000 5000 "$$scratch/log"

@@ -15,6 +15,8 @@ use crate::engine::worker::Worker;
 
 /// Things that happen in a schedule before it may come to its end.
 const ACTS: usize = 180;
+/// Longer than a transaction may be open.
+const LONG: Duration = Duration::from_secs(100);
 /// Longest time that a killed process stays away, in acts.
 const AWAY_MAX: usize = 80;
 /// Turns until the work has to be done once nothing goes wrong any more.
@@ -82,7 +84,7 @@ impl Play<'_> {
     fn forget_positions(&mut self) {
         if self.polls < POLLS {
             (0..PROCESSES).for_each(|number| self.stop(number));
-            time::sleep(Duration::from_secs(100));
+            time::sleep(LONG);
             self.bus.deliver_late();
             self.bus.forget_positions(GROUP);
         }
@@ -120,6 +122,8 @@ impl Play<'_> {
         for turn in 0..TURNS_MAX {
             if turn % PROCESSES == 0 && self.is_done() {
                 (0..PROCESSES).for_each(|number| self.stop(number));
+                // What a process that never came again had open holds readers back until then.
+                time::sleep(LONG);
                 return true;
             }
             self.turn(turn % PROCESSES);
