@@ -1,5 +1,7 @@
 //! What the command line understands. Every flag has its help text here, and every common flag an environment variable.
 
+mod quarantine;
+
 use std::ffi::OsStr;
 use std::path::PathBuf;
 
@@ -9,6 +11,10 @@ use clap_complete::Shell;
 use dbintel_config::Environment;
 use dbintel_sqltext::{Dialect, SqlMode};
 
+pub use self::quarantine::{
+    QuarantineCommand, QuarantineDropArguments, QuarantineFilter, QuarantineListArguments, QuarantineRetryArguments,
+    QuarantineShowArguments,
+};
 use crate::failure::Failure;
 use crate::listen::Address;
 use crate::logging::Level;
@@ -88,6 +94,9 @@ pub enum Command {
     Topics(TopicsCommand),
     /// Decode a topic to JSON lines.
     Tap(TapArguments),
+    /// Look at what could not be processed, and give it back or away.
+    #[command(subcommand)]
+    Quarantine(QuarantineCommand),
     /// Check the books: what became of every raw record.
     #[command(subcommand)]
     Ledger(LedgerCommand),

@@ -20,6 +20,7 @@ mod sampler_metrics;
 mod settings;
 mod signals;
 mod slot;
+mod stream;
 mod tap;
 
 use std::process::ExitCode;

@@ -3,6 +3,7 @@
 pub mod completions;
 pub mod config_print;
 pub mod ledger;
+pub mod quarantine;
 pub mod role;
 pub mod sql;
 pub mod tap;
@@ -16,7 +17,7 @@ use std::sync::Arc;
 use dbintel_bus::{Bus, BusError, Config, Kind, embedded};
 use dbintel_config::Environment;
 
-use crate::cli::{Cli, Command, ConfigCommand, LedgerCommand, TopicsCommand};
+use crate::cli::{Cli, Command, ConfigCommand, LedgerCommand, QuarantineCommand, TopicsCommand};
 use crate::failure::Failure;
 use crate::roles::Roles;
 use crate::settings::Settings;
@@ -33,6 +34,10 @@ pub fn run(cli: Cli, environment: &Environment) -> Result<(), Failure> {
         Command::Topics(TopicsCommand::Create(argument)) => topics::create(&argument, environment),
         Command::Topics(TopicsCommand::Describe { config, json }) => topics::describe(&config, json, environment),
         Command::Ledger(LedgerCommand::Verify(arguments)) => ledger::verify(&arguments, environment),
+        Command::Quarantine(QuarantineCommand::List(arguments)) => quarantine::list(&arguments, environment),
+        Command::Quarantine(QuarantineCommand::Show(arguments)) => quarantine::show(&arguments, environment),
+        Command::Quarantine(QuarantineCommand::Retry(arguments)) => quarantine::retry(&arguments, environment),
+        Command::Quarantine(QuarantineCommand::Drop(arguments)) => quarantine::drop_until(&arguments, environment),
         Command::Tap(arguments) => tap::run(&arguments, environment),
         Command::Sql(command) => sql::run(&command),
         Command::Version(arguments) => version::run(arguments),

@@ -10,7 +10,7 @@ use dbintel_schemas::wire::{ReadError, Schemas};
 
 use super::commit::{Commit, Input};
 use super::rows::{self, Came, FLOWS};
-use super::stream::Stream;
+use crate::stream::Stream;
 
 /// Findings that are kept of one partition; more are counted.
 const FINDINGS_MAX: usize = 20;

@@ -9,7 +9,6 @@
 mod check;
 mod commit;
 mod rows;
-mod stream;
 
 pub use check::{Checked, check, pipelines};
 pub use rows::schemas;

@@ -10,7 +10,7 @@ use dbintel_schemas::records::{
 use dbintel_schemas::wire::{ReadError, Schemas, unframe};
 use dbintel_schemas::{Record as _, Topic};
 
-use super::stream::Stream;
+use crate::stream::Stream;
 
 /// Longest wait for the schemas on the log.
 const READ_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(2);

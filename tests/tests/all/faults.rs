@@ -3,6 +3,7 @@
 mod kills;
 mod ledger;
 mod network;
+mod quarantine;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
