@@ -1,5 +1,6 @@
 //! What the command line understands. Every flag has its help text here, and every common flag an environment variable.
 
+mod group;
 mod quarantine;
 
 use std::ffi::OsStr;
@@ -11,6 +12,7 @@ use clap_complete::Shell;
 use dbintel_config::Environment;
 use dbintel_sqltext::{Dialect, SqlMode};
 
+pub use self::group::{GroupCommand, GroupSeekArguments};
 pub use self::quarantine::{
     QuarantineCommand, QuarantineDropArguments, QuarantineFilter, QuarantineListArguments, QuarantineRetryArguments,
     QuarantineShowArguments,
@@ -94,6 +96,9 @@ pub enum Command {
     Topics(TopicsCommand),
     /// Decode a topic to JSON lines.
     Tap(TapArguments),
+    /// Look at where consumer groups stand, and move them.
+    #[command(subcommand)]
+    Group(GroupCommand),
     /// Look at what could not be processed, and give it back or away.
     #[command(subcommand)]
     Quarantine(QuarantineCommand),

@@ -2,6 +2,7 @@
 
 pub mod completions;
 pub mod config_print;
+pub mod group;
 pub mod ledger;
 pub mod quarantine;
 pub mod role;
@@ -17,7 +18,7 @@ use std::sync::Arc;
 use dbintel_bus::{Bus, BusError, Config, Kind, embedded};
 use dbintel_config::Environment;
 
-use crate::cli::{Cli, Command, ConfigCommand, LedgerCommand, QuarantineCommand, TopicsCommand};
+use crate::cli::{Cli, Command, ConfigCommand, GroupCommand, LedgerCommand, QuarantineCommand, TopicsCommand};
 use crate::failure::Failure;
 use crate::roles::Roles;
 use crate::settings::Settings;
@@ -33,6 +34,8 @@ pub fn run(cli: Cli, environment: &Environment) -> Result<(), Failure> {
         Command::Config(ConfigCommand::Print(argument)) => config_print::run(&argument, environment),
         Command::Topics(TopicsCommand::Create(argument)) => topics::create(&argument, environment),
         Command::Topics(TopicsCommand::Describe { config, json }) => topics::describe(&config, json, environment),
+        Command::Group(GroupCommand::Show { config, json }) => group::show(&config, json, environment),
+        Command::Group(GroupCommand::Seek(arguments)) => group::seek(&arguments, environment),
         Command::Ledger(LedgerCommand::Verify(arguments)) => ledger::verify(&arguments, environment),
         Command::Quarantine(QuarantineCommand::List(arguments)) => quarantine::list(&arguments, environment),
         Command::Quarantine(QuarantineCommand::Show(arguments)) => quarantine::show(&arguments, environment),

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio::time::{MissedTickBehavior, interval};
 
+pub use self::running::groups;
 pub use self::table::Display;
 
 use self::running::Running;

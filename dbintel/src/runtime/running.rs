@@ -216,7 +216,7 @@ async fn start_sinks(
 }
 
 /// Groups that this process takes part in, with what they read.
-fn groups(roles: Roles, settings: &Settings) -> Groups {
+pub fn groups(roles: Roles, settings: &Settings) -> Groups {
     let processors = roles.processor.then(|| (PROCESSOR_GROUP.to_owned(), processor::inputs()));
     let sinks = settings.sinks.iter().filter(|_| roles.sink);
     let sinks = sinks.map(|sink| (sink::group(&sink.id.to_string()), sink::inputs()));

@@ -11,7 +11,7 @@ use dbintel_bus::{Bus, BusError, Committed, Isolation, Offsets, Position, Reader
 
 use super::changelog::{self, ChangelogError, Marker};
 use super::clock;
-use super::store::{Place, Store, StoreBatch, StoreError};
+use super::store::{Entry, Place, Store, StoreBatch, StoreError, TableId};
 
 /// Longest wait for the end of the changelog to become readable: longer than any transaction may stay open.
 const WAIT_MAX: Duration = Duration::from_secs(90);
@@ -68,8 +68,8 @@ pub enum RestoreError {
     /// State and positions do not belong together, in a way that reading again does not mend.
     #[error(
         "partition {partition}: the state is at commit {state} and the group's positions at commit {positions}; \
-         stop the group and delete its positions with `kafka-consumer-groups.sh --delete --group`, so that it goes on \
-         from its state"
+         stop the processors; `dbintel group seek --to state` says what it means to go on where the state is, and does it \
+         with --yes"
     )]
     Apart {
         /// Partition.
@@ -103,6 +103,42 @@ pub fn metadata(marker: &Marker) -> String {
 fn parse_metadata(text: &str) -> Option<(u64, i64)> {
     let (commit_seq, restore_from) = text.split_once(':')?;
     Some((commit_seq.parse().ok()?, restore_from.parse().ok()?))
+}
+
+/// The last commit of a partition that its changelog holds; none if there was none.
+pub fn last_marker(bus: &dyn Bus, changelog: &str, partition: u32) -> Result<Option<Marker>, RestoreError> {
+    let restore = Restore { bus, changelog, partition, topics: &[], committed: &[] };
+    let marker = restore.catch_up(&Nowhere)?.marker;
+    Ok((marker.commit_seq > 0).then_some(marker))
+}
+
+/// A store that keeps nothing, for reading a changelog without restoring it.
+struct Nowhere;
+
+impl Store for Nowhere {
+    fn get(&self, _: TableId, _: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(None)
+    }
+
+    fn write(&self, _: &StoreBatch, _: &Place) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    fn place(&self) -> Result<Option<Place>, StoreError> {
+        Ok(None)
+    }
+
+    fn scan(&self, _: &[u8], _: usize) -> Result<Vec<Entry>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    fn persist(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    fn wipe(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
 }
 
 impl Restore<'_> {

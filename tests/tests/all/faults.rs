@@ -4,6 +4,7 @@ mod kills;
 mod ledger;
 mod network;
 mod quarantine;
+mod rehearsal;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -50,8 +50,8 @@ pub fn start(bus: &Arc<dyn Bus>, state: &Path, slot: &str) -> Group {
     let pipeline = Pipeline { name: PIPELINE.into(), pollers: vec!["postgresql".into()], processors };
     let mut config = GroupConfig::new(GROUP, vec![pipeline], state.to_path_buf());
     config.slot = slot.to_owned();
-    // A few thousand rows are many commits.
-    config.commit_rows = 5_000;
+    // A few thousand rows are many commits, and many writes of the store.
+    (config.commit_rows, config.flush_bytes) = (5_000, 1 << 20);
     let metrics = Metrics::register(&prometheus::Registry::new(), GROUP).expect("metrics");
     Group::start(config, Arc::clone(bus), metrics, StoreMemory::new(16 << 20).stores()).expect("group")
 }

@@ -1,0 +1,267 @@
+//! `dbintel group`: where consumer groups stand, and how to move one that nobody is in.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use dbintel_bus::{
+    Bus, BusError, Committed, Config, GroupSpec, Isolation, Polled, Position, ReaderSpec, Receive, Record, Start,
+};
+use dbintel_config::Environment;
+use dbintel_processors::engine::changelog::Marker;
+use dbintel_processors::engine::restore;
+use dbintel_schemas::topics::{self, PREFIX};
+use serde_json::json;
+
+use crate::cli::{ConfigArgument, GroupSeekArguments, JsonArgument};
+use crate::clock;
+use crate::failure::Failure;
+use crate::output;
+use crate::roles::Roles;
+use crate::runtime::groups;
+use crate::settings::{self, PROCESSOR_GROUP, Settings};
+use crate::tap::start;
+
+/// Longest wait for the partitions of a group that nobody is in: longer than a dead member is waited for.
+const JOIN_TIMEOUT: Duration = Duration::from_secs(90);
+const POLL_TIMEOUT: Duration = Duration::from_millis(200);
+/// Longest wait for the first record of a time.
+const RESOLVE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Name of the member that moves positions.
+const SLOT: &str = "operator";
+/// Bytes that it may fetch: it wants none.
+const FETCH_BYTES: usize = 1 << 20;
+
+/// Prints a line per group, topic and partition that has a position.
+pub fn show(config: &ConfigArgument, json: JsonArgument, environment: &Environment) -> Result<(), Failure> {
+    let settings = settings::load_to_look(config, environment)?.config;
+    let bus = super::open_to_read(&settings).map_err(Failure::runtime)?;
+    if !json.json {
+        output::line(&line("GROUP", "TOPIC", "PARTITION", "POSITION", "START", "END", "BEHIND", "NOTE"));
+    }
+    for (group, topics) in groups(Roles::ALL, &settings) {
+        for committed in bus.committed(&group, &topics).map_err(Failure::runtime)? {
+            let log = bus.offsets(&committed.topic, committed.partition).map_err(Failure::runtime)?;
+            let behind = (log.stable_end - committed.next_offset).max(0);
+            let note = match committed.next_offset {
+                next if next < log.start => format!("{} offsets in front of it were deleted", log.start - next),
+                next if next > log.end => "beyond the end: the topic was made anew, or replaced".to_owned(),
+                _ if committed.metadata.is_empty() => "-".to_owned(),
+                _ => format!("commit {}", committed.metadata.split(':').next().unwrap_or_default()),
+            };
+            let topic = committed.topic.trim_start_matches(PREFIX);
+            let text = match json.json {
+                true => json!({
+                    "group": group, "topic": topic, "partition": committed.partition,
+                    "position": committed.next_offset, "start": log.start, "end": log.stable_end, "behind": behind,
+                    "metadata": committed.metadata, "note": note,
+                })
+                .to_string(),
+                false => {
+                    let numbers =
+                        [i64::from(committed.partition), committed.next_offset, log.start, log.stable_end, behind];
+                    let [partition, position, start, end, behind] = numbers.map(|number| number.to_string());
+                    line(&group, topic, &partition, &position, &start, &end, &behind, &note)
+                }
+            };
+            output::line(&text);
+        }
+    }
+    Ok(())
+}
+
+#[expect(clippy::too_many_arguments, reason = "the cells of a row")]
+fn line(
+    group: &str,
+    topic: &str,
+    partition: &str,
+    at: &str,
+    start: &str,
+    end: &str,
+    behind: &str,
+    note: &str,
+) -> String {
+    format!("{group:<24} {topic:<18} {partition:>9} {at:>12} {start:>12} {end:>12} {behind:>10}  {note}")
+}
+
+/// Where a group is to go on.
+enum Goal {
+    State,
+    Start(Start),
+}
+
+/// Moves the positions of a group, or says what that would mean.
+pub fn seek(arguments: &GroupSeekArguments, environment: &Environment) -> Result<(), Failure> {
+    let goal = parse_goal(&arguments.to)?;
+    let settings = settings::load_to_look(&arguments.config, environment)?.config;
+    let topics = topics_of(arguments, &settings)?;
+    let bus = match arguments.yes {
+        true => dbintel_bus::open(&Config { kind: settings.bus.kind.clone() }).map_err(Failure::runtime)?,
+        false => super::open_to_read(&settings).map_err(Failure::runtime)?,
+    };
+    let planned = plan(&*bus, arguments, &goal, &topics)?;
+    for (from, to) in &planned {
+        output::line(&say(from.as_ref(), to, arguments.yes));
+    }
+    if planned.is_empty() {
+        output::line("there is nothing to move");
+    } else if arguments.yes {
+        let positions: Vec<Committed> = planned.into_iter().map(|(_, to)| to).collect();
+        commit(&bus, &arguments.group, &topics, &positions)?;
+        output::line(&format!("moved {} positions of {}", positions.len(), arguments.group));
+    } else {
+        output::line("nothing was moved: --yes does it");
+    }
+    Ok(())
+}
+
+fn parse_goal(text: &str) -> Result<Goal, Failure> {
+    if text == "state" {
+        return Ok(Goal::State);
+    }
+    if let Ok(offset) = text.parse::<u32>() {
+        return Ok(Goal::Start(Start::Offset(i64::from(offset))));
+    }
+    start::parse(text, clock::wall_ms()).map(Goal::Start).map_err(Failure::Usage)
+}
+
+/// All topics of the group: a member reads all of them.
+fn topics_of(arguments: &GroupSeekArguments, settings: &Settings) -> Result<Vec<String>, Failure> {
+    let all = groups(Roles::ALL, settings);
+    let found = all.iter().find(|(name, _)| *name == arguments.group).map(|(_, topics)| topics.clone());
+    found.ok_or_else(|| {
+        let names: Vec<&str> = all.iter().map(|(name, _)| &**name).collect();
+        Failure::Usage(format!("the configuration has no group {}; there are: {}", arguments.group, names.join(", ")))
+    })
+}
+
+/// Each position that moves, as it is and as it will be.
+fn plan(
+    bus: &dyn Bus,
+    arguments: &GroupSeekArguments,
+    goal: &Goal,
+    topics: &[String],
+) -> Result<Vec<(Option<Committed>, Committed)>, Failure> {
+    let committed = bus.committed(&arguments.group, topics).map_err(Failure::runtime)?;
+    let only = arguments.topic.as_ref().map(|topic| topic.trim_start_matches(PREFIX));
+    let mut planned = Vec::new();
+    for partition in 0..partitions(bus, &topics[0])? {
+        if arguments.partition.is_some_and(|only| only != partition) {
+            continue;
+        }
+        let marker = last_marker(bus, &arguments.group, partition)?;
+        let metadata = marker.as_ref().map(restore::metadata).unwrap_or_default();
+        for topic in topics {
+            if only.is_some_and(|only| only != topic.trim_start_matches(PREFIX)) {
+                continue;
+            }
+            let next_offset = match goal {
+                Goal::Start(start) => Some(resolve(bus, topic, partition, *start).map_err(Failure::runtime)?),
+                Goal::State => marker.as_ref().and_then(|marker| position_in(marker, topic)),
+            };
+            let from = committed.iter().find(|of| of.topic == *topic && of.partition == partition).cloned();
+            let Some(next_offset) = next_offset else { continue };
+            let to = Committed { topic: topic.clone(), partition, next_offset, metadata: metadata.clone() };
+            if from.as_ref() != Some(&to) {
+                planned.push((from, to));
+            }
+        }
+    }
+    Ok(planned)
+}
+
+fn position_in(marker: &Marker, topic: &str) -> Option<i64> {
+    marker.positions.iter().find(|(name, _)| name == topic).map(|(_, next_offset)| *next_offset)
+}
+
+/// The last commit of the state of processors; sinks have none.
+fn last_marker(bus: &dyn Bus, group: &str, partition: u32) -> Result<Option<Marker>, Failure> {
+    if group != PROCESSOR_GROUP {
+        return Ok(None);
+    }
+    restore::last_marker(bus, &topics::changelog(group), partition).map_err(Failure::runtime)
+}
+
+fn partitions(bus: &dyn Bus, topic: &str) -> Result<u32, Failure> {
+    let described = bus.describe_topics(topic).map_err(Failure::runtime)?;
+    let found = described.iter().find(|found| found.name == topic).map(|found| found.partitions);
+    found.ok_or_else(|| Failure::Runtime(format!("there is no topic {topic}: `dbintel topics create` makes it")))
+}
+
+/// The offset that a start means.
+fn resolve(bus: &dyn Bus, topic: &str, partition: u32, start: Start) -> Result<i64, BusError> {
+    let log = bus.offsets(topic, partition)?;
+    match start {
+        Start::Beginning => return Ok(log.start),
+        Start::End => return Ok(log.stable_end),
+        Start::Offset(offset) => return Ok(offset.clamp(log.start, log.end)),
+        Start::Time(_) => {}
+    }
+    let partitions = vec![Position { topic: topic.to_owned(), partition, start }];
+    let mut reader = bus.reader(&ReaderSpec { partitions, isolation: Isolation::Committed })?;
+    let deadline = clock::now() + RESOLVE_TIMEOUT;
+    let mut first = First(None);
+    while first.0.is_none() && clock::now() < deadline {
+        reader.read(POLL_TIMEOUT, 1, &mut first)?;
+    }
+    Ok(first.0.unwrap_or(log.stable_end))
+}
+
+/// The first offset that is heard of.
+struct First(Option<i64>);
+
+impl Receive for First {
+    fn record(&mut self, record: Record<'_>) {
+        self.0.get_or_insert(record.offset);
+    }
+
+    fn at_end(&mut self, _: usize, _: u32, next_offset: i64) {
+        self.0.get_or_insert(next_offset);
+    }
+}
+
+fn say(from: Option<&Committed>, to: &Committed, is_done: bool) -> String {
+    let verb = if is_done { "moves" } else { "would move" };
+    let place = format!("{} partition {}", to.topic.trim_start_matches(PREFIX), to.partition);
+    let Some(from) = from else { return format!("{place} {verb} to {} from nowhere", to.next_offset) };
+    let means = match to.next_offset - from.next_offset {
+        0 => format!("stays, for commit {} instead of {}", commit_of(to), commit_of(from)),
+        more if more > 0 => format!("{more} offsets would never be processed"),
+        fewer => format!("{} offsets come again", -fewer),
+    };
+    format!("{place} {verb} from {} to {}: {means}", from.next_offset, to.next_offset)
+}
+
+fn commit_of(position: &Committed) -> &str {
+    position.metadata.split(':').next().filter(|commit| !commit.is_empty()).unwrap_or("none")
+}
+
+/// Commits positions as the only member of the group.
+fn commit(bus: &Arc<dyn Bus>, group: &str, topics: &[String], positions: &[Committed]) -> Result<(), Failure> {
+    let changelog = (group == PROCESSOR_GROUP).then(|| topics::changelog(group));
+    let spec = GroupSpec {
+        group: group.to_owned(),
+        topics: topics.to_vec(),
+        changelog,
+        slot: SLOT.to_owned(),
+        fetch_bytes_max: FETCH_BYTES,
+    };
+    let all = partitions(&**bus, &topics[0])?;
+    let mut member = bus.join(&spec).map_err(Failure::runtime)?;
+    let deadline = clock::now() + JOIN_TIMEOUT;
+    let owned = loop {
+        match member.poll(POLL_TIMEOUT, 1, &mut |_: Record<'_>| {}).map_err(Failure::runtime)? {
+            Polled::Assigned(owned) => break owned,
+            Polled::Revoked { .. } => member.release().map_err(Failure::runtime)?,
+            Polled::Records(_) if clock::now() > deadline => break Vec::new(),
+            Polled::Records(_) => {}
+        }
+    };
+    let committed = if owned.len() as u32 == all { Some(member.commit(positions)) } else { None };
+    member.close().map_err(Failure::runtime)?;
+    match committed {
+        Some(committed) => committed.map(|_| ()).map_err(Failure::runtime),
+        None => Err(Failure::Runtime(format!(
+            "somebody is in the group {group}: stop its processes, and wait until they have left"
+        ))),
+    }
+}
