@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dbintel_bus::{
-    Bus, BusError, Committed, Config, GroupSpec, Isolation, Polled, Position, ReaderSpec, Receive, Record, Start,
+    Bus, BusError, Committed, GroupSpec, Isolation, Polled, Position, ReaderSpec, Receive, Record, Start,
 };
 use dbintel_config::Environment;
 use dbintel_processors::engine::changelog::Marker;
@@ -95,7 +95,7 @@ pub fn seek(arguments: &GroupSeekArguments, environment: &Environment) -> Result
     let settings = settings::load_to_look(&arguments.config, environment)?.config;
     let topics = topics_of(arguments, &settings)?;
     let bus = match arguments.yes {
-        true => dbintel_bus::open(&Config { kind: settings.bus.kind.clone() }).map_err(Failure::runtime)?,
+        true => super::open_to_write(&settings).map_err(Failure::runtime)?,
         false => super::open_to_read(&settings).map_err(Failure::runtime)?,
     };
     let planned = plan(&*bus, arguments, &goal, &topics)?;
@@ -144,7 +144,7 @@ fn plan(
     let committed = bus.committed(&arguments.group, topics).map_err(Failure::runtime)?;
     let only = arguments.topic.as_ref().map(|topic| topic.trim_start_matches(PREFIX));
     let mut planned = Vec::new();
-    for partition in 0..partitions(bus, &topics[0])? {
+    for partition in 0..super::partitions_of(bus, &topics[0])? {
         if arguments.partition.is_some_and(|only| only != partition) {
             continue;
         }
@@ -179,12 +179,6 @@ fn last_marker(bus: &dyn Bus, group: &str, partition: u32) -> Result<Option<Mark
         return Ok(None);
     }
     restore::last_marker(bus, &topics::changelog(group), partition).map_err(Failure::runtime)
-}
-
-fn partitions(bus: &dyn Bus, topic: &str) -> Result<u32, Failure> {
-    let described = bus.describe_topics(topic).map_err(Failure::runtime)?;
-    let found = described.iter().find(|found| found.name == topic).map(|found| found.partitions);
-    found.ok_or_else(|| Failure::Runtime(format!("there is no topic {topic}: `dbintel topics create` makes it")))
 }
 
 /// The offset that a start means.
@@ -245,7 +239,7 @@ fn commit(bus: &Arc<dyn Bus>, group: &str, topics: &[String], positions: &[Commi
         slot: SLOT.to_owned(),
         fetch_bytes_max: FETCH_BYTES,
     };
-    let all = partitions(&**bus, &topics[0])?;
+    let all = super::partitions_of(&**bus, &topics[0])?;
     let mut member = bus.join(&spec).map_err(Failure::runtime)?;
     let deadline = clock::now() + JOIN_TIMEOUT;
     let owned = loop {

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::cli::VerifyArguments;
 use crate::clock;
 use crate::failure::Failure;
-use crate::ledger::{Checked, check, pipelines, schemas};
+use crate::ledger::{Checked, check, pipelines};
 use crate::output;
 use crate::settings;
 use crate::tap::rfc3339;
@@ -31,6 +31,7 @@ struct Row {
 /// Checks, and prints what was found.
 pub fn verify(arguments: &VerifyArguments, environment: &Environment) -> Result<(), Failure> {
     let settings = settings::load_to_look(&arguments.config, environment)?.config;
+    super::refuse_registry(&settings)?;
     let bus = super::open_to_read(&settings).map_err(Failure::runtime)?;
     let partitions = partitions(&*bus, arguments.partition)?;
     let rows = check_all(&*bus, &partitions, arguments.pipeline.as_deref())?;
@@ -43,12 +44,8 @@ pub fn verify(arguments: &VerifyArguments, environment: &Environment) -> Result<
 
 fn partitions(bus: &dyn Bus, only: Option<u32>) -> Result<Vec<u32>, Failure> {
     let name = topic_name(Topic::Ledger);
-    let described = bus.describe_topics(&name).map_err(Failure::runtime)?;
-    let count = described.iter().find(|topic| topic.name == name).map_or(0, |topic| topic.partitions);
+    let count = super::partitions_of(bus, &name)?;
     match only {
-        _ if count == 0 => {
-            Err(Failure::Runtime(format!("dbintel: there is no topic {name}: `dbintel topics create` makes it")))
-        }
         Some(partition) if partition >= count => {
             Err(Failure::Usage(format!("{name} has no partition {partition}, the last one is {}", count - 1)))
         }
@@ -58,7 +55,7 @@ fn partitions(bus: &dyn Bus, only: Option<u32>) -> Result<Vec<u32>, Failure> {
 }
 
 fn check_all(bus: &dyn Bus, partitions: &[u32], only: Option<&str>) -> Result<Vec<Row>, Failure> {
-    let schemas = Rc::new(schemas(bus).map_err(Failure::runtime)?);
+    let schemas = Rc::new(super::schemas_of(bus)?);
     let mut rows = Vec::new();
     let mut progress = Progress::new();
     for partition in partitions {

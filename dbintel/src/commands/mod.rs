@@ -17,6 +17,8 @@ use std::sync::Arc;
 
 use dbintel_bus::{Bus, BusError, Config, Kind, embedded};
 use dbintel_config::Environment;
+use dbintel_processors::engine::read_schemas;
+use dbintel_schemas::wire::Schemas;
 
 use crate::cli::{Cli, Command, ConfigCommand, GroupCommand, LedgerCommand, QuarantineCommand, TopicsCommand};
 use crate::failure::Failure;
@@ -45,6 +47,36 @@ pub fn run(cli: Cli, environment: &Environment) -> Result<(), Failure> {
         Command::Sql(command) => sql::run(&command),
         Command::Version(arguments) => version::run(arguments),
         Command::Completions { shell } => completions::run(shell),
+    }
+}
+
+/// The log for a command that writes to it: an embedded one must not have another writer.
+fn open_to_write(settings: &Settings) -> Result<Arc<dyn Bus>, BusError> {
+    dbintel_bus::open(&Config { kind: settings.bus.kind.clone() })
+}
+
+/// Number of partitions of a topic that has to be there.
+fn partitions_of(bus: &dyn Bus, topic: &str) -> Result<u32, Failure> {
+    let described = bus.describe_topics(topic).map_err(Failure::runtime)?;
+    let found = described.iter().find(|found| found.name == topic).map(|found| found.partitions);
+    found.ok_or_else(|| Failure::Runtime(format!("there is no topic {topic}: `dbintel topics create` makes it")))
+}
+
+/// Our schemas, and those that writers have left on the log.
+fn schemas_of(bus: &dyn Bus) -> Result<Schemas, Failure> {
+    let mut schemas = Schemas::new();
+    read_schemas(bus, &mut schemas).map_err(Failure::runtime)?;
+    Ok(schemas)
+}
+
+/// For commands that cannot read yet what was written with the schemas of a registry.
+fn refuse_registry(settings: &Settings) -> Result<(), Failure> {
+    match settings.bus.registry {
+        None => Ok(()),
+        Some(_) => Err(Failure::Runtime(
+            "this command reads records without a schema registry only, and the configuration names one; `dbintel tap` reads both"
+                .to_owned(),
+        )),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use dbintel_bus::{Bus, Config, Outgoing, Record, SendError, topic_name};
+use dbintel_bus::{Bus, Outgoing, Record, SendError, topic_name};
 use dbintel_config::Environment;
 use dbintel_schemas::Topic;
 use dbintel_schemas::records::Quarantined;
@@ -16,7 +16,6 @@ use crate::cli::{
     QuarantineShowArguments,
 };
 use crate::failure::Failure;
-use crate::ledger::schemas;
 use crate::output::{self, Reader};
 use crate::settings;
 use crate::stream::Stream;
@@ -133,24 +132,18 @@ pub fn drop_until(arguments: &QuarantineDropArguments, environment: &Environment
 
 fn look(config: &ConfigArgument, environment: &Environment) -> Result<Arc<dyn Bus>, Failure> {
     let settings = settings::load_to_look(config, environment)?.config;
+    super::refuse_registry(&settings)?;
     super::open_to_read(&settings).map_err(Failure::runtime)
 }
 
-/// The log to write to: an embedded one must not have another writer.
 fn open(config: &ConfigArgument, environment: &Environment) -> Result<Arc<dyn Bus>, Failure> {
     let settings = settings::load_to_look(config, environment)?.config;
-    dbintel_bus::open(&Config { kind: settings.bus.kind.clone() }).map_err(Failure::runtime)
-}
-
-fn partitions(bus: &dyn Bus) -> Result<u32, Failure> {
-    let name = topic_name(Topic::Quarantine);
-    let described = bus.describe_topics(&name).map_err(Failure::runtime)?;
-    let found = described.iter().find(|topic| topic.name == name).map(|topic| topic.partitions);
-    found.ok_or_else(|| Failure::Runtime(format!("there is no topic {name}: `dbintel topics create` makes it")))
+    super::refuse_registry(&settings)?;
+    super::open_to_write(&settings).map_err(Failure::runtime)
 }
 
 fn check_partition(bus: &dyn Bus, partition: u32) -> Result<u32, Failure> {
-    let count = partitions(bus)?;
+    let count = super::partitions_of(bus, &topic_name(Topic::Quarantine))?;
     if partition < count {
         return Ok(count);
     }
@@ -159,10 +152,10 @@ fn check_partition(bus: &dyn Bus, partition: u32) -> Result<u32, Failure> {
 
 /// Hands over every record that the filter lets through, until nobody wants more.
 fn each(bus: &dyn Bus, filter: &QuarantineFilter, take: &mut dyn FnMut(Item) -> Reader) -> Result<(), Failure> {
-    let schemas = schemas(bus).map_err(Failure::runtime)?;
+    let schemas = super::schemas_of(bus)?;
     let wanted = match filter.partition {
         Some(partition) => partition..check_partition(bus, partition)?.min(partition + 1),
-        None => 0..partitions(bus)?,
+        None => 0..super::partitions_of(bus, &topic_name(Topic::Quarantine))?,
     };
     for partition in wanted {
         let mut items = items(bus, &schemas, partition)?;
@@ -183,7 +176,7 @@ fn passes(filter: &QuarantineFilter, item: &Item) -> bool {
 
 fn find(bus: &dyn Bus, partition: u32, offset: i64) -> Result<Item, Failure> {
     check_partition(bus, partition)?;
-    let schemas = schemas(bus).map_err(Failure::runtime)?;
+    let schemas = super::schemas_of(bus)?;
     let mut items = items(bus, &schemas, partition)?;
     while let Some(item) = items.next().map_err(Failure::runtime)? {
         if item.offset == offset {

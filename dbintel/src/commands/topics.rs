@@ -15,7 +15,7 @@ use crate::settings::{self, PROCESSOR_GROUP, Settings};
 pub fn create(argument: &ConfigArgument, environment: &Environment) -> Result<(), Failure> {
     let settings = settings::load_to_look(argument, environment)?.config;
     let planned = planned(&settings);
-    let bus = dbintel_bus::open(&dbintel_bus::Config { kind: settings.bus.kind.clone() }).map_err(Failure::runtime)?;
+    let bus = super::open_to_write(&settings).map_err(Failure::runtime)?;
     let created = bus.create_topics(&planned).map_err(Failure::runtime)?;
     for name in &created {
         output::line(&format!("created {name}"));

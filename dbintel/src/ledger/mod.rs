@@ -11,4 +11,3 @@ mod commit;
 mod rows;
 
 pub use check::{Checked, check, pipelines};
-pub use rows::schemas;

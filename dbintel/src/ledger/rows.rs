@@ -2,18 +2,13 @@
 
 use std::rc::Rc;
 
-use dbintel_bus::{Bus, BusError, Isolation, Position, ReaderSpec, Record, Start, topic_name};
+use dbintel_bus::{Bus, BusError, topic_name};
+use dbintel_schemas::Topic;
 use dbintel_schemas::record_id::hash128;
-use dbintel_schemas::records::{
-    EnrichedMetrics, EnrichedQuery, EnrichedSession, EnrichedText, Quarantined, SchemaEntry,
-};
-use dbintel_schemas::wire::{ReadError, Schemas, unframe};
-use dbintel_schemas::{Record as _, Topic};
+use dbintel_schemas::records::{EnrichedMetrics, EnrichedQuery, EnrichedSession, EnrichedText, Quarantined};
+use dbintel_schemas::wire::{ReadError, Schemas};
 
 use crate::stream::Stream;
-
-/// Longest wait for the schemas on the log.
-const READ_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(2);
 
 /// Inputs, and where their rows come out.
 pub const FLOWS: [(Topic, Option<Topic>); 5] = [
@@ -33,30 +28,6 @@ pub struct Came {
     pub offset: i64,
     /// Hash of its value.
     pub hash: u128,
-}
-
-/// Our schemas and those that writers have left on the log.
-pub fn schemas(bus: &dyn Bus) -> Result<Schemas, BusError> {
-    let mut schemas = Schemas::new();
-    let topic = topic_name(Topic::Schemas);
-    let log = bus.offsets(&topic, 0)?;
-    let partitions = vec![Position { topic, partition: 0, start: Start::Beginning }];
-    let mut reader = bus.reader(&ReaderSpec { partitions, isolation: Isolation::Committed })?;
-    let mut next_offset = log.start;
-    while next_offset < log.stable_end {
-        let read = reader.read(READ_TIMEOUT, 1000, &mut |record: Record<'_>| {
-            next_offset = record.offset + 1;
-            let datum = unframe(record.value.unwrap_or_default());
-            if let Some(entry) = datum.ok().and_then(|(_, datum)| SchemaEntry::decode(datum).ok()) {
-                // One that is no schema, or one too many, is of no use to us.
-                drop(schemas.insert_fingerprint(entry.fingerprint.cast_unsigned(), entry.schema));
-            }
-        })?;
-        if read == 0 {
-            break;
-        }
-    }
-    Ok(schemas)
 }
 
 /// The primary outputs of a pipeline, as they stand on their topic.

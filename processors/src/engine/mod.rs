@@ -76,4 +76,5 @@ pub use group::{Group, GroupConfig, Pipeline, ProcessorFactory};
 pub use metrics::Metrics;
 pub use processor::{Context, Disposition, Processor, Tick};
 pub use row::Row;
+pub use schema_lookup::read_schemas;
 pub use state::{StateError, StateTable, StateValue, Table};

@@ -116,7 +116,8 @@ pub fn name(writer: &WriterSchema) -> String {
     }
 }
 
-fn read_schemas(bus: &dyn Bus, schemas: &mut Schemas) -> Result<(), BusError> {
+/// Adds the schemas that writers have left on the log.
+pub fn read_schemas(bus: &dyn Bus, schemas: &mut Schemas) -> Result<(), BusError> {
     let topic = topic_name(Topic::Schemas);
     let end = bus.offsets(&topic, 0)?.stable_end;
     let partitions = vec![Position { topic, partition: 0, start: Start::Beginning }];
