@@ -2,6 +2,7 @@
 
 mod group;
 mod quarantine;
+mod state;
 
 use std::ffi::OsStr;
 use std::path::PathBuf;
@@ -17,6 +18,7 @@ pub use self::quarantine::{
     QuarantineCommand, QuarantineDropArguments, QuarantineFilter, QuarantineListArguments, QuarantineRetryArguments,
     QuarantineShowArguments,
 };
+pub use self::state::{StateChangeArguments, StateCommand, StateFilter};
 use crate::failure::Failure;
 use crate::listen::Address;
 use crate::logging::Level;
@@ -105,6 +107,9 @@ pub enum Command {
     /// Check the books: what became of every raw record.
     #[command(subcommand)]
     Ledger(LedgerCommand),
+    /// Look at the processors' state on this machine, fill it anew, or delete it.
+    #[command(subcommand)]
+    State(StateCommand),
     /// Normalise and fingerprint statements of your own, to see what is kept of them and what is hidden.
     #[command(subcommand, after_help = SQL_EXAMPLE)]
     Sql(SqlCommand),

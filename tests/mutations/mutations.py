@@ -52,13 +52,20 @@ MUTATIONS = [
     ("a restore ends where readers of committed records do", [
         (f"{ENGINE}/restore.rs", "self.read_to(log.end, &mut replay)?;", "self.read_to(log.stable_end, &mut replay)?;"),
         (f"{ENGINE}/restore.rs", "if state.marker.commit_seq != wanted && !self.committed.is_empty() {", "if false {"),
-        (f"{ENGINE}/restore.rs", "if state.marker.commit_seq < wanted {", "if false {"),
+        (f"{ENGINE}/restore.rs", "if state.marker.commit_seq < wanted || !complete {", "if false {"),
     ], SIMULATION),
     ("after a rollback reading goes on where it was", [
         (f"{ENGINE}/worker/commit.rs", "        self.member.seek(&positions)?;\n", "        drop(positions);\n"),
     ], SIMULATION),
     ("a rollback keeps what was processed in the tables", [
         (f"{ENGINE}/task/commit.rs", "        self.each_table(|table| table.rollback());\n", ""),
+    ], SIMULATION),
+    ("a rollback keeps the differences", [
+        (f"{ENGINE}/state/table.rs", "value.iter_mut().for_each(|value| value.undo(difference));", "let _ = (value, difference);"),
+    ], SIMULATION),
+    ("a restore drops differences to what the store has", [
+        (f"{ENGINE}/store/staged.rs",
+         "None => store.get(table, key)?.map(|value| apply_difference(&value, difference)),", "None => store.get(table, key)?.map(Some),"),
     ], SIMULATION),
     ("a rollback keeps what waits to be sent", [
         (f"{ENGINE}/worker/commit.rs",

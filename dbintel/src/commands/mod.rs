@@ -7,6 +7,7 @@ pub mod ledger;
 pub mod quarantine;
 pub mod role;
 pub mod sql;
+pub mod state;
 pub mod tap;
 pub mod topics;
 pub mod up;
@@ -20,7 +21,9 @@ use dbintel_config::Environment;
 use dbintel_processors::engine::read_schemas;
 use dbintel_schemas::wire::Schemas;
 
-use crate::cli::{Cli, Command, ConfigCommand, GroupCommand, LedgerCommand, QuarantineCommand, TopicsCommand};
+use crate::cli::{
+    Cli, Command, ConfigCommand, GroupCommand, LedgerCommand, QuarantineCommand, StateCommand, TopicsCommand,
+};
 use crate::failure::Failure;
 use crate::roles::Roles;
 use crate::settings::Settings;
@@ -43,6 +46,9 @@ pub fn run(cli: Cli, environment: &Environment) -> Result<(), Failure> {
         Command::Quarantine(QuarantineCommand::Show(arguments)) => quarantine::show(&arguments, environment),
         Command::Quarantine(QuarantineCommand::Retry(arguments)) => quarantine::retry(&arguments, environment),
         Command::Quarantine(QuarantineCommand::Drop(arguments)) => quarantine::drop_until(&arguments, environment),
+        Command::State(StateCommand::List { filter, config, json }) => state::list(&filter, &config, json, environment),
+        Command::State(StateCommand::Rebuild(arguments)) => state::rebuild(&arguments, environment),
+        Command::State(StateCommand::Discard(arguments)) => state::discard(&arguments, environment),
         Command::Tap(arguments) => tap::run(&arguments, environment),
         Command::Sql(command) => sql::run(&command),
         Command::Version(arguments) => version::run(arguments),

@@ -3,8 +3,8 @@
 use dbintel_schemas::record_id::hash128;
 use dbintel_schemas::records::{InstanceEpoch, RawPoll};
 
-use super::counters::Counters;
-
+use super::counters::{COUNT, Counters};
+use crate::engine::state::numbers::{read_numbers, undo_difference, write_difference, write_numbers};
 use crate::engine::state::{Fields, write_number, write_optional};
 use crate::engine::{StateError, StateValue};
 
@@ -83,6 +83,17 @@ impl LastPoll {
 
 const VERSION: u8 = 1;
 
+const BASELINE_VERSION: u8 = 2;
+
+/// A baseline's numbers before its counters.
+const HEAD: usize = 10;
+
+/// Index of [`Baseline::observed_at`] among its numbers.
+const OBSERVED_AT: usize = 5;
+
+/// A baseline as numbers: the head, then for each counter itself and its total. A later release may add counters at the end.
+const NUMBERS: usize = HEAD + 2 * COUNT;
+
 /// A baseline that was not refreshed for this long is forgotten. Complete snapshots refresh what the server still has every
 /// 10 minutes, so that only statements expire that are gone, or whose server was not read for a week.
 const KEPT_US: i64 = 7 * 24 * 3600 * 1_000_000;
@@ -93,34 +104,80 @@ impl StateValue for Baseline {
     }
 
     fn stored_expires_at(bytes: &[u8]) -> Result<Option<i64>, StateError> {
-        let mut input = Fields::of("baselines", VERSION, bytes)?;
-        Epoch::read(&mut input)?;
-        let (_owner_epoch, _poll_seq) = (input.number()?, input.number()?);
+        let mut input = Fields::of("baselines", BASELINE_VERSION, bytes)?;
+        input.count()?;
+        for _ in 0..OBSERVED_AT {
+            input.number()?;
+        }
         Ok(Some(input.number()?.saturating_add(KEPT_US)))
     }
 
     fn encode(&self, out: &mut Vec<u8>) {
-        out.push(VERSION);
-        self.epoch.write(out);
-        for number in [self.owner_epoch, self.poll_seq, self.observed_at] {
-            write_number(out, number);
-        }
-        write_optional(out, self.entry_since_at);
-        self.counters.write(out);
-        self.total.write(out);
+        write_numbers(BASELINE_VERSION, &self.numbers(), out);
     }
 
     fn decode(bytes: &[u8]) -> Result<Self, StateError> {
-        let mut input = Fields::of("baselines", VERSION, bytes)?;
-        Ok(Self {
-            epoch: Epoch::read(&mut input)?,
-            owner_epoch: input.number()?,
-            poll_seq: input.number()?,
-            observed_at: input.number()?,
-            entry_since_at: input.optional()?,
-            counters: Counters::read(&mut input)?,
-            total: Counters::read(&mut input)?,
-        })
+        let mut numbers = [0; NUMBERS];
+        read_numbers("baselines", BASELINE_VERSION, bytes, &mut numbers)?;
+        Ok(Self::of_numbers(&numbers))
+    }
+
+    fn difference(&self, before: &Self, out: &mut Vec<u8>) -> bool {
+        write_difference(&before.numbers(), &self.numbers(), out);
+        true
+    }
+
+    fn undo(&mut self, difference: &[u8]) {
+        let mut numbers = self.numbers();
+        undo_difference(&mut numbers, difference);
+        *self = Self::of_numbers(&numbers);
+    }
+}
+
+impl Baseline {
+    /// The running total as what it is ahead of the counters: both move by the same, so that this moves seldom.
+    fn numbers(&self) -> [i64; NUMBERS] {
+        let mut numbers = [0; NUMBERS];
+        let (head, pairs) = numbers.split_at_mut(HEAD);
+        head.copy_from_slice(&[
+            self.epoch.server.cast_signed(),
+            self.epoch.started_at,
+            self.epoch.statistics_reset_at,
+            self.owner_epoch,
+            self.poll_seq,
+            self.observed_at,
+            i64::from(self.entry_since_at.is_some()),
+            self.entry_since_at.unwrap_or(0),
+            i64::from(self.counters.present),
+            i64::from(self.total.present),
+        ]);
+        for (pair, (counter, total)) in
+            pairs.chunks_exact_mut(2).zip(self.counters.values.iter().zip(self.total.values))
+        {
+            pair[0] = *counter;
+            pair[1] = total.wrapping_sub(*counter);
+        }
+        numbers
+    }
+
+    fn of_numbers(numbers: &[i64; NUMBERS]) -> Self {
+        let mut counters = Counters { present: numbers[8] as u32, ..Counters::default() };
+        let mut total = Counters { present: numbers[9] as u32, ..Counters::default() };
+        for (index, pair) in numbers[HEAD..].chunks_exact(2).enumerate() {
+            counters.values[index] = pair[0];
+            total.values[index] = pair[0].wrapping_add(pair[1]);
+        }
+        let epoch =
+            Epoch { server: numbers[0].cast_unsigned(), started_at: numbers[1], statistics_reset_at: numbers[2] };
+        Self {
+            epoch,
+            owner_epoch: numbers[3],
+            poll_seq: numbers[4],
+            observed_at: numbers[OBSERVED_AT],
+            entry_since_at: (numbers[6] != 0).then_some(numbers[7]),
+            counters,
+            total,
+        }
     }
 }
 

@@ -3,17 +3,16 @@
 
 use dbintel_schemas::records::QueryCounters;
 
-use crate::engine::StateError;
-use crate::engine::state::{Fields, write_number};
-
-const COUNT: usize = QueryCounters::FIELDS.len();
+/// How many there are.
+pub const COUNT: usize = QueryCounters::FIELDS.len();
 
 /// Counters, by the index of their field. An absent one is 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Counters {
     /// A bit for each that is there.
-    present: u32,
-    values: [i64; COUNT],
+    pub present: u32,
+    /// By index; 0 where absent.
+    pub values: [i64; COUNT],
 }
 
 impl Default for Counters {
@@ -67,31 +66,6 @@ impl Counters {
     pub fn is_zero(&self) -> bool {
         self.values.iter().all(|value| *value == 0)
     }
-
-    /// Number of counters, which of them are there, then those: a later release may add counters at the end.
-    pub fn write(&self, out: &mut Vec<u8>) {
-        out.push(COUNT as u8);
-        out.extend_from_slice(&u64::from(self.present).to_le_bytes());
-        for (index, value) in self.values.iter().enumerate() {
-            if self.present >> index & 1 == 1 {
-                write_number(out, *value);
-            }
-        }
-    }
-
-    /// Reads what [`Counters::write`] wrote.
-    pub fn read(fields: &mut Fields<'_>) -> Result<Self, StateError> {
-        let count = usize::from(fields.byte()?);
-        let present = fields.fixed()?;
-        if count > COUNT || present >> count != 0 {
-            return Err(fields.error(format!("{count} counters are too many")));
-        }
-        let mut counters = Self { present: present as u32, ..Self::default() };
-        for index in (0..count).filter(|index| present >> index & 1 == 1) {
-            counters.values[index] = fields.number()?;
-        }
-        Ok(counters)
-    }
 }
 
 #[cfg(test)]
@@ -126,14 +100,9 @@ mod tests {
     }
 
     #[test]
-    fn records_and_bytes_read_back() {
+    fn records_read_back() {
         let all = QueryCounters::of_values(std::array::from_fn(|index| (index % 3 > 0).then_some(index as i64 - 5)));
         let counters = Counters::from(&all);
         assert_eq!(QueryCounters::from(&counters), all);
-        let mut bytes = vec![1];
-        counters.write(&mut bytes);
-        assert_eq!(Counters::read(&mut Fields::of("t", 1, &bytes).unwrap()).unwrap(), counters);
-        bytes[1] = COUNT as u8 + 1;
-        assert!(Counters::read(&mut Fields::of("t", 1, &bytes).unwrap()).is_err(), "of a later release");
     }
 }

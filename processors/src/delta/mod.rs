@@ -10,6 +10,7 @@ mod baseline;
 mod counters;
 mod logic;
 
+use dbintel_schemas::record_id::hash128;
 use dbintel_schemas::records::{RawPoll, RawQuery};
 
 use self::baseline::{Baseline, LastPoll};
@@ -20,13 +21,12 @@ use crate::engine::{Context, Disposition, Processor, Row, StateError, StateTable
 pub struct Delta {
     baselines: Table<Baseline>,
     polls: Table<LastPoll>,
-    key: Vec<u8>,
 }
 
 impl Delta {
     /// A new instance without state.
     pub fn new() -> Self {
-        Self { baselines: Table::new("baselines"), polls: Table::new("polls"), key: Vec::new() }
+        Self { baselines: Table::new("baselines"), polls: Table::new("polls") }
     }
 
     fn poll(&mut self, poll: &RawPoll<'_>) -> Result<(), StateError> {
@@ -38,18 +38,22 @@ impl Delta {
     }
 
     fn query<'a>(&mut self, raw: &RawQuery<'a>, offset: i64) -> Result<Result<Row<'a>, &'static str>, StateError> {
-        statement_key(raw, &mut self.key);
+        let key = statement_key(raw);
         let poll = self.polls.get(raw.target.as_bytes())?;
         let reading = Reading::of(raw);
-        let known = self.baselines.get_mut(&self.key)?;
-        let current = known.filter(|baseline| baseline.expires_at().is_none_or(|at| at > raw.observed_at));
-        if let Some(baseline) = current {
-            let outcome = logic::advance(baseline, &reading, poll);
-            return Ok(enriched(raw, offset, baseline, outcome));
+        let advanced = self.baselines.change(&key, |baseline| {
+            let current = baseline.expires_at().is_none_or(|at| at > raw.observed_at);
+            current.then(|| {
+                let outcome = logic::advance(baseline, &reading, poll);
+                enriched(raw, offset, baseline, outcome)
+            })
+        })?;
+        if let Some(row) = advanced.flatten() {
+            return Ok(row);
         }
         let (baseline, outcome) = logic::begin(&reading, poll);
         let row = enriched(raw, offset, &baseline, outcome);
-        self.baselines.insert(&self.key, baseline)?;
+        self.baselines.insert(&key, baseline)?;
         Ok(row)
     }
 }
@@ -84,17 +88,20 @@ impl Processor for Delta {
     }
 }
 
-fn statement_key(raw: &RawQuery<'_>, key: &mut Vec<u8>) {
-    key.clear();
-    for part in [raw.target, raw.database_id, raw.user_id, raw.query_id] {
-        key.extend_from_slice(part.as_bytes());
-        key.push(0x1f);
-    }
-    key.push(match raw.toplevel {
-        None => b'-',
-        Some(true) => b't',
-        Some(false) => b'f',
-    });
+/// Key of a statement's baseline: a hash, since names are longer than what most changes move.
+fn statement_key(raw: &RawQuery<'_>) -> [u8; 16] {
+    let toplevel = match raw.toplevel {
+        None => b"-",
+        Some(true) => b"t",
+        Some(false) => b"f",
+    };
+    hash128(&[
+        raw.target.as_bytes(),
+        raw.database_id.as_bytes(),
+        raw.user_id.as_bytes(),
+        raw.query_id.as_bytes(),
+        toplevel,
+    ])
 }
 
 /// The row that comes out, or why none does.

@@ -6,17 +6,20 @@
 //! rolling checkpoint); when a cycle of slices has passed over all tables, everything before its start may be deleted.
 //!
 //! Part: version (1 byte) | flags (1 byte, 1 = last) | commit_seq | marker (length, bytes; last part only) | entries.
-//! Entry: 0 put, 1 delete (1 byte) | key length | key | value length | value (put only). Numbers are LEB128 varints.
+//! Entry: kind (1 byte), then for 0 put: key, value; 1 delete: key; 2 difference: key, [difference](super::state::numbers);
+//! 3 table (8 bytes): of the entries that follow. Bytes have their length in front. Numbers are LEB128 varints.
 
-use super::store::{StoreBatch, TableId, full_key};
+use super::store::{TableId, split_key};
 
 /// Bytes of entries after which a part is closed; well below what topics allow.
 pub const PART_BYTES_MAX: usize = 512 * 1024;
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 const LAST: u8 = 1;
 const PUT: u8 = 0;
 const DELETE: u8 = 1;
+const DIFFERENCE: u8 = 2;
+const TABLE: u8 = 3;
 
 /// End of a commit in the changelog.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -51,11 +54,24 @@ pub enum ChangelogError {
     Damaged,
 }
 
+/// What an entry does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change<'a> {
+    /// Sets the value.
+    Put(&'a [u8]),
+    /// Removes the key.
+    Delete,
+    /// Moves the numbers of the value.
+    Difference(&'a [u8]),
+}
+
 /// Collects the parts of one commit.
 #[derive(Default)]
 pub struct ChangeWriter {
     closed: Vec<Vec<u8>>,
     open: Vec<u8>,
+    /// Of the last entry of the open part.
+    table: Option<TableId>,
     scratch: Vec<u8>,
     bytes: usize,
 }
@@ -66,31 +82,37 @@ impl ChangeWriter {
         let mut value = std::mem::take(&mut self.scratch);
         value.clear();
         encode(&mut value);
-        self.entry(PUT, 8 + key.len(), |out| full_key(table, key, out), Some(&value));
+        self.entry(table, |out| write_entry(out, key, Change::Put(&value)));
         self.scratch = value;
     }
 
     /// Removes a key.
     pub fn delete(&mut self, table: TableId, key: &[u8]) {
-        self.entry(DELETE, 8 + key.len(), |out| full_key(table, key, out), None);
+        self.entry(table, |out| write_entry(out, key, Change::Delete));
     }
 
     /// Rewrites an entry of the store, for the checkpoint.
     pub fn rewrite(&mut self, full_key: &[u8], value: &[u8]) {
-        self.entry(PUT, full_key.len(), |out| out.extend_from_slice(full_key), Some(value));
+        let (table, key) = split_key(full_key);
+        self.entry(table, |out| write_entry(out, key, Change::Put(value)));
     }
 
-    fn entry(&mut self, kind: u8, key_length: usize, key: impl FnOnce(&mut Vec<u8>), value: Option<&[u8]>) {
+    /// Takes an entry that [`write_entry`] wrote.
+    pub fn written(&mut self, table: TableId, entry: &[u8]) {
+        self.entry(table, |out| out.extend_from_slice(entry));
+    }
+
+    fn entry(&mut self, table: TableId, write: impl FnOnce(&mut Vec<u8>)) {
         let before = self.open.len();
-        self.open.push(kind);
-        write_varint(&mut self.open, key_length as u64);
-        key(&mut self.open);
-        if let Some(value) = value {
-            write_bytes(&mut self.open, value);
+        if self.table.replace(table) != Some(table) {
+            self.open.push(TABLE);
+            self.open.extend_from_slice(&table.0.to_be_bytes());
         }
+        write(&mut self.open);
         self.bytes += self.open.len() - before;
         if self.open.len() >= PART_BYTES_MAX {
             self.closed.push(std::mem::take(&mut self.open));
+            self.table = None;
         }
     }
 
@@ -101,7 +123,7 @@ impl ChangeWriter {
 
     /// The parts of the commit, the last one with the marker. The writer is empty afterwards.
     pub fn finish(&mut self, marker: &Marker) -> Vec<Vec<u8>> {
-        self.bytes = 0;
+        (self.bytes, self.table) = (0, None);
         let last = std::mem::take(&mut self.open);
         let mut parts: Vec<Vec<u8>> =
             std::mem::take(&mut self.closed).iter().map(|entries| part(marker.commit_seq, None, entries)).collect();
@@ -113,7 +135,7 @@ impl ChangeWriter {
     pub fn clear(&mut self) {
         self.closed.clear();
         self.open.clear();
-        self.bytes = 0;
+        (self.bytes, self.table) = (0, None);
     }
 }
 
@@ -129,8 +151,22 @@ fn part(commit_seq: u64, marker: Option<&Marker>, entries: &[u8]) -> Vec<u8> {
     out
 }
 
-/// Reads one part into a batch; gives the marker when it is the last of its commit.
-pub fn apply(part: &[u8], batch: &mut StoreBatch) -> Result<Option<Marker>, ChangelogError> {
+/// Appends an entry.
+pub fn write_entry(out: &mut Vec<u8>, key: &[u8], change: Change<'_>) {
+    let (kind, bytes) = match change {
+        Change::Put(value) => (PUT, Some(value)),
+        Change::Delete => (DELETE, None),
+        Change::Difference(difference) => (DIFFERENCE, Some(difference)),
+    };
+    out.push(kind);
+    write_bytes(out, key);
+    if let Some(bytes) = bytes {
+        write_bytes(out, bytes);
+    }
+}
+
+/// Shows the entries of one part, in order; gives the marker when it is the last of its commit.
+pub fn read(part: &[u8], mut visit: impl FnMut(TableId, &[u8], Change<'_>)) -> Result<Option<Marker>, ChangelogError> {
     let mut input = Input(part);
     match input.byte()? {
         VERSION => {}
@@ -139,18 +175,21 @@ pub fn apply(part: &[u8], batch: &mut StoreBatch) -> Result<Option<Marker>, Chan
     let last = input.byte()? & LAST != 0;
     let commit_seq = input.varint()?;
     let marker = if last { Some(Marker::decode(commit_seq, input.bytes()?)?) } else { None };
+    let mut table = None;
     while !input.0.is_empty() {
         let kind = input.byte()?;
-        let (table, key) = input.bytes()?.split_first_chunk::<8>().ok_or(ChangelogError::Damaged)?;
-        let table = TableId(u64::from_be_bytes(*table));
-        match kind {
-            PUT => {
-                let value = input.bytes()?;
-                batch.put(table, key, |out| out.extend_from_slice(value));
-            }
-            DELETE => batch.delete(table, key),
-            _ => return Err(ChangelogError::Damaged),
+        if kind == TABLE {
+            table = Some(input.table()?);
+            continue;
         }
+        let (table, key) = (table.ok_or(ChangelogError::Damaged)?, input.bytes()?);
+        let change = match kind {
+            PUT => Change::Put(input.bytes()?),
+            DELETE => Change::Delete,
+            DIFFERENCE => Change::Difference(input.bytes()?),
+            _ => return Err(ChangelogError::Damaged),
+        };
+        visit(table, key, change);
     }
     Ok(marker)
 }
@@ -207,6 +246,12 @@ impl<'a> Input<'a> {
         Ok(*first)
     }
 
+    fn table(&mut self) -> Result<TableId, ChangelogError> {
+        let (table, rest) = self.0.split_first_chunk::<8>().ok_or(ChangelogError::Damaged)?;
+        self.0 = rest;
+        Ok(TableId(u64::from_be_bytes(*table)))
+    }
+
     fn varint(&mut self) -> Result<u64, ChangelogError> {
         let mut value = 0;
         for shift in (0..64).step_by(7) {
@@ -249,14 +294,15 @@ mod tests {
         for key in 0..5u8 {
             writer.put(TableId(1), &[key], |out| out.extend_from_slice(&value));
         }
-        writer.delete(TableId(1), &[3]);
+        writer.delete(TableId(2), &[3]);
         let parts = writer.finish(&marker());
         assert_eq!(parts.len(), 3);
-        let mut batch = StoreBatch::default();
-        let markers: Vec<_> = parts.iter().map(|part| apply(part, &mut batch).unwrap()).collect();
+        let mut kinds = Vec::new();
+        let mut visit =
+            |_: TableId, key: &[u8], change: Change<'_>| kinds.push((key[0], matches!(change, Change::Put(_))));
+        let markers: Vec<_> = parts.iter().map(|part| read(part, &mut visit).unwrap()).collect();
         assert_eq!(markers, [None, None, Some(marker())]);
-        let kinds: Vec<bool> = batch.iter().map(|(_, value)| value.is_some()).collect();
-        assert_eq!(kinds, [true, true, true, true, true, false]);
+        assert_eq!(kinds, [(0, true), (1, true), (2, true), (3, true), (4, true), (3, false)]);
         assert!(writer.finish(&marker()).len() == 1, "the writer is empty again");
     }
 
@@ -266,13 +312,9 @@ mod tests {
         writer.put(TableId(1), b"key", |out| out.extend_from_slice(b"value"));
         let part = writer.finish(&marker()).remove(0);
         let without_entries = ChangeWriter::default().finish(&marker()).remove(0).len();
-        for length in (0..part.len()).filter(|length| *length != without_entries) {
-            assert_eq!(
-                apply(&part[..length], &mut StoreBatch::default()),
-                Err(ChangelogError::Damaged),
-                "cut at {length}"
-            );
+        for length in (0..part.len()).filter(|length| ![without_entries, without_entries + 9].contains(length)) {
+            assert_eq!(read(&part[..length], |_, _, _| {}), Err(ChangelogError::Damaged), "cut at {length}");
         }
-        assert_eq!(apply(&[2, 0, 0], &mut StoreBatch::default()), Err(ChangelogError::Version(2)));
+        assert_eq!(read(&[1, 0, 0], |_, _, _| {}), Err(ChangelogError::Version(1)));
     }
 }

@@ -11,7 +11,7 @@ use dbintel_bus::{Bus, BusError, Committed, Isolation, Offsets, Position, Reader
 
 use super::changelog::{self, ChangelogError, Marker};
 use super::clock;
-use super::store::{Entry, Place, Store, StoreBatch, StoreError, TableId};
+use super::store::{Entry, Place, Staged, Store, StoreBatch, StoreError, TableId};
 
 /// Longest wait for the end of the changelog to become readable: longer than any transaction may stay open.
 const WAIT_MAX: Duration = Duration::from_secs(90);
@@ -100,6 +100,12 @@ pub fn metadata(marker: &Marker) -> String {
     format!("{}:{}", marker.commit_seq, marker.checkpoint.restore_from)
 }
 
+/// The commit that committed positions of one partition belong to; 0 when there is none.
+pub fn committed_seq<'a>(committed: impl IntoIterator<Item = &'a Committed>) -> u64 {
+    let marks = committed.into_iter().filter_map(|position| parse_metadata(&position.metadata));
+    marks.map(|(commit_seq, _)| commit_seq).max().unwrap_or(0)
+}
+
 fn parse_metadata(text: &str) -> Option<(u64, i64)> {
     let (commit_seq, restore_from) = text.split_once(':')?;
     Some((commit_seq.parse().ok()?, restore_from.parse().ok()?))
@@ -108,7 +114,7 @@ fn parse_metadata(text: &str) -> Option<(u64, i64)> {
 /// The last commit of a partition that its changelog holds; none if there was none.
 pub fn last_marker(bus: &dyn Bus, changelog: &str, partition: u32) -> Result<Option<Marker>, RestoreError> {
     let restore = Restore { bus, changelog, partition, topics: &[], committed: &[] };
-    let marker = restore.catch_up(&Nowhere)?.marker;
+    let marker = restore.catch_up(&Nowhere)?.0.marker;
     Ok((marker.commit_seq > 0).then_some(marker))
 }
 
@@ -144,17 +150,18 @@ impl Store for Nowhere {
 impl Restore<'_> {
     /// Restores into the store. A store that does not fit the changelog is wiped and filled anew.
     pub fn run(&self, store: &dyn Store) -> Result<Restored, RestoreError> {
-        let mut state = self.catch_up(store)?;
-        let wanted = self.committed_seq();
-        if state.marker.commit_seq < wanted {
+        let wanted = committed_seq(self.committed);
+        let (mut state, complete) = self.catch_up(store)?;
+        if state.marker.commit_seq < wanted || !complete {
             tracing::warn!(
                 partition = self.partition,
                 state = state.marker.commit_seq,
                 wanted,
-                "the state is behind the group's positions; restoring it from the beginning of the changelog"
+                complete,
+                "the state is behind the group's positions, or lacks values; restoring it from the beginning of the changelog"
             );
             store.wipe()?;
-            state = self.catch_up(store)?;
+            (state, _) = self.catch_up(store)?;
         }
         if state.marker.commit_seq != wanted && !self.committed.is_empty() {
             return Err(RestoreError::Apart {
@@ -168,10 +175,6 @@ impl Restore<'_> {
             changelog_next: state.changelog_next,
             marker: state.marker,
         })
-    }
-
-    fn committed_seq(&self) -> u64 {
-        self.marks().map(|(commit_seq, _)| commit_seq).max().unwrap_or(0)
     }
 
     fn marks(&self) -> impl Iterator<Item = (u64, i64)> {
@@ -195,14 +198,15 @@ impl Restore<'_> {
             .collect()
     }
 
-    fn catch_up(&self, store: &dyn Store) -> Result<Place, RestoreError> {
+    /// Brings the store to the end of the changelog. Gives its place, and whether it had the value of each difference.
+    fn catch_up(&self, store: &dyn Store) -> Result<(Place, bool), RestoreError> {
         let log = self.bus.offsets(self.changelog, self.partition)?;
         let place = self.usable_place(store, &log)?;
         let restore_from = self.marks().map(|(_, restore_from)| restore_from).max().unwrap_or(0);
         let from = place.as_ref().map_or(restore_from.max(log.start), |place| place.changelog_next);
         let mut replay = Replay {
             store,
-            batch: StoreBatch::default(),
+            staged: Staged::default(),
             place: place.unwrap_or(Place { changelog_next: from, marker: Marker::default() }),
             position: from,
             failure: None,
@@ -221,7 +225,8 @@ impl Restore<'_> {
                  again; give the topic unlimited retention"
             );
         }
-        Ok(replay.place)
+        let complete = refilled || replay.staged.without_value == 0;
+        Ok((replay.place, complete))
     }
 
     /// The store's place, if the changelog can carry on from there; otherwise the store is emptied.
@@ -246,11 +251,15 @@ impl Restore<'_> {
         let deadline: Instant = clock::now() + WAIT_MAX;
         while replay.position < end {
             reader.read(Duration::from_millis(100), 1000, replay)?;
-            if let Some((offset, source)) = replay.failure.take() {
-                let (changelog, partition) = (self.changelog.to_owned(), self.partition);
-                return Err(RestoreError::Changelog { changelog, partition, offset, source });
+            match replay.failure.take() {
+                None => {}
+                Some(Failure::Store(error)) => return Err(error.into()),
+                Some(Failure::Changelog(offset, source)) => {
+                    let (changelog, partition) = (self.changelog.to_owned(), self.partition);
+                    return Err(RestoreError::Changelog { changelog, partition, offset, source });
+                }
             }
-            if replay.batch.bytes() >= BATCH_BYTES {
+            if replay.staged.bytes() >= BATCH_BYTES {
                 replay.write()?;
             }
             if clock::now() > deadline {
@@ -265,17 +274,33 @@ impl Restore<'_> {
 /// Applies changelog records to a store.
 struct Replay<'a> {
     store: &'a dyn Store,
-    batch: StoreBatch,
+    staged: Staged,
     place: Place,
     position: i64,
-    failure: Option<(i64, ChangelogError)>,
+    failure: Option<Failure>,
+}
+
+enum Failure {
+    Store(StoreError),
+    /// At this offset.
+    Changelog(i64, ChangelogError),
 }
 
 impl Replay<'_> {
     fn write(&mut self) -> Result<(), StoreError> {
-        self.store.write(&self.batch, &self.place)?;
-        self.batch.clear();
-        Ok(())
+        self.store.write(&self.staged.batch(), &self.place)
+    }
+
+    fn apply(&mut self, part: &[u8], offset: i64) -> Result<Option<Marker>, Failure> {
+        let (staged, store) = (&mut self.staged, self.store);
+        let mut stored = Ok(());
+        let read = changelog::read(part, |table, key, change| {
+            if stored.is_ok() {
+                stored = staged.take(store, table, key, change);
+            }
+        });
+        stored.map_err(Failure::Store)?;
+        read.map_err(|error| Failure::Changelog(offset, error))
     }
 }
 
@@ -285,13 +310,13 @@ impl Receive for Replay<'_> {
         if self.failure.is_some() {
             return;
         }
-        match changelog::apply(record.value.unwrap_or_default(), &mut self.batch) {
+        match self.apply(record.value.unwrap_or_default(), record.offset) {
             Ok(None) => {}
             Ok(Some(mut marker)) => {
                 marker.checkpoint.cycle_start.get_or_insert(record.offset + 1);
                 self.place = Place { changelog_next: record.offset + 1, marker };
             }
-            Err(error) => self.failure = Some((record.offset, error)),
+            Err(failure) => self.failure = Some(failure),
         }
     }
 

@@ -8,12 +8,12 @@ use dbintel_schemas::record_id::record_id;
 use dbintel_schemas::records::{InstanceEpoch, LedgerEntry, QueryCounters, RawPoll, RawQuery};
 use dbintel_schemas::wire::{self, Framing};
 
-use crate::engine::changelog;
+use crate::engine::changelog::{self, Change};
 use crate::engine::group::{GroupConfig, INPUTS, Pipeline};
 use crate::engine::outbox::Outbox;
 use crate::engine::restore::Restored;
 use crate::engine::schema_lookup::SchemaLookup;
-use crate::engine::store::{MemoryStore, Place, Store, StoreBatch};
+use crate::engine::store::{MemoryStore, Place, Staged, Store};
 use crate::engine::task::{Progress, Task, TaskError};
 use crate::engine::{Metrics, Processor, ProcessorFactory};
 
@@ -127,7 +127,8 @@ impl Bench {
     /// A new task with one pipeline `main` for the poller `postgresql`.
     pub fn new(processors: Vec<(String, ProcessorFactory)>) -> Self {
         let pipeline = Pipeline { name: "main".into(), pollers: vec!["postgresql".into()], processors };
-        let config = GroupConfig::new("dbintel.test", vec![pipeline], std::path::PathBuf::new());
+        let mut config = GroupConfig::new("dbintel.test", vec![pipeline], std::path::PathBuf::new());
+        config.flush_bytes = 256 << 10;
         Self::on(config, Arc::new(MemoryStore::default()), Vec::new())
     }
 
@@ -162,14 +163,16 @@ impl Bench {
     pub fn moved(self) -> Self {
         let store = Arc::new(MemoryStore::default());
         let mut place = Place { changelog_next: self.restore_from, ..Place::default() };
-        let mut batch = StoreBatch::default();
+        let mut staged = Staged::default();
         for (offset, part) in self.changelog.iter().enumerate().skip(self.restore_from as usize) {
-            if let Some(mut marker) = changelog::apply(part, &mut batch).expect("our own part") {
+            let take =
+                |table, key: &[u8], change: Change<'_>| staged.take(&*store, table, key, change).expect("memory");
+            if let Some(mut marker) = changelog::read(part, take).expect("our own part") {
                 marker.checkpoint.cycle_start.get_or_insert(offset as i64 + 1);
                 place = Place { changelog_next: offset as i64 + 1, marker };
             }
         }
-        store.write(&batch, &place).expect("memory");
+        store.write(&staged.batch(), &place).expect("memory");
         let mut moved = Self::on(self.config, store, self.changelog);
         moved.sent = self.sent;
         moved.restore_from = self.restore_from;

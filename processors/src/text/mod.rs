@@ -179,9 +179,7 @@ impl Text {
     }
 
     fn announce(&mut self, announcement: &Announcement<'_>, context: &mut Context<'_, '_>) -> Result<(), StateError> {
-        if let Some(news) = self.news.get_mut(announcement.target.as_bytes())? {
-            announcement.make(news, context);
-        }
+        self.news.change(announcement.target.as_bytes(), |news| announcement.make(news, context))?;
         Ok(())
     }
 

@@ -1,5 +1,6 @@
 //! State of processors: typed tables over a store.
 
+pub mod numbers;
 mod table;
 mod value;
 
@@ -15,6 +16,15 @@ pub trait StateValue: Clone + Send + 'static {
 
     /// Reads what [`StateValue::encode`] of this or the previous release wrote.
     fn decode(bytes: &[u8]) -> Result<Self, StateError>;
+
+    /// Appends the difference to the value before, for values that are stored as [`numbers`]: the changelog then has the
+    /// difference in place of the value, and so has the undo list. Others append nothing and say false.
+    fn difference(&self, _before: &Self, _out: &mut Vec<u8>) -> bool {
+        false
+    }
+
+    /// Takes back what [`StateValue::difference`] wrote.
+    fn undo(&mut self, _difference: &[u8]) {}
 
     /// Event time in µs from which on the value is as good as absent; the checkpoint removes it some time after that. A
     /// processor must not use it either, so that it makes no difference when it is removed.
@@ -37,8 +47,8 @@ pub enum StateError {
     Store(#[from] StoreError),
     /// A stored value is not what its table writes.
     #[error(
-        "table {table}: a stored value cannot be decoded: {detail}; stop the process and delete the folder `processors` of its \
-         slot in the state directory: the next start restores it from the changelog"
+        "table {table}: a stored value cannot be decoded: {detail}; stop the process; `dbintel state discard` deletes its copy \
+         of the state, and the next start fills it anew from the changelog"
     )]
     Decode {
         /// Name of the table.

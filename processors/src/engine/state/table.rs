@@ -1,18 +1,25 @@
 //! A table: values decoded once and kept in memory, changed in place, with an undo list for the open transaction.
 //!
-//! A value is in one of four states. *Clean*: as in the store, may be evicted. *Unflushed*: committed to the changelog
-//! and not yet in the store. *Changed*: touched by the open transaction, its old value in the undo list. *Absent*: known
-//! not to exist, which saves the store a look-up. Rows of one statement come back poll after poll, so nearly all
-//! look-ups end in memory; the store is for what is cold and for a fast restart.
+//! A value is in one of three states. *Clean*: as in the store, may be evicted. *Unflushed*: changed, and not yet in the
+//! store. *Absent*: known not to exist, which saves the store a look-up. What the open transaction changed is in the undo
+//! list: the old value, or for values that are numbers the difference, which is at once what the changelog gets. Rows of
+//! one statement come back poll after poll, so nearly all look-ups end in memory; the store is for what is cold and for a
+//! fast restart.
 
 use std::hash::BuildHasher;
+use std::ops::Range;
 use std::sync::Arc;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
+use smallvec::SmallVec;
 
+use self::slots::Slots;
 use super::{StateError, StateValue};
-use crate::engine::changelog::ChangeWriter;
+
+use crate::engine::changelog::{Change, ChangeWriter, write_entry};
 use crate::engine::store::{Entry, Store, StoreBatch, TableId};
+
+mod slots;
 
 /// What the engine does with a table, whatever it holds.
 pub trait StateTable: Send {
@@ -47,19 +54,33 @@ pub struct Table<V> {
     place: Option<(TableId, Arc<dyn Store>)>,
     hasher: DefaultHashBuilder,
     index: HashTable<u32>,
-    slots: Vec<Slot<V>>,
+    slots: Slots<Slot<V>>,
     free: Vec<u32>,
-    undo: Vec<(u32, Option<V>)>,
+    undo: Vec<(u32, Undo<V>)>,
+    /// Differences of the open transaction, as entries of the changelog.
+    entries: Vec<u8>,
+    difference: Vec<u8>,
     unflushed: Vec<u32>,
     transaction: u64,
     hand: usize,
 }
 
+enum Undo<V> {
+    /// The value as it was.
+    Value(Option<Box<V>>),
+    /// A difference: where its entry begins, and ends with the difference itself, of this length.
+    Difference { entry: Range<usize>, length: usize },
+}
+
+/// Short keys need no memory of their own.
+type Key = SmallVec<[u8; 16]>;
+
 struct Slot<V> {
-    key: Box<[u8]>,
+    key: Key,
     value: Option<V>,
-    /// The last transaction that changed it.
-    changed_in: u64,
+    /// The last transaction that has its whole old value in the undo list.
+    remembered_in: u64,
+    /// In the list of what the store does not have. May be there without need, after a rollback.
     unflushed: bool,
     /// Read or written since the hand of the clock last passed.
     recent: bool,
@@ -73,9 +94,11 @@ impl<V: StateValue> Table<V> {
             place: None,
             hasher: DefaultHashBuilder::default(),
             index: HashTable::new(),
-            slots: Vec::new(),
+            slots: Slots::new(),
             free: Vec::new(),
             undo: Vec::new(),
+            entries: Vec::new(),
+            difference: Vec::new(),
             unflushed: Vec::new(),
             transaction: 1,
             hand: 0,
@@ -85,23 +108,41 @@ impl<V: StateValue> Table<V> {
     /// The value of a key.
     pub fn get(&mut self, key: &[u8]) -> Result<Option<&V>, StateError> {
         let slot = self.slot(key)?;
-        Ok(self.slots[slot as usize].value.as_ref())
+        Ok(self.slots[slot].value.as_ref())
     }
 
-    /// The value of a key, to be changed in place. Absent keys give none: use [`Table::insert`].
-    pub fn get_mut(&mut self, key: &[u8]) -> Result<Option<&mut V>, StateError> {
+    /// Changes the value of a key in place. Absent keys give none: use [`Table::insert`].
+    pub fn change<R>(&mut self, key: &[u8], change: impl FnOnce(&mut V) -> R) -> Result<Option<R>, StateError> {
         let slot = self.slot(key)?;
-        if self.slots[slot as usize].value.is_some() {
-            self.remember(slot);
+        let entry = &mut self.slots[slot];
+        let Some(value) = &mut entry.value else { return Ok(None) };
+        if entry.remembered_in == self.transaction {
+            return Ok(Some(change(value)));
         }
-        Ok(self.slots[slot as usize].value.as_mut())
+        // On a copy: a change that panics leaves the value as it was.
+        let mut after = value.clone();
+        let outcome = change(&mut after);
+        self.difference.clear();
+        if after.difference(value, &mut self.difference) {
+            *value = after;
+            let start = self.entries.len();
+            write_entry(&mut self.entries, key, Change::Difference(&self.difference));
+            let (entry, length) = (start..self.entries.len(), self.difference.len());
+            self.undo.push((slot, Undo::Difference { entry, length }));
+        } else {
+            entry.remembered_in = self.transaction;
+            let before = std::mem::replace(value, after);
+            self.undo.push((slot, Undo::Value(Some(Box::new(before)))));
+        }
+        self.needs_flush(slot);
+        Ok(Some(outcome))
     }
 
     /// Sets the value of a key.
     pub fn insert(&mut self, key: &[u8], value: V) -> Result<(), StateError> {
         let slot = self.slot(key)?;
         self.remember(slot);
-        self.slots[slot as usize].value = Some(value);
+        self.slots[slot].value = Some(value);
         Ok(())
     }
 
@@ -109,7 +150,7 @@ impl<V: StateValue> Table<V> {
     pub fn remove(&mut self, key: &[u8]) -> Result<(), StateError> {
         let slot = self.slot(key)?;
         self.remember(slot);
-        self.slots[slot as usize].value = None;
+        self.slots[slot].value = None;
         Ok(())
     }
 
@@ -121,19 +162,24 @@ impl<V: StateValue> Table<V> {
     /// The slot of a key, read from the store when it is not in memory.
     fn slot(&mut self, key: &[u8]) -> Result<u32, StateError> {
         let hash = self.hasher.hash_one(key);
-        if let Some(slot) = self.index.find(hash, |slot| *self.slots[*slot as usize].key == *key) {
-            self.slots[*slot as usize].recent = true;
+        if let Some(slot) = self.index.find(hash, |slot| *self.slots[*slot].key == *key) {
+            self.slots[*slot].recent = true;
             return Ok(*slot);
         }
         let value = self.load(key)?;
-        let entry = Slot { key: key.into(), value, changed_in: 0, unflushed: false, recent: true };
-        let slot = self.free.pop().unwrap_or(self.slots.len() as u32);
-        match self.slots.get_mut(slot as usize) {
-            Some(free) => *free = entry,
-            None => self.slots.push(entry),
-        }
+        let entry = Slot { key: Key::from_slice(key), value, remembered_in: 0, unflushed: false, recent: true };
+        let slot = match self.free.pop() {
+            Some(free) => {
+                self.slots[free] = entry;
+                free
+            }
+            None => {
+                self.slots.push(entry);
+                self.slots.len() as u32 - 1
+            }
+        };
         let (slots, hasher) = (&self.slots, &self.hasher);
-        self.index.insert_unique(hash, slot, |slot| hasher.hash_one(&*slots[*slot as usize].key));
+        self.index.insert_unique(hash, slot, |slot| hasher.hash_one(&*slots[*slot].key));
         Ok(slot)
     }
 
@@ -147,18 +193,32 @@ impl<V: StateValue> Table<V> {
 
     /// Keeps the old value for a rollback, once per transaction.
     fn remember(&mut self, slot: u32) {
-        let entry = &mut self.slots[slot as usize];
-        if entry.changed_in != self.transaction {
-            entry.changed_in = self.transaction;
-            self.undo.push((slot, entry.value.clone()));
+        let entry = &mut self.slots[slot];
+        if entry.remembered_in != self.transaction {
+            entry.remembered_in = self.transaction;
+            self.undo.push((slot, Undo::Value(entry.value.clone().map(Box::new))));
         }
+        self.needs_flush(slot);
+    }
+
+    fn needs_flush(&mut self, slot: u32) {
+        let entry = &mut self.slots[slot];
+        if !entry.unflushed {
+            entry.unflushed = true;
+            self.unflushed.push(slot);
+        }
+    }
+
+    fn end_transaction(&mut self) {
+        self.entries.clear();
+        self.transaction += 1;
     }
 
     fn evict(&mut self, values_max: usize) {
         let mut passed = 0;
         while self.cached() > values_max && passed < 2 * self.slots.len() {
-            let slot = self.hand % self.slots.len();
-            self.hand = slot + 1;
+            let slot = (self.hand % self.slots.len()) as u32;
+            self.hand = slot as usize + 1;
             passed += 1;
             let entry = &mut self.slots[slot];
             if entry.recent || entry.unflushed || entry.key.is_empty() {
@@ -166,11 +226,11 @@ impl<V: StateValue> Table<V> {
                 continue;
             }
             let hash = self.hasher.hash_one(&*entry.key);
-            if let Ok(found) = self.index.find_entry(hash, |other| *other as usize == slot) {
+            if let Ok(found) = self.index.find_entry(hash, |other| *other == slot) {
                 found.remove();
-                entry.key = Box::default();
+                entry.key = Key::new();
                 entry.value = None;
-                self.free.push(slot as u32);
+                self.free.push(slot);
             }
         }
     }
@@ -205,8 +265,14 @@ impl<V: StateValue> StateTable for Table<V> {
 
     fn log_changes(&self, out: &mut ChangeWriter) {
         let Some((id, _)) = &self.place else { return };
-        for (slot, _) in &self.undo {
-            let entry = &self.slots[*slot as usize];
+        for (_, undo) in &self.undo {
+            if let Undo::Difference { entry, .. } = undo {
+                out.written(*id, &self.entries[entry.clone()]);
+            }
+        }
+        // Whole values come last: after one there are no differences of its key.
+        for (slot, _) in self.undo.iter().filter(|(_, undo)| matches!(undo, Undo::Value(_))) {
+            let entry = &self.slots[*slot];
             match &entry.value {
                 Some(value) => out.put(*id, &entry.key, |bytes| value.encode(bytes)),
                 None => out.delete(*id, &entry.key),
@@ -215,28 +281,29 @@ impl<V: StateValue> StateTable for Table<V> {
     }
 
     fn commit(&mut self) {
-        for (slot, _) in self.undo.drain(..) {
-            let entry = &mut self.slots[slot as usize];
-            if !entry.unflushed {
-                entry.unflushed = true;
-                self.unflushed.push(slot);
-            }
-        }
-        self.transaction += 1;
+        self.undo.clear();
+        self.end_transaction();
     }
 
     fn rollback(&mut self) {
-        for (slot, value) in self.undo.drain(..) {
-            self.slots[slot as usize].value = value;
+        for (slot, undo) in self.undo.drain(..).rev() {
+            let value = &mut self.slots[slot].value;
+            match undo {
+                Undo::Value(before) => *value = before.map(|before| *before),
+                Undo::Difference { entry, length } => {
+                    let difference = &self.entries[entry.end - length..entry.end];
+                    value.iter_mut().for_each(|value| value.undo(difference));
+                }
+            }
         }
-        self.transaction += 1;
+        self.end_transaction();
     }
 
     fn flush(&mut self, batch: &mut StoreBatch, values_max: usize) {
         debug_assert!(self.undo.is_empty(), "only committed values reach the store");
         if let Some((id, _)) = &self.place {
             for slot in self.unflushed.drain(..) {
-                let entry = &mut self.slots[slot as usize];
+                let entry = &mut self.slots[slot];
                 entry.unflushed = false;
                 match &entry.value {
                     Some(value) => batch.put(*id, &entry.key, |bytes| value.encode(bytes)),

@@ -74,6 +74,19 @@ impl<'a> Fields<'a> {
         Err(self.cut())
     }
 
+    /// How many of something follow: LEB128.
+    pub fn count(&mut self) -> Result<usize, StateError> {
+        let mut value = 0;
+        for shift in (0..28).step_by(7) {
+            let byte = self.byte()?;
+            value |= usize::from(byte & 0x7f) << shift;
+            if byte < 0x80 {
+                return Ok(value);
+            }
+        }
+        Err(self.cut())
+    }
+
     /// What [`write_optional`] wrote.
     pub fn optional(&mut self) -> Result<Option<i64>, StateError> {
         Ok(if self.byte()? == 0 { None } else { Some(self.number()?) })

@@ -3,6 +3,7 @@
 mod memory;
 #[cfg(feature = "native")]
 mod rocksdb;
+mod staged;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use super::changelog::Marker;
 pub use self::memory::MemoryStore;
 #[cfg(feature = "native")]
 pub use self::rocksdb::{RocksStore, StoreMemory};
+pub use self::staged::Staged;
 
 /// A store of one task. One thread writes; values that were written together are there together after a crash, or not at all.
 pub trait Store: Send + Sync {
@@ -66,6 +68,12 @@ impl TableId {
 pub fn full_key(table: TableId, key: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(&table.0.to_be_bytes());
     out.extend_from_slice(key);
+}
+
+/// Table and key of a full key; table 0, which is nobody's, when it is too short.
+pub fn split_key(full_key: &[u8]) -> (TableId, &[u8]) {
+    let (table, key) = full_key.split_first_chunk::<8>().unwrap_or((&[0; 8], full_key));
+    (TableId(u64::from_be_bytes(*table)), key)
 }
 
 /// Puts and deletes that are written together, in order.

@@ -85,6 +85,14 @@ impl RocksStore {
         Ok(Self { db, directory: directory.to_path_buf() })
     }
 
+    /// The place of the store in a directory, as it is on disk; another process may have it open.
+    pub fn look(directory: &Path) -> Result<Option<Place>, StoreError> {
+        let db = DB::open_for_read_only(&Options::default(), directory, false)
+            .map_err(|error| failure(directory, "open", &error))?;
+        let bytes = db.get(PLACE).map_err(|error| failure(directory, "read", &error))?;
+        Ok(bytes.and_then(|bytes| Place::from_bytes(&bytes)))
+    }
+
     fn failed(&self, operation: &'static str) -> impl Fn(rocksdb::Error) -> StoreError {
         move |error| {
             if error.kind() == ErrorKind::Corruption {
@@ -124,6 +132,9 @@ fn options(memory: &StoreMemory) -> Options {
     options.set_write_buffer_manager(&memory.write_buffers);
     options.set_write_buffer_size(8 << 20);
     options.set_max_write_buffer_number(2);
+    // Most look-ups are of keys that are new.
+    options.set_memtable_prefix_bloom_ratio(0.05);
+    options.set_memtable_whole_key_filtering(true);
     options.set_arena_block_size(64 << 10);
     options.set_max_open_files(64);
     options.set_keep_log_file_num(2);

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::engine::changelog::{Marker, apply};
-use crate::engine::store::{MemoryStore, Place};
+use crate::engine::changelog::{self, Marker};
+use crate::engine::state::numbers::{read_numbers, undo_difference, write_difference, write_numbers};
+use crate::engine::store::{MemoryStore, Place, Staged};
 
 #[derive(Debug, Clone, PartialEq)]
 struct Number(u64);
@@ -35,6 +36,19 @@ fn flush(table: &mut Table<Number>, store: &MemoryStore, values_max: usize) {
     store.write(&batch, &Place::default()).unwrap();
 }
 
+/// Key and change of each entry.
+fn logged(changes: &mut ChangeWriter) -> Vec<(String, String)> {
+    let mut logged = Vec::new();
+    for part in changes.finish(&Marker::default()) {
+        let mut keep = |table: TableId, key: &[u8], change: Change<'_>| {
+            assert_eq!(table, TableId(5));
+            logged.push((String::from_utf8(key.to_vec()).unwrap(), format!("{change:?}")));
+        };
+        changelog::read(&part, &mut keep).unwrap();
+    }
+    logged
+}
+
 fn value(table: &mut Table<Number>, key: &[u8]) -> Option<u64> {
     table.get(key).unwrap().map(|number| number.0)
 }
@@ -45,8 +59,9 @@ fn a_rollback_brings_back_what_the_last_commit_left() {
     table.insert(b"kept", Number(1)).unwrap();
     table.insert(b"removed", Number(2)).unwrap();
     table.commit();
-    table.get_mut(b"kept").unwrap().unwrap().0 = 10;
-    table.get_mut(b"kept").unwrap().unwrap().0 = 11;
+    table.change(b"kept", |number| number.0 = 10).unwrap().unwrap();
+    table.change(b"kept", |number| number.0 = 11).unwrap().unwrap();
+    assert_eq!(table.change(b"absent", |number| number.0 = 12).unwrap(), None);
     table.remove(b"removed").unwrap();
     table.insert(b"new", Number(3)).unwrap();
     assert_eq!((value(&mut table, b"kept"), value(&mut table, b"removed")), (Some(11), None));
@@ -66,12 +81,8 @@ fn the_changelog_holds_the_last_value_of_each_changed_key() {
     table.remove(b"old").unwrap();
     let mut changes = ChangeWriter::default();
     table.log_changes(&mut changes);
-    let mut batch = StoreBatch::default();
-    for part in changes.finish(&Marker::default()) {
-        apply(&part, &mut batch).unwrap();
-    }
-    let logged: Vec<_> = batch.iter().map(|(key, value)| (key[8..].to_vec(), value.map(<[u8]>::to_vec))).collect();
-    assert_eq!(logged, [(b"a".to_vec(), Some(3u64.to_le_bytes().to_vec())), (b"old".to_vec(), None)]);
+    let three = format!("{:?}", Change::Put(&3u64.to_le_bytes()));
+    assert_eq!(logged(&mut changes), [("a".to_owned(), three), ("old".to_owned(), "Delete".to_owned())]);
 }
 
 #[test]
@@ -154,10 +165,86 @@ fn the_checkpoint_removes_what_has_expired_unless_it_was_refreshed() {
     table.expire(&slice, 20).unwrap();
     let mut changes = ChangeWriter::default();
     table.log_changes(&mut changes);
-    let mut logged = StoreBatch::default();
-    apply(&changes.finish(&Marker::default()).remove(0), &mut logged).unwrap();
-    let removed: Vec<_> = logged.iter().map(|(key, value)| (key[8..].to_vec(), value.is_none())).collect();
-    assert_eq!(removed, [(b"gone".to_vec(), true)]);
+    assert_eq!(logged(&mut changes), [("gone".to_owned(), "Delete".to_owned())]);
     table.rollback();
     assert_eq!(table.get(b"gone").unwrap(), Some(&Until(10)), "a transaction that is not committed removes nothing");
+}
+
+/// Two counters.
+#[derive(Debug, Clone, PartialEq)]
+struct Pair([i64; 2]);
+
+impl StateValue for Pair {
+    fn encode(&self, out: &mut Vec<u8>) {
+        write_numbers(1, &self.0, out);
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Self, StateError> {
+        let mut pair = [0; 2];
+        read_numbers("pairs", 1, bytes, &mut pair)?;
+        Ok(Self(pair))
+    }
+
+    fn difference(&self, before: &Self, out: &mut Vec<u8>) -> bool {
+        write_difference(&before.0, &self.0, out);
+        true
+    }
+
+    fn undo(&mut self, difference: &[u8]) {
+        undo_difference(&mut self.0, difference);
+    }
+}
+
+#[test]
+fn differences_are_logged_taken_back_and_lead_a_store_to_the_same_values() {
+    let (store, copy) = (Arc::new(MemoryStore::default()), MemoryStore::default());
+    let mut table = Table::new("pairs");
+    table.attach(TableId(5), Arc::clone(&store) as Arc<dyn Store>);
+    let mut staged = Staged::default();
+    let mut follow = |table: &mut Table<Pair>| {
+        let mut changes = ChangeWriter::default();
+        table.log_changes(&mut changes);
+        table.commit();
+        let part = changes.finish(&Marker::default()).remove(0);
+        changelog::read(&part, |id, key, change| staged.take(&copy, id, key, change).unwrap()).unwrap();
+        copy.write(&staged.batch(), &Place::default()).unwrap();
+    };
+    for key in [b"a", b"b", b"c"] {
+        table.insert(key, Pair([1, 2])).unwrap();
+    }
+    follow(&mut table);
+    let change = |table: &mut Table<Pair>, key: &[u8], by: i64| table.change(key, |pair| pair.0[1] += by).unwrap();
+    // Changed twice; changed, then replaced; replaced, then changed.
+    for by in [5, 7] {
+        change(&mut table, b"a", by);
+    }
+    change(&mut table, b"b", 5);
+    table.insert(b"b", Pair([0, 0])).unwrap();
+    table.insert(b"c", Pair([9, 0])).unwrap();
+    change(&mut table, b"c", 5);
+    follow(&mut table);
+    // Not committed.
+    for key in [b"a", b"b", b"c"] {
+        change(&mut table, key, 100);
+        table.remove(key).unwrap();
+    }
+    table.rollback();
+    let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        table.change(b"a", |pair| {
+            pair.0[0] = 77;
+            panic!("a change that fails half way")
+        })
+    }));
+    assert!(panicked.is_err());
+    table.rollback();
+    follow(&mut table);
+
+    let expected = [(b"a", [1, 14]), (b"b", [0, 0]), (b"c", [9, 5])];
+    let mut batch = StoreBatch::default();
+    table.flush(&mut batch, 0);
+    store.write(&batch, &Place::default()).unwrap();
+    for (key, pair) in expected {
+        assert_eq!(table.get(key).unwrap(), Some(&Pair(pair)));
+        assert_eq!(copy.get(TableId(5), key).unwrap(), store.get(TableId(5), key).unwrap());
+    }
 }

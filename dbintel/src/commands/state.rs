@@ -1,0 +1,202 @@
+//! `dbintel state`: the stores of this machine, and how to fill or delete one.
+
+use std::fs::{self, File, TryLockError};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use dbintel_bus::{Bus, Committed};
+use dbintel_config::Environment;
+use dbintel_processors::engine::restore::{self, Restore};
+use dbintel_processors::engine::store::{RocksStore, Store, StoreMemory};
+use dbintel_schemas::topics;
+use serde_json::json;
+
+use crate::cli::{ConfigArgument, JsonArgument, StateChangeArguments, StateFilter};
+use crate::clock;
+use crate::failure::Failure;
+use crate::output;
+use crate::roles::Roles;
+use crate::runtime::groups;
+use crate::settings::{self, PROCESSOR_GROUP, Settings};
+
+/// Memory for filling a store.
+const STORE_BYTES: usize = 64 << 20;
+
+/// A store on this machine.
+struct Found {
+    slot: u32,
+    partition: u32,
+    directory: PathBuf,
+    /// A process has the slot.
+    in_use: bool,
+}
+
+/// Prints a line per store.
+pub fn list(
+    filter: &StateFilter,
+    config: &ConfigArgument,
+    json: JsonArgument,
+    environment: &Environment,
+) -> Result<(), Failure> {
+    let settings = settings::load_to_look(config, environment)?.config;
+    let bus = super::open_to_read(&settings).map_err(Failure::runtime)?;
+    let changelog = topics::changelog(PROCESSOR_GROUP);
+    let (_, committed) = positions(&*bus, &settings)?;
+    if !json.json {
+        output::line(&line("SLOT", "PARTITION", "COMMIT", "MIB", "BEHIND", "NOTE"));
+    }
+    for found in find(&settings, filter)? {
+        let place = RocksStore::look(&found.directory);
+        let log = bus.offsets(&changelog, found.partition).map_err(Failure::runtime)?;
+        let bytes = size(&found.directory);
+        let note = match &place {
+            Err(error) => format!("cannot be read: {error}"),
+            Ok(None) => "empty".to_owned(),
+            Ok(Some(place)) if !(log.start..=log.end).contains(&place.changelog_next) => {
+                "does not fit the changelog: it is filled anew at the next start".to_owned()
+            }
+            Ok(Some(_)) if found.in_use => "in use; as it is on disk".to_owned(),
+            Ok(Some(_)) => "-".to_owned(),
+        };
+        let commit = place.ok().flatten().map(|place| place.marker.commit_seq);
+        let last = restore::committed_seq(committed.iter().filter(|position| position.partition == found.partition));
+        let behind = commit.map(|commit| last.saturating_sub(commit));
+        let text = match json.json {
+            true => json!({
+                "slot": found.slot, "partition": found.partition, "commit": commit, "bytes": bytes,
+                "behind": behind, "in_use": found.in_use, "directory": found.directory, "note": note,
+            })
+            .to_string(),
+            false => line(
+                &found.slot.to_string(),
+                &found.partition.to_string(),
+                &commit.map_or("-".to_owned(), |commit| commit.to_string()),
+                &format!("{:.1}", bytes as f64 / f64::from(1 << 20)),
+                &behind.map_or("-".to_owned(), |behind| behind.to_string()),
+                &note,
+            ),
+        };
+        output::line(&text);
+    }
+    Ok(())
+}
+
+fn line(slot: &str, partition: &str, commit: &str, mebibytes: &str, behind: &str, note: &str) -> String {
+    format!("{slot:>4} {partition:>9} {commit:>12} {mebibytes:>9} {behind:>10}  {note}")
+}
+
+/// Inputs of the processors, and the committed positions in them.
+fn positions(bus: &dyn Bus, settings: &Settings) -> Result<(Vec<String>, Vec<Committed>), Failure> {
+    let all = groups(Roles::ALL, settings);
+    let inputs = all.into_iter().find(|(group, _)| group == PROCESSOR_GROUP).map(|(_, topics)| topics);
+    let inputs = inputs.ok_or_else(|| Failure::Usage("the configuration has no processors".to_owned()))?;
+    let committed = bus.committed(PROCESSOR_GROUP, &inputs).map_err(Failure::runtime)?;
+    Ok((inputs, committed))
+}
+
+/// Fills stores from the changelog, or says which.
+pub fn rebuild(arguments: &StateChangeArguments, environment: &Environment) -> Result<(), Failure> {
+    let settings = settings::load_to_look(&arguments.config, environment)?.config;
+    let bus = super::open_to_read(&settings).map_err(Failure::runtime)?;
+    let (inputs, committed) = positions(&*bus, &settings)?;
+    change(&settings, arguments, "fill anew", |found| fill(&*bus, found, &inputs, &committed))
+}
+
+fn fill(bus: &dyn Bus, found: &Found, topics: &[String], committed: &[Committed]) -> Result<String, Failure> {
+    let began = clock::now();
+    let store = RocksStore::open(&found.directory, &StoreMemory::new(STORE_BYTES)).map_err(Failure::runtime)?;
+    store.wipe().map_err(Failure::runtime)?;
+    let committed: Vec<Committed> =
+        committed.iter().filter(|position| position.partition == found.partition).cloned().collect();
+    let changelog = topics::changelog(PROCESSOR_GROUP);
+    let restore = Restore { bus, changelog: &changelog, partition: found.partition, topics, committed: &committed };
+    let restored = restore.run(&store).map_err(Failure::runtime)?;
+    store.persist().map_err(Failure::runtime)?;
+    let seconds = Duration::as_secs_f64(&(clock::now() - began));
+    Ok(format!("filled up to commit {} in {seconds:.1} s", restored.marker.commit_seq))
+}
+
+/// Deletes stores, or says which.
+pub fn discard(arguments: &StateChangeArguments, environment: &Environment) -> Result<(), Failure> {
+    let settings = settings::load_to_look(&arguments.config, environment)?.config;
+    change(&settings, arguments, "delete", |found| {
+        fs::remove_dir_all(&found.directory).map_err(|error| in_place(&found.directory, &error))?;
+        Ok("deleted".to_owned())
+    })
+}
+
+/// Does something to the stores that nobody uses, and says what; without `--yes` it only says.
+fn change(
+    settings: &Settings,
+    arguments: &StateChangeArguments,
+    verb: &str,
+    mut run: impl FnMut(&Found) -> Result<String, Failure>,
+) -> Result<(), Failure> {
+    let all = find(settings, &arguments.filter)?;
+    let (in_use, free): (Vec<&Found>, Vec<&Found>) = all.iter().partition(|found| found.in_use);
+    for found in &free {
+        let said = if arguments.yes { run(found)? } else { format!("would {verb}") };
+        output::line(&format!("slot {} partition {}: {said}", found.slot, found.partition));
+    }
+    match (in_use.len(), free.len()) {
+        (0, 0) => {
+            let root = settings.service.state_directory.display();
+            output::line(&format!("there is no such store below {root}"));
+        }
+        (0, _) if !arguments.yes => drop(output::line("nothing was changed: --yes does it")),
+        (0, _) => {}
+        (used, _) => {
+            return Err(Failure::Runtime(format!(
+                "{used} stores are in use and were left alone: stop the process of slot {} first",
+                in_use[0].slot
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// The stores below the state directory, in order.
+fn find(settings: &Settings, filter: &StateFilter) -> Result<Vec<Found>, Failure> {
+    let root = &settings.service.state_directory;
+    let mut all = Vec::new();
+    for slot in numbers(root, "slot-")?.into_iter().filter(|slot| filter.slot.is_none_or(|only| only == *slot)) {
+        let stores = root.join(format!("slot-{slot}")).join("processors").join(PROCESSOR_GROUP);
+        let in_use = is_locked(&root.join("slots").join(format!("{slot}.lock")))?;
+        let partitions = numbers(&stores, "")?;
+        let wanted = partitions.into_iter().filter(|number| filter.partition.is_none_or(|only| only == *number));
+        all.extend(wanted.map(|partition| {
+            let directory = stores.join(partition.to_string());
+            Found { slot, partition, directory, in_use }
+        }));
+    }
+    Ok(all)
+}
+
+/// Numbers behind a prefix in the names of a folder's entries; none of a folder that is not there.
+fn numbers(directory: &Path, prefix: &str) -> Result<Vec<u32>, Failure> {
+    let entries = match fs::read_dir(directory) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(|error| in_place(directory, &error))?,
+    };
+    let names = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
+    let mut numbers: Vec<u32> = names.filter_map(|name| name.strip_prefix(prefix)?.parse().ok()).collect();
+    numbers.sort_unstable();
+    Ok(numbers)
+}
+
+fn is_locked(path: &Path) -> Result<bool, Failure> {
+    match File::open(path).map(|file| file.try_lock()) {
+        Ok(Err(TryLockError::WouldBlock)) => Ok(true),
+        Ok(Err(TryLockError::Error(error))) => Err(in_place(path, &error)),
+        Ok(Ok(())) | Err(_) => Ok(false),
+    }
+}
+
+fn size(directory: &Path) -> u64 {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.metadata().ok()).map(|metadata| metadata.len()).sum()
+}
+
+fn in_place(path: &Path, error: &std::io::Error) -> Failure {
+    Failure::Runtime(format!("{}: {error}", path.display()))
+}

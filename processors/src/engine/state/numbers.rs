@@ -1,0 +1,185 @@
+//! Values that are rows of integers, and the difference between two of them.
+//!
+//! Counters move by little, so what a commit changed is far smaller than the value: a difference names the integers that
+//! moved and by how much. It can be taken back, which is the undo list, and be applied to the stored form without
+//! knowing what the integers mean, which is how a store is brought up to its changelog.
+//!
+//! Stored: a version byte, how many there are (LEB128), then each integer as zigzag LEB128. Difference: for each integer that moved the number of those
+//! before it that did not (LEB128), and by how much it moved (zigzag, wrapping).
+
+use super::StateError;
+use super::value::{Fields, write_number};
+
+/// Appends the stored form.
+pub fn write_numbers(version: u8, numbers: &[i64], out: &mut Vec<u8>) {
+    out.push(version);
+    write_unsigned(out, numbers.len() as u64);
+    for number in numbers {
+        write_number(out, *number);
+    }
+}
+
+/// Reads the stored form into integers that are 0 so far; a former release may have written fewer.
+pub fn read_numbers(table: &'static str, version: u8, stored: &[u8], numbers: &mut [i64]) -> Result<(), StateError> {
+    let mut fields = Fields::of(table, version, stored)?;
+    let count = fields.count()?;
+    if count > numbers.len() {
+        return Err(fields.error(format!("{count} numbers are more than {}", numbers.len())));
+    }
+    for number in &mut numbers[..count] {
+        *number = fields.number()?;
+    }
+    Ok(())
+}
+
+/// Appends the difference between two values of one length.
+pub fn write_difference(before: &[i64], after: &[i64], out: &mut Vec<u8>) {
+    let mut unmoved = 0;
+    for (before, after) in before.iter().zip(after) {
+        if before == after {
+            unmoved += 1;
+            continue;
+        }
+        write_unsigned(out, unmoved);
+        write_number(out, after.wrapping_sub(*before));
+        unmoved = 0;
+    }
+}
+
+/// Takes a difference back.
+pub fn undo_difference(numbers: &mut [i64], difference: &[u8]) {
+    let mut index = 0;
+    for (unmoved, by) in Moves(difference) {
+        index += unmoved as usize;
+        let Some(number) = numbers.get_mut(index) else { return };
+        *number = number.wrapping_sub(by);
+        index += 1;
+    }
+}
+
+/// The stored form with a difference applied; none when one of the two is damaged. Integers that the stored form does not
+/// have yet are 0.
+pub fn apply_difference(stored: &[u8], difference: &[u8]) -> Option<Vec<u8>> {
+    let (version, mut rest) = stored.split_first()?;
+    let mut left = read_unsigned(&mut rest)?;
+    let moved: u64 = Moves(difference).map(|(unmoved, _)| unmoved.saturating_add(1)).sum();
+    let mut out = Vec::with_capacity(stored.len() + 8);
+    out.push(*version);
+    write_unsigned(&mut out, left.max(moved));
+    let mut next = || match left.checked_sub(1) {
+        None => Some(0),
+        Some(fewer) => {
+            left = fewer;
+            read_unsigned(&mut rest).map(zigzag)
+        }
+    };
+    let mut moves = Moves(difference);
+    for (unmoved, by) in moves.by_ref() {
+        for _ in 0..unmoved {
+            write_number(&mut out, next()?);
+        }
+        write_number(&mut out, next()?.wrapping_add(by));
+    }
+    out.extend_from_slice(rest);
+    moves.0.is_empty().then_some(out)
+}
+
+/// What a difference moves, until it ends or is damaged; then the rest stays.
+struct Moves<'a>(&'a [u8]);
+
+impl Iterator for Moves<'_> {
+    type Item = (u64, i64);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let mut rest = self.0;
+        let moved = (read_unsigned(&mut rest)?, zigzag(read_unsigned(&mut rest)?));
+        self.0 = rest;
+        Some(moved)
+    }
+}
+
+fn write_unsigned(out: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        out.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}
+
+fn zigzag(value: u64) -> i64 {
+    (value >> 1) as i64 ^ -((value & 1) as i64)
+}
+
+fn read_unsigned(input: &mut &[u8]) -> Option<u64> {
+    let mut value = 0;
+    for shift in (0..64).step_by(7) {
+        let (byte, rest) = input.split_first()?;
+        *input = rest;
+        value |= u64::from(byte & 0x7f) << shift;
+        if *byte < 0x80 {
+            return Some(value);
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stored(numbers: &[i64]) -> Vec<u8> {
+        let mut out = Vec::new();
+        write_numbers(7, numbers, &mut out);
+        out
+    }
+
+    fn difference(before: &[i64], after: &[i64]) -> Vec<u8> {
+        let mut out = Vec::new();
+        write_difference(before, after, &mut out);
+        out
+    }
+
+    #[test]
+    fn a_difference_leads_there_and_back() {
+        let cases: [([i64; 4], [i64; 4]); 5] = [
+            ([1, 2, 3, 4], [1, 2, 3, 4]),
+            ([1, 2, 3, 4], [1, 5, 3, 4]),
+            ([0, 0, 0, 0], [-1, i64::MAX, i64::MIN, 1]),
+            ([i64::MAX, i64::MIN, 0, 9], [i64::MIN, i64::MAX, 0, 0]),
+            ([1, 2, 3, 4], [1, 2, 3, 1_000_000]),
+        ];
+        for (before, after) in cases {
+            let difference = difference(&before, &after);
+            assert_eq!(
+                apply_difference(&stored(&before), &difference),
+                Some(stored(&after)),
+                "{before:?} to {after:?}"
+            );
+            let mut back = after;
+            undo_difference(&mut back, &difference);
+            assert_eq!(back, before);
+        }
+        assert!(difference(&[7; 66], &[7; 66]).is_empty());
+        assert_eq!(difference(&[0; 66], &[1; 66]).len(), 132, "a small move has two bytes");
+    }
+
+    #[test]
+    fn integers_that_a_later_release_added_begin_at_0() {
+        assert_eq!(apply_difference(&stored(&[1]), &difference(&[1, 0, 0], &[1, 0, 5])), Some(stored(&[1, 0, 5])));
+    }
+
+    #[test]
+    fn damage_is_seen() {
+        let difference = difference(&[1, 1], &[1, 300]);
+        assert_eq!(apply_difference(&[], &difference), None);
+        assert_eq!(apply_difference(&stored(&[1, 1]), &difference[..difference.len() - 1]), None);
+        assert_eq!(apply_difference(&[7, 2, 0x80], &difference), None);
+        let mut numbers = [0; 2];
+        let stored = stored(&[1, 1]);
+        for length in 0..stored.len() {
+            assert!(read_numbers("t", 7, &stored[..length], &mut numbers).is_err(), "cut at {length}");
+        }
+        assert!(read_numbers("t", 7, &stored, &mut numbers[..1]).is_err(), "of a later release");
+        undo_difference(&mut [], &difference);
+    }
+}
