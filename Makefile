@@ -21,12 +21,16 @@ FUZZ_SECONDS ?= 100
 SEEDS ?= 100000
 SEED ?= 0
 
+# Seconds that `make chaos` goes on for at least, and a seed for the order of its faults.
+CHAOS_SECONDS ?= 180
+CHAOS_SEED ?=
+
 # Arguments for `make run`, such as ARGS="--quiet", and for `make test`, such as TESTS=compose.
 ARGS ?=
 TESTS ?=
 
 .DEFAULT_GOAL = help
-.PHONY: help run test build lint format-check clippy deny compose-check simulate mutations bench fuzz fmt advisories packages servers
+.PHONY: help run test build lint format-check clippy deny compose-check simulate chaos mutations bench fuzz fmt advisories packages servers
 
 help: ## Show the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -36,7 +40,7 @@ run: packages ## Install what is missing, build, watch a throw-away PostgreSQL w
 	cargo build --locked --workspace --bins
 	@"$(CARGO_TARGET_DIR)/debug/dbintel" up --demo --postgres-bin "$(CACHE)/servers/postgres-18/bin" $(ARGS)
 
-test: packages servers lint build simulate fuzz ## Install the real servers, check everything, run every test
+test: packages servers lint build simulate fuzz chaos ## Install the real servers, check everything, run every test
 	cargo test --locked --workspace --no-fail-fast -- $(TESTS)
 
 lint: packages format-check deny compose-check clippy ## Check format, licences, container files and clippy's rules
@@ -44,6 +48,11 @@ lint: packages format-check deny compose-check clippy ## Check format, licences,
 simulate: packages ## Play schedules of faults with the real engine on a model of Kafka (SEEDS=1000000 for many, SEEDS=1 SEED=17 for one)
 	SEEDS=$(SEEDS) SEED=$(SEED) cargo test --locked --profile simulation -p dbintel-processors --no-default-features --lib -- \
 	  simulation --nocapture
+
+chaos: build ## Let every kind of fault happen to processes on a genuine Kafka, and check the books (CHAOS_SECONDS=3600 for an hour)
+	@tests/servers/install.sh kafka
+	CHAOS_SECONDS=$(CHAOS_SECONDS) CHAOS_SEED=$(CHAOS_SEED) cargo test --locked --workspace --test all -- \
+	  chaos --ignored --nocapture
 
 mutations: packages ## Take one guarantee after the other away; a test has to notice each time
 	tests/mutations/mutations.py

@@ -1,5 +1,6 @@
 //! Processes of the product that come, go and die under load, while the books have to balance and nothing is forgotten.
 
+mod chaos;
 mod kills;
 mod ledger;
 mod network;

@@ -1,0 +1,293 @@
+//! Every kind of fault, one after the other, for as long as is asked, under a steady flow on a genuine broker: `make chaos`.
+//!
+//! After each fault every partition has to bring out results again. How long the slowest of them brought none is its gap.
+
+#![expect(clippy::disallowed_methods, reason = "measures how long nothing comes out, and takes its length from `make`")]
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use dbintel_bus::{Bus, topic_name};
+use dbintel_schemas::topics::Topic;
+use dbintel_tests::proxy::Proxy;
+use dbintel_tests::servers::kafka::{Kafka, Setup};
+use dbintel_tests::{ports, wait};
+use rustix::process::Signal;
+
+use super::{SESSION_TIMEOUT, SHORT_SESSIONS, Scene, end, wait_until_busy};
+use crate::cli_rig::Running;
+use crate::engine::load::Flow;
+use crate::engine::{GROUP, wait_until_caught_up};
+
+const PARTITIONS: u32 = 4;
+const STATEMENTS: usize = 200;
+const PROCESSES: usize = 3;
+const PAUSE: Duration = Duration::from_millis(250);
+/// Listener that is reached through the proxy alone.
+const PROXIED: &str = "PROXIED";
+/// No fault may stop a partition for longer.
+const GAP_MAX: Duration = Duration::from_secs(60);
+
+/// What can go wrong.
+type Fault = (&'static str, fn(&mut Chaos));
+
+const FAULTS: [Fault; 13] = [
+    ("a processor is killed", |chaos| chaos.kill(|_| {})),
+    ("a processor is killed and its state deleted", |chaos| {
+        chaos.kill(|state| std::fs::remove_dir_all(state).unwrap())
+    }),
+    ("a processor is killed and a file of its state cut", |chaos| chaos.kill(cut_a_file)),
+    ("a processor is stopped in order", Chaos::stop),
+    ("a processor is frozen", |chaos| chaos.freeze(SESSION_TIMEOUT * 2)),
+    ("a processor is frozen for less than a session", |chaos| chaos.freeze(SESSION_TIMEOUT / 3)),
+    ("all processors are killed", Chaos::kill_all),
+    ("a processor joins and leaves", Chaos::visit),
+    ("connections are cut", Chaos::cut),
+    ("nothing comes through", |chaos| chaos.hold(SESSION_TIMEOUT * 2)),
+    ("nothing comes through for less than a session", |chaos| chaos.hold(SESSION_TIMEOUT / 3)),
+    ("the broker is frozen", Chaos::freeze_broker),
+    ("the broker is restarted", Chaos::restart_broker),
+];
+
+/// The whole scene.
+struct Chaos {
+    scene: Scene,
+    proxy: Proxy,
+    flow: Option<Flow>,
+    processes: Vec<Option<Running>>,
+    random: u64,
+}
+
+/// Cuts the largest file of the state to half its length, as a file system that lost a write may have it.
+fn cut_a_file(state: &Path) {
+    let mut folders = vec![state.to_owned()];
+    let mut largest: Option<(u64, PathBuf)> = None;
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap().flatten() {
+            let (path, length) = (entry.path(), entry.metadata().unwrap().len());
+            match path.is_dir() {
+                true => folders.push(path),
+                false if path.extension().is_some_and(|extension| extension == "sst") => {
+                    largest = largest.max(Some((length, path)));
+                }
+                false => {}
+            }
+        }
+    }
+    if let Some((length, path)) = largest {
+        std::fs::OpenOptions::new().write(true).open(path).unwrap().set_len(length / 2).unwrap();
+    }
+}
+
+impl Chaos {
+    fn begin(seed: u64) -> Chaos {
+        let port = ports::free();
+        let kafka = Kafka::set_up(&Setup {
+            properties: &[SHORT_SESSIONS],
+            listeners: &[(PROXIED, "PLAINTEXT")],
+            advertised: &[(PROXIED, port)],
+            ..Setup::default()
+        });
+        let proxy = Proxy::start(port, &kafka.listeners[PROXIED]);
+        let scene = Scene::on(kafka, &format!("127.0.0.1:{port}"), PARTITIONS, STATEMENTS);
+        let flow = Some(scene.flow(1, PAUSE));
+        let mut processes: Vec<Running> = (0..PROCESSES).map(|number| scene.processor(&state(number))).collect();
+        processes.iter_mut().for_each(|running| wait_until_busy(running, 2));
+        Chaos { scene, proxy, flow, processes: processes.into_iter().map(Some).collect(), random: seed | 1 }
+    }
+
+    fn below(&mut self, bound: usize) -> usize {
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 7;
+        self.random ^= self.random << 17;
+        (self.random % bound as u64) as usize
+    }
+
+    fn any(&mut self) -> (usize, Running) {
+        let number = self.below(PROCESSES);
+        (number, self.processes[number].take().expect("all run"))
+    }
+
+    fn start(&mut self, number: usize) {
+        self.processes[number] = Some(self.scene.processor(&state(number)));
+    }
+
+    fn kill(&mut self, then: fn(&Path)) {
+        let (number, mut running) = self.any();
+        running.process.kill9();
+        let directory = self.scene.scratch.path().join(state(number)).join("slot-0/processors").join(GROUP);
+        if directory.exists() {
+            then(&directory);
+        }
+        self.start(number);
+    }
+
+    fn kill_all(&mut self) {
+        for running in self.processes.iter_mut().flatten() {
+            running.process.kill9();
+        }
+        (0..PROCESSES).for_each(|number| self.start(number));
+    }
+
+    fn stop(&mut self) {
+        let (number, mut running) = self.any();
+        end(&mut running);
+        self.start(number);
+    }
+
+    fn freeze(&mut self, time: Duration) {
+        let (number, mut running) = self.any();
+        running.process.sigstop();
+        thread::sleep(time);
+        running.process.sigcont();
+        self.processes[number] = Some(running);
+    }
+
+    fn visit(&mut self) {
+        let mut visitor = self.scene.processor("visitor");
+        wait_until_busy(&mut visitor, 2);
+        visitor.process.signal(Signal::TERM);
+        assert!(visitor.process.wait_for_end(GAP_MAX).success(), "{}", visitor.process.log());
+    }
+
+    fn cut(&mut self) {
+        for _ in 0..3 {
+            assert!(self.proxy.cut() > 0, "nothing was connected through the proxy");
+            thread::sleep(PAUSE);
+        }
+    }
+
+    fn hold(&mut self, time: Duration) {
+        self.proxy.hold();
+        thread::sleep(time);
+        self.proxy.go_on();
+    }
+
+    fn freeze_broker(&mut self) {
+        self.scene.kafka.process.sigstop();
+        thread::sleep(SESSION_TIMEOUT * 2);
+        self.scene.kafka.process.sigcont();
+    }
+
+    /// Between transactions: a broker that is alone forgets to end those that it finds prepared when it starts.
+    fn restart_broker(&mut self) {
+        let next = self.flow.take().expect("it flows").stop();
+        wait_until_caught_up(&*self.scene.bus, PARTITIONS);
+        self.scene.kafka.restart();
+        self.flow = Some(self.scene.flow(next, PAUSE));
+    }
+}
+
+fn state(number: usize) -> String {
+    format!("state-{number}")
+}
+
+/// Watches how far the outputs of each partition are, as somebody who reads committed records sees it.
+struct Watch {
+    seen: Arc<Mutex<Vec<Seen>>>,
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<()>,
+}
+
+#[derive(Clone)]
+struct Seen {
+    end: i64,
+    moved_at: Instant,
+    /// Longest time without an output since this was last reset.
+    gap: Duration,
+}
+
+impl Watch {
+    fn start(bus: Arc<dyn Bus>) -> Watch {
+        let new = Seen { end: 0, moved_at: Instant::now(), gap: Duration::ZERO };
+        let seen = Arc::new(Mutex::new(vec![new; PARTITIONS as usize]));
+        let stop = Arc::new(AtomicBool::new(false));
+        let (all, stopped) = (Arc::clone(&seen), Arc::clone(&stop));
+        let thread = thread::spawn(move || {
+            let topic = topic_name(Topic::EnrichedQueries);
+            while !stopped.load(Ordering::Relaxed) {
+                for partition in 0..PARTITIONS {
+                    // While the broker does not answer nothing comes out of it either.
+                    let Ok(log) = bus.offsets(&topic, partition) else { continue };
+                    let seen = &mut all.lock().unwrap()[partition as usize];
+                    if log.stable_end > seen.end {
+                        let now = Instant::now();
+                        seen.gap = seen.gap.max(now - seen.moved_at);
+                        (seen.end, seen.moved_at) = (log.stable_end, now);
+                    }
+                }
+                thread::sleep(Duration::from_millis(50));
+            }
+        });
+        Watch { seen, stop, thread }
+    }
+
+    /// Begins to measure.
+    fn reset(&self) {
+        self.seen.lock().unwrap().iter_mut().for_each(|seen| seen.gap = Duration::ZERO);
+    }
+
+    /// Waits until every partition has brought out something more, and gives the longest gap since the reset.
+    fn recovered(&self) -> Duration {
+        let ends = || self.seen.lock().unwrap().iter().map(|seen| seen.end).collect::<Vec<_>>();
+        let before = ends();
+        wait::blocking(GAP_MAX, "outputs of every partition", || {
+            ends().iter().zip(&before).all(|(end, before)| end > before).then_some(())
+        });
+        self.seen.lock().unwrap().iter().map(|seen| seen.gap).max().unwrap_or_default()
+    }
+
+    fn end(self) {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.join().unwrap();
+    }
+}
+
+/// A number from the environment.
+fn number(name: &str, otherwise: u64) -> u64 {
+    let text = std::env::var_os(name).map(|text| text.into_string().unwrap()).filter(|text| !text.is_empty());
+    text.map_or(otherwise, |text| text.parse().unwrap_or_else(|_| panic!("{name} has to be a number, and is {text}")))
+}
+
+#[test]
+#[ignore = "takes minutes and prints what it does: `make chaos` runs it, and `make test` does that"]
+fn chaos() {
+    let time = Duration::from_secs(number("CHAOS_SECONDS", 180));
+    let clock = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64;
+    let seed = number("CHAOS_SEED", clock);
+    println!("seed {seed}\n{:>7}  {:<52} {:>9}", "after s", "fault", "gap s");
+    let mut chaos = Chaos::begin(seed);
+    let watch = Watch::start(Arc::clone(&chaos.scene.bus));
+    watch.recovered();
+    let began = Instant::now();
+    let mut gaps: BTreeMap<&str, Vec<Duration>> = BTreeMap::new();
+    while began.elapsed() < time || gaps.len() < FAULTS.len() {
+        // Every kind once, in another order each time.
+        let mut order = FAULTS;
+        for last in (1..order.len()).rev() {
+            order.swap(last, chaos.below(last + 1));
+        }
+        for (name, fault) in order {
+            watch.reset();
+            let at = began.elapsed();
+            fault(&mut chaos);
+            let gap = watch.recovered();
+            println!("{:>7.1}  {name:<52} {:>9.2}", at.as_secs_f64(), gap.as_secs_f64());
+            gaps.entry(name).or_default().push(gap);
+        }
+    }
+    watch.end();
+    let mut processes: Vec<Running> = chaos.processes.into_iter().flatten().collect();
+    let balance = chaos.scene.settle(chaos.flow.take().expect("it flows"), &mut processes);
+    println!("\n{:>5}  {:<52} {:>9} {:>9}", "times", "fault", "median s", "longest s");
+    for (name, mut gaps) in gaps {
+        gaps.sort_unstable();
+        let (median, longest) = (gaps[gaps.len() / 2], gaps[gaps.len() - 1]);
+        println!("{:>5}  {name:<52} {:>9.2} {:>9.2}", gaps.len(), median.as_secs_f64(), longest.as_secs_f64());
+    }
+    println!("\nbooks after {:.0} s: {balance:?}", began.elapsed().as_secs_f64());
+}
