@@ -97,7 +97,12 @@ MUTATIONS = [
     ], SIMULATION),
     ("a store that does not fit the changelog is trusted", [
         (f"{ENGINE}/restore.rs",
-         "place.as_ref().is_none_or(|place| (log.start..=log.end).contains(&place.changelog_next));", "true;"),
+         "place.as_ref().is_none_or(|place| (log.start..log.end).contains(&(place.changelog_next - 1)));", "true;"),
+        (f"{ENGINE}/restore.rs", "let expected = place.as_ref().map(|place| place.marker.clone());", "let expected: Option<Marker> = None;"),
+    ], SIMULATION),
+    ("a store of another partition is trusted", [
+        (f"{ENGINE}/restore.rs", "let expected = place.as_ref().map(|place| place.marker.clone());", "let expected: Option<Marker> = None;"),
+        (f"{ENGINE}/restore.rs", "|place| place.changelog_next - 1);\n", "|place| place.changelog_next);\n"),
     ], SIMULATION),
     ("a restored state has no positions", [
         (f"{ENGINE}/restore.rs", "(None, Some((_, next_offset))) => Start::Offset(*next_offset),", "(None, Some(_)) => Start::Beginning,"),

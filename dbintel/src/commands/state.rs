@@ -52,7 +52,7 @@ pub fn list(
         let note = match &place {
             Err(error) => format!("cannot be read: {error}"),
             Ok(None) => "empty".to_owned(),
-            Ok(Some(place)) if !(log.start..=log.end).contains(&place.changelog_next) => {
+            Ok(Some(place)) if !(log.start..log.end).contains(&(place.changelog_next - 1)) => {
                 "does not fit the changelog: it is filled anew at the next start".to_owned()
             }
             Ok(Some(_)) if found.in_use => "in use; as it is on disk".to_owned(),

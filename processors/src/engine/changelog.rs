@@ -195,6 +195,13 @@ pub fn read(part: &[u8], mut visit: impl FnMut(TableId, &[u8], Change<'_>)) -> R
 }
 
 impl Marker {
+    /// With what is known only once its record has an offset: a cycle of the checkpoint that begins with the next commit
+    /// begins here.
+    pub fn ends_at(mut self, changelog_next: i64) -> Self {
+        self.checkpoint.cycle_start.get_or_insert(changelog_next);
+        self
+    }
+
     /// The marker without its commit_seq.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::new();

@@ -151,14 +151,14 @@ impl Restore<'_> {
     /// Restores into the store. A store that does not fit the changelog is wiped and filled anew.
     pub fn run(&self, store: &dyn Store) -> Result<Restored, RestoreError> {
         let wanted = committed_seq(self.committed);
-        let (mut state, complete) = self.catch_up(store)?;
-        if state.marker.commit_seq < wanted || !complete {
+        let (mut state, fits) = self.catch_up(store)?;
+        if state.marker.commit_seq < wanted || !fits {
             tracing::warn!(
                 partition = self.partition,
                 state = state.marker.commit_seq,
                 wanted,
-                complete,
-                "the state is behind the group's positions, or lacks values; restoring it from the beginning of the changelog"
+                fits,
+                "the state on disk does not fit the changelog, or is behind the group's positions; filling it anew"
             );
             store.wipe()?;
             (state, _) = self.catch_up(store)?;
@@ -198,21 +198,27 @@ impl Restore<'_> {
             .collect()
     }
 
-    /// Brings the store to the end of the changelog. Gives its place, and whether it had the value of each difference.
+    /// Brings the store to the end of the changelog. Gives its place, and whether it is a store of this changelog at all, as far
+    /// as can be seen: its last commit is in the changelog, and it had the value of each difference after that.
     fn catch_up(&self, store: &dyn Store) -> Result<(Place, bool), RestoreError> {
         let log = self.bus.offsets(self.changelog, self.partition)?;
         let place = self.usable_place(store, &log)?;
         let restore_from = self.marks().map(|(_, restore_from)| restore_from).max().unwrap_or(0);
-        let from = place.as_ref().map_or(restore_from.max(log.start), |place| place.changelog_next);
+        let from = place.as_ref().map_or(restore_from.max(log.start), |place| place.changelog_next - 1);
+        let expected = place.as_ref().map(|place| place.marker.clone());
+        let refilled = place.is_none();
         let mut replay = Replay {
             store,
             staged: Staged::default(),
             place: place.unwrap_or(Place { changelog_next: from, marker: Marker::default() }),
+            expected,
             position: from,
             failure: None,
         };
-        let refilled = replay.place.marker == Marker::default();
         self.read_to(log.end, &mut replay)?;
+        if replay.expected.is_some() {
+            return Ok((replay.place, false));
+        }
         replay.write()?;
         let Marker { commit_seq, checkpoint, .. } = &replay.place.marker;
         if refilled && *commit_seq > 0 && checkpoint.restore_from < from {
@@ -225,14 +231,15 @@ impl Restore<'_> {
                  again; give the topic unlimited retention"
             );
         }
-        let complete = refilled || replay.staged.without_value == 0;
-        Ok((replay.place, complete))
+        let fits = refilled || replay.staged.without_value == 0;
+        Ok((replay.place, fits))
     }
 
     /// The store's place, if the changelog can carry on from there; otherwise the store is emptied.
     fn usable_place(&self, store: &dyn Store, log: &Offsets) -> Result<Option<Place>, StoreError> {
         let place = store.place()?;
-        let usable = place.as_ref().is_none_or(|place| (log.start..=log.end).contains(&place.changelog_next));
+        // Its last record has to be there.
+        let usable = place.as_ref().is_none_or(|place| (log.start..log.end).contains(&(place.changelog_next - 1)));
         if usable {
             return Ok(place);
         }
@@ -253,6 +260,7 @@ impl Restore<'_> {
             reader.read(Duration::from_millis(100), 1000, replay)?;
             match replay.failure.take() {
                 None => {}
+                Some(Failure::Foreign) => return Ok(()),
                 Some(Failure::Store(error)) => return Err(error.into()),
                 Some(Failure::Changelog(offset, source)) => {
                     let (changelog, partition) = (self.changelog.to_owned(), self.partition);
@@ -271,16 +279,27 @@ impl Restore<'_> {
     }
 }
 
+/// What a changelog record ends.
+fn marker_of(record: &Record<'_>) -> Option<Marker> {
+    let marker = changelog::read(record.value?, |_, _, _| {}).ok()??;
+    Some(marker.ends_at(record.offset + 1))
+}
+
 /// Applies changelog records to a store.
 struct Replay<'a> {
     store: &'a dyn Store,
     staged: Staged,
     place: Place,
+    /// Marker of the store's last commit, until it was found in the changelog. A store of another partition or another cluster
+    /// may well be at an offset that this changelog has.
+    expected: Option<Marker>,
     position: i64,
     failure: Option<Failure>,
 }
 
 enum Failure {
+    /// The store's last commit is not where it should be.
+    Foreign,
     Store(StoreError),
     /// At this offset.
     Changelog(i64, ChangelogError),
@@ -310,10 +329,19 @@ impl Receive for Replay<'_> {
         if self.failure.is_some() {
             return;
         }
+        if let Some(expected) = &self.expected {
+            match marker_of(&record) {
+                Some(marker) if marker == *expected && record.offset == self.place.changelog_next - 1 => {
+                    self.expected = None
+                }
+                _ => self.failure = Some(Failure::Foreign),
+            }
+            return;
+        }
         match self.apply(record.value.unwrap_or_default(), record.offset) {
             Ok(None) => {}
-            Ok(Some(mut marker)) => {
-                marker.checkpoint.cycle_start.get_or_insert(record.offset + 1);
+            Ok(Some(marker)) => {
+                let marker = marker.ends_at(record.offset + 1);
                 self.place = Place { changelog_next: record.offset + 1, marker };
             }
             Err(failure) => self.failure = Some(failure),

@@ -167,9 +167,9 @@ impl Bench {
         for (offset, part) in self.changelog.iter().enumerate().skip(self.restore_from as usize) {
             let take =
                 |table, key: &[u8], change: Change<'_>| staged.take(&*store, table, key, change).expect("memory");
-            if let Some(mut marker) = changelog::read(part, take).expect("our own part") {
-                marker.checkpoint.cycle_start.get_or_insert(offset as i64 + 1);
-                place = Place { changelog_next: offset as i64 + 1, marker };
+            if let Some(marker) = changelog::read(part, take).expect("our own part") {
+                let changelog_next = offset as i64 + 1;
+                place = Place { changelog_next, marker: marker.ends_at(changelog_next) };
             }
         }
         store.write(&staged.batch(), &place).expect("memory");

@@ -87,12 +87,12 @@ impl Task {
     /// The prepared commit is visible. Only now may the store learn of it. Gives the offset below which the changelog
     /// is not needed any more.
     pub fn committed(&mut self, changelog_next: i64, metrics: &Metrics) -> Result<i64, StoreError> {
-        let Some(Pending { mut marker, tallies, changed_bytes }) = self.pending.take() else { return Ok(0) };
+        let Some(Pending { marker, tallies, changed_bytes }) = self.pending.take() else { return Ok(0) };
         self.unflushed_bytes += changed_bytes;
         for tally in tallies {
             metrics.rows.with_label_values(&[&*tally.pipeline, tally.disposition, tally.reason]).inc_by(tally.rows);
         }
-        marker.checkpoint.cycle_start.get_or_insert(changelog_next);
+        let marker = marker.ends_at(changelog_next);
         let positions = self.positions.clone();
         let (slice, slice_ends_cycle) = (Vec::new(), false);
         self.committed = Committing { marker, changelog_next, positions, slice, slice_ends_cycle };

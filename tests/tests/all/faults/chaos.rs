@@ -35,13 +35,14 @@ const GAP_MAX: Duration = Duration::from_secs(60);
 /// What can go wrong.
 type Fault = (&'static str, fn(&mut Chaos));
 
-const FAULTS: [Fault; 13] = [
+const FAULTS: [Fault; 14] = [
+    ("a processor is stopped and partitions swap their state", |chaos| chaos.stop(swap_partitions)),
     ("a processor is killed", |chaos| chaos.kill(|_| {})),
     ("a processor is killed and its state deleted", |chaos| {
         chaos.kill(|state| std::fs::remove_dir_all(state).unwrap())
     }),
-    ("a processor is killed and a file of its state cut", |chaos| chaos.kill(cut_a_file)),
-    ("a processor is stopped in order", Chaos::stop),
+    ("a processor is stopped and its state cut", |chaos| chaos.stop(cut_files)),
+    ("a processor is stopped in order", |chaos| chaos.stop(|_| {})),
     ("a processor is frozen", |chaos| chaos.freeze(SESSION_TIMEOUT * 2)),
     ("a processor is frozen for less than a session", |chaos| chaos.freeze(SESSION_TIMEOUT / 3)),
     ("all processors are killed", Chaos::kill_all),
@@ -62,24 +63,31 @@ struct Chaos {
     random: u64,
 }
 
-/// Cuts the largest file of the state to half its length, as a file system that lost a write may have it.
-fn cut_a_file(state: &Path) {
-    let mut folders = vec![state.to_owned()];
-    let mut largest: Option<(u64, PathBuf)> = None;
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(folder).unwrap().flatten() {
-            let (path, length) = (entry.path(), entry.metadata().unwrap().len());
-            match path.is_dir() {
-                true => folders.push(path),
-                false if path.extension().is_some_and(|extension| extension == "sst") => {
-                    largest = largest.max(Some((length, path)));
-                }
-                false => {}
-            }
-        }
+/// The stores below a directory.
+fn stores(directory: &Path) -> Vec<PathBuf> {
+    std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect()
+}
+
+/// Cuts the files of each store to half their length, as a file system that lost writes may have them.
+fn cut_files(directory: &Path) {
+    let files = stores(directory).into_iter().flat_map(|store| stores(&store));
+    let tables: Vec<PathBuf> =
+        files.filter(|path| path.extension().is_some_and(|extension| extension == "sst")).collect();
+    assert!(!tables.is_empty(), "a processor that stopped in order leaves its state on disk");
+    for path in tables {
+        let file = std::fs::OpenOptions::new().write(true).open(path).unwrap();
+        file.set_len(file.metadata().unwrap().len() / 2).unwrap();
     }
-    if let Some((length, path)) = largest {
-        std::fs::OpenOptions::new().write(true).open(path).unwrap().set_len(length / 2).unwrap();
+}
+
+/// Each store comes to be that of another partition.
+fn swap_partitions(directory: &Path) {
+    let stores = stores(directory);
+    let aside = directory.with_extension("aside");
+    for pair in stores.windows(2) {
+        std::fs::rename(&pair[0], &aside).unwrap();
+        std::fs::rename(&pair[1], &pair[0]).unwrap();
+        std::fs::rename(&aside, &pair[1]).unwrap();
     }
 }
 
@@ -119,11 +127,13 @@ impl Chaos {
     fn kill(&mut self, then: fn(&Path)) {
         let (number, mut running) = self.any();
         running.process.kill9();
-        let directory = self.scene.scratch.path().join(state(number)).join("slot-0/processors").join(GROUP);
-        if directory.exists() {
-            then(&directory);
-        }
+        then(&self.stores(number));
         self.start(number);
+    }
+
+    /// Where a processor has its state.
+    fn stores(&self, number: usize) -> PathBuf {
+        self.scene.scratch.path().join(state(number)).join("slot-0/processors").join(GROUP)
     }
 
     fn kill_all(&mut self) {
@@ -133,9 +143,10 @@ impl Chaos {
         (0..PROCESSES).for_each(|number| self.start(number));
     }
 
-    fn stop(&mut self) {
+    fn stop(&mut self, then: fn(&Path)) {
         let (number, mut running) = self.any();
         end(&mut running);
+        then(&self.stores(number));
         self.start(number);
     }
 

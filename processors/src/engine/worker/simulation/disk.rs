@@ -24,9 +24,18 @@ impl Disks {
         Ok(Arc::new(Disk { store, faults: faults.clone() }))
     }
 
-    /// What becomes of the stores of a process that was killed: all that it wrote is there, or what it had persisted, or nothing.
+    /// What becomes of the stores of a process that was killed: all that it wrote is there, or what it had persisted, or nothing, or
+    /// each partition has the store of another one.
     pub fn after_death(&self, directory: &Path, random: &mut Random) {
-        let fate = random.below(4);
+        let fate = random.below(5);
+        if fate == 2 {
+            let mut disks = self.0.lock().unwrap();
+            let mut stores: Vec<_> = disks.iter_mut().filter(|(path, _)| path.starts_with(directory)).collect();
+            if let Some(((_, first), rest)) = stores.split_first_mut() {
+                rest.iter_mut().for_each(|(_, store)| std::mem::swap(*first, *store));
+            }
+            return;
+        }
         for (_, store) in self.0.lock().unwrap().iter().filter(|(path, _)| path.starts_with(directory)) {
             match fate {
                 0 => store.crash(),
