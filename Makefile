@@ -40,7 +40,7 @@ run: packages ## Install what is missing, build, watch a throw-away PostgreSQL w
 	cargo build --locked --workspace --bins
 	@"$(CARGO_TARGET_DIR)/debug/dbintel" up --demo --postgres-bin "$(CACHE)/servers/postgres-18/bin" $(ARGS)
 
-test: packages servers lint build simulate fuzz chaos ## Install the real servers, check everything, run every test
+test: packages servers lint build simulate fuzz ## Install the real servers, check everything, run every test
 	cargo test --locked --workspace --no-fail-fast -- $(TESTS)
 
 lint: packages format-check deny compose-check clippy ## Check format, licences, container files and clippy's rules
@@ -52,7 +52,7 @@ simulate: packages ## Play schedules of faults with the real engine on a model o
 chaos: build ## Let every kind of fault happen to processes on a genuine Kafka, and check the books (CHAOS_SECONDS=3600 for an hour)
 	@tests/servers/install.sh kafka
 	CHAOS_SECONDS=$(CHAOS_SECONDS) CHAOS_SEED=$(CHAOS_SEED) cargo test --locked --workspace --test all -- \
-	  chaos --ignored --nocapture
+	  faults::chaos
 
 mutations: packages ## Take one guarantee after the other away; a test has to notice each time
 	tests/mutations/mutations.py

@@ -5,6 +5,7 @@
 #![expect(clippy::disallowed_methods, reason = "measures how long nothing comes out, and takes its length from `make`")]
 
 use std::collections::BTreeMap;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -31,6 +32,13 @@ const PAUSE: Duration = Duration::from_millis(250);
 const PROXIED: &str = "PROXIED";
 /// No fault may stop a partition for longer.
 const GAP_MAX: Duration = Duration::from_secs(60);
+
+/// Says something at once, which the test runner would keep to itself until the test fails.
+macro_rules! say {
+    ($($text:tt)*) => {
+        writeln!(std::io::stdout(), $($text)*).unwrap()
+    };
+}
 
 /// What can go wrong.
 type Fault = (&'static str, fn(&mut Chaos));
@@ -265,12 +273,11 @@ fn number(name: &str, otherwise: u64) -> u64 {
 }
 
 #[test]
-#[ignore = "takes minutes and prints what it does: `make chaos` runs it, and `make test` does that"]
 fn chaos() {
     let time = Duration::from_secs(number("CHAOS_SECONDS", 180));
     let clock = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64;
     let seed = number("CHAOS_SEED", clock);
-    println!("seed {seed}\n{:>7}  {:<52} {:>9}", "after s", "fault", "gap s");
+    say!("seed {seed}\n{:>7}  {:<52} {:>9}", "after s", "fault", "gap s");
     let mut chaos = Chaos::begin(seed);
     let watch = Watch::start(Arc::clone(&chaos.scene.bus));
     watch.recovered();
@@ -287,18 +294,18 @@ fn chaos() {
             let at = began.elapsed();
             fault(&mut chaos);
             let gap = watch.recovered();
-            println!("{:>7.1}  {name:<52} {:>9.2}", at.as_secs_f64(), gap.as_secs_f64());
+            say!("{:>7.1}  {name:<52} {:>9.2}", at.as_secs_f64(), gap.as_secs_f64());
             gaps.entry(name).or_default().push(gap);
         }
     }
     watch.end();
     let mut processes: Vec<Running> = chaos.processes.into_iter().flatten().collect();
     let balance = chaos.scene.settle(chaos.flow.take().expect("it flows"), &mut processes);
-    println!("\n{:>5}  {:<52} {:>9} {:>9}", "times", "fault", "median s", "longest s");
+    say!("\n{:>5}  {:<52} {:>9} {:>9}", "times", "fault", "median s", "longest s");
     for (name, mut gaps) in gaps {
         gaps.sort_unstable();
         let (median, longest) = (gaps[gaps.len() / 2], gaps[gaps.len() - 1]);
-        println!("{:>5}  {name:<52} {:>9.2} {:>9.2}", gaps.len(), median.as_secs_f64(), longest.as_secs_f64());
+        say!("{:>5}  {name:<52} {:>9.2} {:>9.2}", gaps.len(), median.as_secs_f64(), longest.as_secs_f64());
     }
-    println!("\nbooks after {:.0} s: {balance:?}", began.elapsed().as_secs_f64());
+    say!("\nbooks after {:.0} s: {balance:?}", began.elapsed().as_secs_f64());
 }
