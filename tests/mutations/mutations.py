@@ -52,7 +52,7 @@ MUTATIONS = [
     ("a restore ends where readers of committed records do", [
         (f"{ENGINE}/restore.rs", "self.read_to(log.end, &mut replay)?;", "self.read_to(log.stable_end, &mut replay)?;"),
         (f"{ENGINE}/restore.rs", "if state.marker.commit_seq != wanted && !self.committed.is_empty() {", "if false {"),
-        (f"{ENGINE}/restore.rs", "if state.marker.commit_seq < wanted || !complete {", "if false {"),
+        (f"{ENGINE}/restore.rs", "if state.marker.commit_seq < wanted || !fits {", "if false {"),
     ], SIMULATION),
     ("after a rollback reading goes on where it was", [
         (f"{ENGINE}/worker/commit.rs", "        self.member.seek(&positions)?;\n", "        drop(positions);\n"),
