@@ -145,7 +145,7 @@ TESTS = {
     "unit": ["--profile", "simulation", "-p", "dbintel-processors", "--no-default-features", "--lib", "--", "--skip", "simulation"],
     "sqltext": ["--profile", "simulation", "-p", "dbintel-sqltext"],
 }
-SEEDS = os.environ.get("SEEDS", "20000")
+SEEDS = os.environ.get("SEEDS", "100000")
 LIMIT_SECONDS = 600
 
 
