@@ -93,7 +93,7 @@ enum Goal {
 pub fn seek(arguments: &GroupSeekArguments, environment: &Environment) -> Result<(), Failure> {
     let goal = parse_goal(&arguments.to)?;
     let settings = settings::load_to_look(&arguments.config, environment)?.config;
-    let topics = topics_of(arguments, &settings)?;
+    let topics = topics_of(&arguments.group, &settings)?;
     let bus = match arguments.yes {
         true => super::open_to_write(&settings).map_err(Failure::runtime)?,
         false => super::open_to_read(&settings).map_err(Failure::runtime)?,
@@ -125,12 +125,12 @@ fn parse_goal(text: &str) -> Result<Goal, Failure> {
 }
 
 /// All topics of the group: a member reads all of them.
-fn topics_of(arguments: &GroupSeekArguments, settings: &Settings) -> Result<Vec<String>, Failure> {
+pub(super) fn topics_of(group: &str, settings: &Settings) -> Result<Vec<String>, Failure> {
     let all = groups(Roles::ALL, settings);
-    let found = all.iter().find(|(name, _)| *name == arguments.group).map(|(_, topics)| topics.clone());
+    let found = all.iter().find(|(name, _)| *name == group).map(|(_, topics)| topics.clone());
     found.ok_or_else(|| {
         let names: Vec<&str> = all.iter().map(|(name, _)| &**name).collect();
-        Failure::Usage(format!("the configuration has no group {}; there are: {}", arguments.group, names.join(", ")))
+        Failure::Usage(format!("the configuration has no group {group}; there are: {}", names.join(", ")))
     })
 }
 

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::time::Duration;
 
 use dbintel_bus::{Bus, Committed};
@@ -15,8 +16,6 @@ use crate::cli::{ConfigArgument, JsonArgument, StateChangeArguments, StateFilter
 use crate::clock;
 use crate::failure::Failure;
 use crate::output;
-use crate::roles::Roles;
-use crate::runtime::groups;
 use crate::settings::{self, PROCESSOR_GROUP, Settings};
 
 /// Memory for filling a store.
@@ -27,8 +26,14 @@ struct Found {
     slot: u32,
     partition: u32,
     directory: PathBuf,
-    /// A process has the slot.
-    in_use: bool,
+    /// The slot, which nobody can take while it is held; none when a process has it.
+    slot_lock: Option<Rc<File>>,
+}
+
+impl Found {
+    fn in_use(&self) -> bool {
+        self.slot_lock.is_none()
+    }
 }
 
 /// Prints a line per store.
@@ -52,10 +57,10 @@ pub fn list(
         let note = match &place {
             Err(error) => format!("cannot be read: {error}"),
             Ok(None) => "empty".to_owned(),
-            Ok(Some(place)) if !(log.start..log.end).contains(&(place.changelog_next - 1)) => {
+            Ok(Some(place)) if !place.lies_in(&log) => {
                 "does not fit the changelog: it is filled anew at the next start".to_owned()
             }
-            Ok(Some(_)) if found.in_use => "in use; as it is on disk".to_owned(),
+            Ok(Some(_)) if found.in_use() => "in use; as it is on disk".to_owned(),
             Ok(Some(_)) => "-".to_owned(),
         };
         let commit = place.ok().flatten().map(|place| place.marker.commit_seq);
@@ -64,7 +69,7 @@ pub fn list(
         let text = match json.json {
             true => json!({
                 "slot": found.slot, "partition": found.partition, "commit": commit, "bytes": bytes,
-                "behind": behind, "in_use": found.in_use, "directory": found.directory, "note": note,
+                "behind": behind, "in_use": found.in_use(), "directory": found.directory, "note": note,
             })
             .to_string(),
             false => line(
@@ -87,9 +92,7 @@ fn line(slot: &str, partition: &str, commit: &str, mebibytes: &str, behind: &str
 
 /// Inputs of the processors, and the committed positions in them.
 fn positions(bus: &dyn Bus, settings: &Settings) -> Result<(Vec<String>, Vec<Committed>), Failure> {
-    let all = groups(Roles::ALL, settings);
-    let inputs = all.into_iter().find(|(group, _)| group == PROCESSOR_GROUP).map(|(_, topics)| topics);
-    let inputs = inputs.ok_or_else(|| Failure::Usage("the configuration has no processors".to_owned()))?;
+    let inputs = super::group::topics_of(PROCESSOR_GROUP, settings)?;
     let committed = bus.committed(PROCESSOR_GROUP, &inputs).map_err(Failure::runtime)?;
     Ok((inputs, committed))
 }
@@ -133,7 +136,7 @@ fn change(
     mut run: impl FnMut(&Found) -> Result<String, Failure>,
 ) -> Result<(), Failure> {
     let all = find(settings, &arguments.filter)?;
-    let (in_use, free): (Vec<&Found>, Vec<&Found>) = all.iter().partition(|found| found.in_use);
+    let (in_use, free): (Vec<&Found>, Vec<&Found>) = all.iter().partition(|found| found.in_use());
     for found in &free {
         let said = if arguments.yes { run(found)? } else { format!("would {verb}") };
         output::line(&format!("slot {} partition {}: {said}", found.slot, found.partition));
@@ -161,12 +164,12 @@ fn find(settings: &Settings, filter: &StateFilter) -> Result<Vec<Found>, Failure
     let mut all = Vec::new();
     for slot in numbers(root, "slot-")?.into_iter().filter(|slot| filter.slot.is_none_or(|only| only == *slot)) {
         let stores = root.join(format!("slot-{slot}")).join("processors").join(PROCESSOR_GROUP);
-        let in_use = is_locked(&root.join("slots").join(format!("{slot}.lock")))?;
+        let slot_lock = lock(&root.join("slots").join(format!("{slot}.lock")))?.map(Rc::new);
         let partitions = numbers(&stores, "")?;
         let wanted = partitions.into_iter().filter(|number| filter.partition.is_none_or(|only| only == *number));
         all.extend(wanted.map(|partition| {
             let directory = stores.join(partition.to_string());
-            Found { slot, partition, directory, in_use }
+            Found { slot, partition, directory, slot_lock: slot_lock.clone() }
         }));
     }
     Ok(all)
@@ -184,11 +187,14 @@ fn numbers(directory: &Path, prefix: &str) -> Result<Vec<u32>, Failure> {
     Ok(numbers)
 }
 
-fn is_locked(path: &Path) -> Result<bool, Failure> {
-    match File::open(path).map(|file| file.try_lock()) {
-        Ok(Err(TryLockError::WouldBlock)) => Ok(true),
-        Ok(Err(TryLockError::Error(error))) => Err(in_place(path, &error)),
-        Ok(Ok(())) | Err(_) => Ok(false),
+/// Holds a slot, so that no process takes it; none when one has.
+fn lock(path: &Path) -> Result<Option<File>, Failure> {
+    let file =
+        File::options().write(true).create(true).truncate(false).open(path).map_err(|error| in_place(path, &error))?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(error)) => Err(in_place(path, &error)),
     }
 }
 

@@ -9,6 +9,7 @@
 //! Entry: kind (1 byte), then for 0 put: key, value; 1 delete: key; 2 difference: key, [difference](super::state::numbers);
 //! 3 table (8 bytes): of the entries that follow. Bytes have their length in front. Numbers are LEB128 varints.
 
+use super::state::{read_unsigned, write_unsigned};
 use super::store::{TableId, split_key};
 
 /// Bytes of entries after which a part is closed; well below what topics allow.
@@ -143,7 +144,7 @@ fn part(commit_seq: u64, marker: Option<&Marker>, entries: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(entries.len() + 128);
     out.push(VERSION);
     out.push(if marker.is_some() { LAST } else { 0 });
-    write_varint(&mut out, commit_seq);
+    write_unsigned(&mut out, commit_seq);
     if let Some(marker) = marker {
         write_bytes(&mut out, &marker.encode());
     }
@@ -205,13 +206,13 @@ impl Marker {
     /// The marker without its commit_seq.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::new();
-        write_varint(&mut out, self.positions.len() as u64);
+        write_unsigned(&mut out, self.positions.len() as u64);
         for (topic, next_offset) in &self.positions {
             write_bytes(&mut out, topic.as_bytes());
-            write_varint(&mut out, *next_offset as u64);
+            write_unsigned(&mut out, *next_offset as u64);
         }
-        write_varint(&mut out, self.checkpoint.restore_from as u64);
-        write_varint(&mut out, self.checkpoint.cycle_start.map_or(0, |start| start as u64 + 1));
+        write_unsigned(&mut out, self.checkpoint.restore_from as u64);
+        write_unsigned(&mut out, self.checkpoint.cycle_start.map_or(0, |start| start as u64 + 1));
         write_bytes(&mut out, &self.checkpoint.cursor);
         out
     }
@@ -231,16 +232,8 @@ impl Marker {
     }
 }
 
-fn write_varint(out: &mut Vec<u8>, mut value: u64) {
-    while value >= 0x80 {
-        out.push(value as u8 | 0x80);
-        value >>= 7;
-    }
-    out.push(value as u8);
-}
-
 fn write_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
-    write_varint(out, bytes.len() as u64);
+    write_unsigned(out, bytes.len() as u64);
     out.extend_from_slice(bytes);
 }
 
@@ -260,15 +253,7 @@ impl<'a> Input<'a> {
     }
 
     fn varint(&mut self) -> Result<u64, ChangelogError> {
-        let mut value = 0;
-        for shift in (0..64).step_by(7) {
-            let byte = self.byte()?;
-            value |= u64::from(byte & 0x7f) << shift;
-            if byte < 0x80 {
-                return Ok(value);
-            }
-        }
-        Err(ChangelogError::Damaged)
+        read_unsigned(&mut self.0).ok_or(ChangelogError::Damaged)
     }
 
     fn bytes(&mut self) -> Result<&'a [u8], ChangelogError> {

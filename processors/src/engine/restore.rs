@@ -238,8 +238,7 @@ impl Restore<'_> {
     /// The store's place, if the changelog can carry on from there; otherwise the store is emptied.
     fn usable_place(&self, store: &dyn Store, log: &Offsets) -> Result<Option<Place>, StoreError> {
         let place = store.place()?;
-        // Its last record has to be there.
-        let usable = place.as_ref().is_none_or(|place| (log.start..log.end).contains(&(place.changelog_next - 1)));
+        let usable = place.as_ref().is_none_or(|place| place.lies_in(log));
         if usable {
             return Ok(place);
         }

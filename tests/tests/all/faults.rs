@@ -14,9 +14,10 @@ use std::time::Duration;
 use dbintel_bus::kafka::{self, Kafka as KafkaBus};
 use dbintel_bus::{Bus, Framings, Publisher};
 use dbintel_tests::books::Balance;
-use dbintel_tests::http;
+use dbintel_tests::proxy::Proxy;
 use dbintel_tests::scratch::Scratch;
 use dbintel_tests::servers::kafka::{Kafka, Setup};
+use dbintel_tests::{http, ports};
 use rustix::process::Signal;
 
 use crate::cli_rig::{FREE_PORTS, LIMIT, Running, said, text};
@@ -28,6 +29,9 @@ const SESSION_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Lets the broker take such short sessions.
 const SHORT_SESSIONS: (&str, &str) = ("group.min.session.timeout.ms", "1000");
+
+/// Listener that is reached through a proxy alone.
+const PROXIED: &str = "PROXIED";
 
 const TARGETS: usize = 8;
 
@@ -48,6 +52,19 @@ impl Scene {
         let kafka = Kafka::set_up(&Setup { properties: &[SHORT_SESSIONS], ..Setup::default() });
         let bootstrap = kafka.bootstrap.clone();
         Scene::on(kafka, &bootstrap, partitions, statements)
+    }
+
+    /// As [`Scene::new`], with a proxy between the processors and the broker.
+    fn behind_a_proxy(partitions: u32, statements: usize) -> (Scene, Proxy) {
+        let port = ports::free();
+        let kafka = Kafka::set_up(&Setup {
+            properties: &[SHORT_SESSIONS],
+            listeners: &[(PROXIED, "PLAINTEXT")],
+            advertised: &[(PROXIED, port)],
+            ..Setup::default()
+        });
+        let proxy = Proxy::start(port, &kafka.listeners[PROXIED]);
+        (Scene::on(kafka, &format!("127.0.0.1:{port}"), partitions, statements), proxy)
     }
 
     /// As [`Scene::new`], with another address of the broker for the processors.

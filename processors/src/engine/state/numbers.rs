@@ -4,11 +4,14 @@
 //! moved and by how much. It can be taken back, which is the undo list, and be applied to the stored form without
 //! knowing what the integers mean, which is how a store is brought up to its changelog.
 //!
-//! Stored: a version byte, how many there are (LEB128), then each integer as zigzag LEB128. Difference: for each integer that moved the number of those
-//! before it that did not (LEB128), and by how much it moved (zigzag, wrapping).
+//! Stored: a version byte, how many there are (LEB128), then each integer as zigzag LEB128. Difference: for each integer that
+//! moved the number of those before it that did not (LEB128), and by how much it moved (zigzag, wrapping).
 
 use super::StateError;
-use super::value::{Fields, write_number};
+use super::value::{Fields, read_unsigned, write_number, write_unsigned, zigzag};
+
+/// More integers than any value has; a difference that reaches beyond them is damaged.
+const NUMBERS_MAX: u64 = 1 << 12;
 
 /// Appends the stored form.
 pub fn write_numbers(version: u8, numbers: &[i64], out: &mut Vec<u8>) {
@@ -62,7 +65,10 @@ pub fn undo_difference(numbers: &mut [i64], difference: &[u8]) {
 pub fn apply_difference(stored: &[u8], difference: &[u8]) -> Option<Vec<u8>> {
     let (version, mut rest) = stored.split_first()?;
     let mut left = read_unsigned(&mut rest)?;
-    let moved: u64 = Moves(difference).map(|(unmoved, _)| unmoved.saturating_add(1)).sum();
+    let moved = Moves(difference).fold(0u64, |sum, (unmoved, _)| sum.saturating_add(unmoved).saturating_add(1));
+    if moved > NUMBERS_MAX {
+        return None;
+    }
     let mut out = Vec::with_capacity(stored.len() + 8);
     out.push(*version);
     write_unsigned(&mut out, left.max(moved));
@@ -96,31 +102,6 @@ impl Iterator for Moves<'_> {
         self.0 = rest;
         Some(moved)
     }
-}
-
-fn write_unsigned(out: &mut Vec<u8>, mut value: u64) {
-    while value >= 0x80 {
-        out.push(value as u8 | 0x80);
-        value >>= 7;
-    }
-    out.push(value as u8);
-}
-
-fn zigzag(value: u64) -> i64 {
-    (value >> 1) as i64 ^ -((value & 1) as i64)
-}
-
-fn read_unsigned(input: &mut &[u8]) -> Option<u64> {
-    let mut value = 0;
-    for shift in (0..64).step_by(7) {
-        let (byte, rest) = input.split_first()?;
-        *input = rest;
-        value |= u64::from(byte & 0x7f) << shift;
-        if *byte < 0x80 {
-            return Some(value);
-        }
-    }
-    None
 }
 
 #[cfg(test)]
@@ -174,6 +155,8 @@ mod tests {
         assert_eq!(apply_difference(&[], &difference), None);
         assert_eq!(apply_difference(&stored(&[1, 1]), &difference[..difference.len() - 1]), None);
         assert_eq!(apply_difference(&[7, 2, 0x80], &difference), None);
+        let far = [&[0xff; 9][..], &[1, 2]].concat();
+        assert_eq!(apply_difference(&stored(&[1, 1]), &far), None, "reaches beyond any value");
         let mut numbers = [0; 2];
         let stored = stored(&[1, 1]);
         for length in 0..stored.len() {

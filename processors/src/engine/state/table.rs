@@ -15,7 +15,6 @@ use smallvec::SmallVec;
 
 use self::slots::Slots;
 use super::{StateError, StateValue};
-
 use crate::engine::changelog::{Change, ChangeWriter, write_entry};
 use crate::engine::store::{Entry, Store, StoreBatch, TableId};
 
@@ -124,6 +123,9 @@ impl<V: StateValue> Table<V> {
         let outcome = change(&mut after);
         self.difference.clear();
         if after.difference(value, &mut self.difference) {
+            if self.difference.is_empty() {
+                return Ok(Some(outcome));
+            }
             *value = after;
             let start = self.entries.len();
             write_entry(&mut self.entries, key, Change::Difference(&self.difference));

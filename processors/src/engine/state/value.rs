@@ -4,12 +4,35 @@ use super::StateError;
 
 /// Appends an integer: zigzag, seven bits a byte.
 pub fn write_number(out: &mut Vec<u8>, number: i64) {
-    let mut rest = ((number << 1) ^ (number >> 63)) as u64;
-    while rest >= 0x80 {
-        out.push(rest as u8 | 0x80);
-        rest >>= 7;
+    write_unsigned(out, ((number << 1) ^ (number >> 63)) as u64);
+}
+
+/// Appends an integer without a sign: LEB128.
+pub fn write_unsigned(out: &mut Vec<u8>, mut number: u64) {
+    while number >= 0x80 {
+        out.push(number as u8 | 0x80);
+        number >>= 7;
     }
-    out.push(rest as u8);
+    out.push(number as u8);
+}
+
+/// Takes what [`write_unsigned`] wrote; none when it is cut or longer than any integer.
+pub fn read_unsigned(input: &mut &[u8]) -> Option<u64> {
+    let mut value = 0;
+    for shift in (0..64).step_by(7) {
+        let (byte, rest) = input.split_first()?;
+        *input = rest;
+        value |= u64::from(byte & 0x7f) << shift;
+        if *byte < 0x80 {
+            return Some(value);
+        }
+    }
+    None
+}
+
+/// The integer that zigzag made of it.
+pub fn zigzag(value: u64) -> i64 {
+    (value >> 1) as i64 ^ -((value & 1) as i64)
 }
 
 /// Appends an integer that may be absent.
@@ -63,28 +86,12 @@ impl<'a> Fields<'a> {
 
     /// What [`write_number`] wrote.
     pub fn number(&mut self) -> Result<i64, StateError> {
-        let mut value = 0u64;
-        for shift in (0..64).step_by(7) {
-            let byte = self.byte()?;
-            value |= u64::from(byte & 0x7f) << shift;
-            if byte < 0x80 {
-                return Ok((value >> 1) as i64 ^ -((value & 1) as i64));
-            }
-        }
-        Err(self.cut())
+        read_unsigned(&mut self.bytes).map(zigzag).ok_or_else(|| self.cut())
     }
 
     /// How many of something follow: LEB128.
     pub fn count(&mut self) -> Result<usize, StateError> {
-        let mut value = 0;
-        for shift in (0..28).step_by(7) {
-            let byte = self.byte()?;
-            value |= usize::from(byte & 0x7f) << shift;
-            if byte < 0x80 {
-                return Ok(value);
-            }
-        }
-        Err(self.cut())
+        read_unsigned(&mut self.bytes).and_then(|count| count.try_into().ok()).ok_or_else(|| self.cut())
     }
 
     /// What [`write_optional`] wrote.

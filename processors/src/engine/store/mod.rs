@@ -8,6 +8,8 @@ mod staged;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use dbintel_bus::Offsets;
+
 use super::changelog::Marker;
 
 pub use self::memory::MemoryStore;
@@ -49,6 +51,13 @@ pub struct Place {
     pub changelog_next: i64,
     /// End of the last commit that the store holds.
     pub marker: Marker,
+}
+
+impl Place {
+    /// The record that ends the store's last commit lies between these offsets of the changelog.
+    pub fn lies_in(&self, log: &Offsets) -> bool {
+        (log.start..log.end).contains(&(self.changelog_next - 1))
+    }
 }
 
 /// Identity of a table within a store: a hash of its full name, so that tables may come and go.

@@ -15,11 +15,10 @@ use std::time::{Duration, Instant};
 use dbintel_bus::{Bus, topic_name};
 use dbintel_schemas::topics::Topic;
 use dbintel_tests::proxy::Proxy;
-use dbintel_tests::servers::kafka::{Kafka, Setup};
-use dbintel_tests::{ports, wait};
+use dbintel_tests::wait;
 use rustix::process::Signal;
 
-use super::{SESSION_TIMEOUT, SHORT_SESSIONS, Scene, end, wait_until_busy};
+use super::{SESSION_TIMEOUT, Scene, end, wait_until_busy};
 use crate::cli_rig::Running;
 use crate::engine::load::Flow;
 use crate::engine::{GROUP, wait_until_caught_up};
@@ -28,8 +27,6 @@ const PARTITIONS: u32 = 4;
 const STATEMENTS: usize = 200;
 const PROCESSES: usize = 3;
 const PAUSE: Duration = Duration::from_millis(250);
-/// Listener that is reached through the proxy alone.
-const PROXIED: &str = "PROXIED";
 /// No fault may stop a partition for longer.
 const GAP_MAX: Duration = Duration::from_secs(60);
 
@@ -101,15 +98,7 @@ fn swap_partitions(directory: &Path) {
 
 impl Chaos {
     fn begin(seed: u64) -> Chaos {
-        let port = ports::free();
-        let kafka = Kafka::set_up(&Setup {
-            properties: &[SHORT_SESSIONS],
-            listeners: &[(PROXIED, "PLAINTEXT")],
-            advertised: &[(PROXIED, port)],
-            ..Setup::default()
-        });
-        let proxy = Proxy::start(port, &kafka.listeners[PROXIED]);
-        let scene = Scene::on(kafka, &format!("127.0.0.1:{port}"), PARTITIONS, STATEMENTS);
+        let (scene, proxy) = Scene::behind_a_proxy(PARTITIONS, STATEMENTS);
         let flow = Some(scene.flow(1, PAUSE));
         let mut processes: Vec<Running> = (0..PROCESSES).map(|number| scene.processor(&state(number))).collect();
         processes.iter_mut().for_each(|running| wait_until_busy(running, 2));

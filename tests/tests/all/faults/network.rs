@@ -2,19 +2,12 @@
 
 use std::time::Duration;
 
-use dbintel_tests::ports;
-use dbintel_tests::proxy::Proxy;
-use dbintel_tests::servers::kafka::{Kafka, Setup};
-
-use super::{SESSION_TIMEOUT, SHORT_SESSIONS, Scene, aborts, owned, wait_until_busy};
+use super::{SESSION_TIMEOUT, Scene, aborts, owned, wait_until_busy};
 use crate::engine::load::Flow;
 use crate::engine::wait_until_caught_up;
 
 const PARTITIONS: u32 = 4;
 const STATEMENTS: usize = 200;
-
-/// Listener that is reached through the proxy alone.
-const PROXIED: &str = "PROXIED";
 
 fn flow(scene: &Scene, first: i64) -> Flow {
     scene.flow(first, Duration::from_millis(250))
@@ -62,15 +55,7 @@ fn a_broker_that_stalls_and_then_restarts_loses_and_doubles_nothing() {
 
 #[test]
 fn connections_that_are_cut_and_held_in_the_middle_of_commits_lose_and_double_nothing() {
-    let port = ports::free();
-    let kafka = Kafka::set_up(&Setup {
-        properties: &[SHORT_SESSIONS],
-        listeners: &[(PROXIED, "PLAINTEXT")],
-        advertised: &[(PROXIED, port)],
-        ..Setup::default()
-    });
-    let proxy = Proxy::start(port, &kafka.listeners[PROXIED]);
-    let scene = Scene::on(kafka, &format!("127.0.0.1:{port}"), PARTITIONS, STATEMENTS);
+    let (scene, proxy) = Scene::behind_a_proxy(PARTITIONS, STATEMENTS);
     let flow = flow(&scene, 1);
     let mut processes = [scene.processor("first"), scene.processor("second")];
     for round in 1..=6 {

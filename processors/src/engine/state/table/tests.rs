@@ -218,6 +218,8 @@ fn differences_are_logged_taken_back_and_lead_a_store_to_the_same_values() {
     for by in [5, 7] {
         change(&mut table, b"a", by);
     }
+    table.change(b"a", |_| {}).unwrap();
+    assert_eq!(table.undo.len(), 2, "what moves nothing is no change");
     change(&mut table, b"b", 5);
     table.insert(b"b", Pair([0, 0])).unwrap();
     table.insert(b"c", Pair([9, 0])).unwrap();
