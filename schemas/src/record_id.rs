@@ -6,7 +6,7 @@
 
 const FIRST_MULTIPLIER: u64 = 0x87c3_7b91_1142_53d5;
 const SECOND_MULTIPLIER: u64 = 0x4cf5_ad43_2745_937f;
-const BLOCK_SIZE: usize = 16;
+const BLOCK_SIZE: u32 = 16;
 
 /// Hash of some parts; see the module for its definition, which never changes.
 #[must_use]
@@ -31,38 +31,48 @@ pub fn record_id(target: &str, owner_epoch: i64, poll_seq: i64, row_key: &[u8]) 
 struct Hasher {
     first: u64,
     second: u64,
-    pending: [u8; BLOCK_SIZE],
-    pending_length: usize,
+    /// The bytes of the open block, its first byte lowest.
+    block: u128,
+    /// How many they are, below 16.
+    filled: u32,
     length: u64,
 }
 
 impl Hasher {
-    fn update(&mut self, mut bytes: &[u8]) {
-        self.length += bytes.len() as u64;
-        while !bytes.is_empty() {
-            let taken = bytes.len().min(BLOCK_SIZE - self.pending_length);
-            let (now, later) = bytes.split_at(taken);
-            self.pending[self.pending_length..self.pending_length + taken].copy_from_slice(now);
-            self.pending_length += taken;
-            bytes = later;
-            if self.pending_length == BLOCK_SIZE {
-                self.mix_block();
-            }
+    fn update(&mut self, bytes: &[u8]) {
+        let (words, tail) = bytes.as_chunks::<8>();
+        for word in words {
+            self.push(u64::from_le_bytes(*word), 8);
+        }
+        if !tail.is_empty() {
+            let word = tail.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte));
+            self.push(word, tail.len() as u32);
+        }
+    }
+
+    /// Appends the `bytes` (1 to 8) lowest bytes of a word.
+    fn push(&mut self, word: u64, bytes: u32) {
+        self.length += u64::from(bytes);
+        self.block |= u128::from(word) << (8 * self.filled);
+        self.filled += bytes;
+        if self.filled >= BLOCK_SIZE {
+            self.mix_block();
+            self.filled -= BLOCK_SIZE;
+            // What did not fit: nothing when the block was just filled.
+            self.block = u128::from(word.checked_shr(8 * (bytes - self.filled)).unwrap_or(0));
         }
     }
 
     fn mix_block(&mut self) {
-        let (first, second) = halves(&self.pending);
+        let (first, second) = halves(self.block);
         self.first ^= scramble_first(first);
         self.first = self.first.rotate_left(27).wrapping_add(self.second).wrapping_mul(5).wrapping_add(0x52dc_e729);
         self.second ^= scramble_second(second);
         self.second = self.second.rotate_left(31).wrapping_add(self.first).wrapping_mul(5).wrapping_add(0x3849_5ab5);
-        self.pending = [0; BLOCK_SIZE];
-        self.pending_length = 0;
     }
 
     fn finish(self) -> [u8; 16] {
-        let (first_tail, second_tail) = halves(&self.pending);
+        let (first_tail, second_tail) = halves(self.block);
         let mut first = self.first ^ scramble_first(first_tail) ^ self.length;
         let mut second = self.second ^ scramble_second(second_tail) ^ self.length;
         first = first.wrapping_add(second);
@@ -75,9 +85,8 @@ impl Hasher {
     }
 }
 
-fn halves(block: &[u8; BLOCK_SIZE]) -> (u64, u64) {
-    let block = u128::from_le_bytes(*block);
-    ((block & u128::from(u64::MAX)) as u64, (block >> 64) as u64)
+fn halves(block: u128) -> (u64, u64) {
+    (block as u64, (block >> 64) as u64)
 }
 
 fn scramble_first(word: u64) -> u64 {

@@ -31,8 +31,8 @@ fn holds(condition: &str, row: &Row<'_>) -> bool {
 
 #[test]
 fn conditions_of_the_guide_and_others() {
-    let slow = Row::Query(query(1500));
-    let session = Row::Session(EnrichedSession {
+    let slow = Row::Query(&mut query(1500));
+    let session = Row::Session(&mut EnrichedSession {
         state: Some("active"),
         wait_event_type: Some("Lock"),
         ..EnrichedSession::default()
@@ -95,20 +95,20 @@ fn the_rule_with_the_smallest_priority_number_decides() {
     let sampler = AdaptiveSampler::new(Arc::new(config(
         "default_sampling_rate: 10\nrules:\n  - {name: all, condition: calls > 0, sampling_rate: 1, priority: 2}\n  - {name: slow, condition: mean_exec_time > 1000, sampling_rate: 50, priority: 1}\n",
     )));
-    let decide = |row| sampler.decide(&row).map(|decision| (decision.rule.to_owned(), decision.probability));
-    assert_eq!(decide(Row::Query(query(1500))), Some(("slow".into(), 0.5)));
-    assert_eq!(decide(Row::Query(query(5))), Some(("all".into(), 0.01)));
-    assert_eq!(decide(Row::Session(EnrichedSession::default())), Some(("default".into(), 0.1)));
-    let broken = EnrichedQuery { delta_valid: false, ..query(5) };
-    assert_eq!(decide(Row::Query(broken)), None, "a row that tells of a break is always kept");
+    let decide = |row: Row<'_>| sampler.decide(&row).map(|decision| (decision.rule.to_owned(), decision.probability));
+    assert_eq!(decide(Row::Query(&mut query(1500))), Some(("slow".into(), 0.5)));
+    assert_eq!(decide(Row::Query(&mut query(5))), Some(("all".into(), 0.01)));
+    assert_eq!(decide(Row::Session(&mut EnrichedSession::default())), Some(("default".into(), 0.1)));
+    let mut broken = EnrichedQuery { delta_valid: false, ..query(5) };
+    assert_eq!(decide(Row::Query(&mut broken)), None, "a row that tells of a break is always kept");
 }
 
 #[test]
 fn everything_is_kept_until_a_rate_is_set() {
     let sampler = AdaptiveSampler::new(Arc::new(config("{}")));
     for number in 0..1000u128 {
-        let row = EnrichedQuery { record_id: (number << 90 | number).to_le_bytes(), ..query(5) };
-        assert!(sampler.decide(&Row::Query(row)).unwrap().kept);
+        let mut row = EnrichedQuery { record_id: (number << 90 | number).to_le_bytes(), ..query(5) };
+        assert!(sampler.decide(&Row::Query(&mut row)).unwrap().kept);
     }
 }
 
@@ -118,8 +118,8 @@ fn the_share_that_is_kept_is_the_rate_and_the_weights_add_up() {
     let records = 100_000u128;
     let kept = (0..records)
         .filter(|number| {
-            let row = EnrichedQuery { record_id: number.to_le_bytes(), ..query(5) };
-            sampler.decide(&Row::Query(row)).unwrap().kept
+            let mut row = EnrichedQuery { record_id: number.to_le_bytes(), ..query(5) };
+            sampler.decide(&Row::Query(&mut row)).unwrap().kept
         })
         .count() as f64;
     // Binomial: mean 10,000, standard deviation 95; five of those.

@@ -10,8 +10,11 @@ mod baseline;
 mod counters;
 mod logic;
 
+use std::collections::VecDeque;
+
+use bumpalo::Bump;
 use dbintel_schemas::record_id::hash128;
-use dbintel_schemas::records::{RawPoll, RawQuery};
+use dbintel_schemas::records::{EnrichedQuery, RawPoll, RawQuery};
 
 use self::baseline::{Baseline, LastPoll};
 use self::logic::{Outcome, Reading};
@@ -21,12 +24,20 @@ use crate::engine::{Context, Disposition, Processor, Row, StateError, StateTable
 pub struct Delta {
     baselines: Table<Baseline>,
     polls: Table<LastPoll>,
+    /// Record ids and keys of the rows to come.
+    ahead: VecDeque<([u8; 16], Key)>,
 }
+
+/// Key of a statement's baseline: a hash, since names are longer than what most changes move.
+type Key = [u8; 16];
+
+/// What comes out for a row, or why nothing does.
+type Enriched<'a> = Result<&'a mut EnrichedQuery<'a>, &'static str>;
 
 impl Delta {
     /// A new instance without state.
     pub fn new() -> Self {
-        Self { baselines: Table::new("baselines"), polls: Table::new("polls") }
+        Self { baselines: Table::new("baselines"), polls: Table::new("polls"), ahead: VecDeque::new() }
     }
 
     fn poll(&mut self, poll: &RawPoll<'_>) -> Result<(), StateError> {
@@ -37,24 +48,34 @@ impl Delta {
         self.polls.insert(poll.target.as_bytes(), LastPoll::after(last.as_ref(), poll))
     }
 
-    fn query<'a>(&mut self, raw: &RawQuery<'a>, offset: i64) -> Result<Result<Row<'a>, &'static str>, StateError> {
-        let key = statement_key(raw);
+    fn query<'a>(&mut self, raw: &RawQuery<'a>, offset: i64, arena: &'a Bump) -> Result<Enriched<'a>, StateError> {
+        let key = self.key(raw);
         let poll = self.polls.get(raw.target.as_bytes())?;
         let reading = Reading::of(raw);
         let advanced = self.baselines.change(&key, |baseline| {
             let current = baseline.expires_at().is_none_or(|at| at > raw.observed_at);
             current.then(|| {
                 let outcome = logic::advance(baseline, &reading, poll);
-                enriched(raw, offset, baseline, outcome)
+                enriched(raw, offset, baseline, outcome, arena)
             })
         })?;
         if let Some(row) = advanced.flatten() {
             return Ok(row);
         }
         let (baseline, outcome) = logic::begin(&reading, poll);
-        let row = enriched(raw, offset, &baseline, outcome);
+        let row = enriched(raw, offset, &baseline, outcome, arena);
         self.baselines.insert(&key, baseline)?;
         Ok(row)
+    }
+
+    /// Key of a row; of one that was seen ahead it is known.
+    fn key(&mut self, raw: &RawQuery<'_>) -> Key {
+        while let Some((record_id, key)) = self.ahead.pop_front() {
+            if record_id == raw.record_id {
+                return key;
+            }
+        }
+        statement_key(raw)
     }
 }
 
@@ -69,15 +90,26 @@ impl Processor for Delta {
         vec![&mut self.baselines, &mut self.polls]
     }
 
+    fn prefetch(&mut self, rows: &[&Row<'_>]) -> Result<(), StateError> {
+        self.ahead.clear();
+        for row in rows {
+            if let Row::RawQuery(raw) = row {
+                self.ahead.push_back((raw.record_id, statement_key(raw)));
+            }
+        }
+        self.baselines.warm(self.ahead.iter().map(|(_, key)| key.as_slice()));
+        Ok(())
+    }
+
     fn process<'a>(&mut self, row: &mut Row<'a>, context: &mut Context<'a, '_>) -> Result<Disposition, StateError> {
         match row {
             Row::RawPoll(poll) => {
                 self.poll(poll)?;
                 Ok(Disposition::Absorbed("context"))
             }
-            Row::RawQuery(raw) => Ok(match self.query(raw, context.offset)? {
+            Row::RawQuery(raw) => Ok(match self.query(raw, context.offset, context.arena())? {
                 Ok(enriched) => {
-                    *row = enriched;
+                    *row = Row::Query(enriched);
                     row.enter(context.pipeline, context.time_clamped);
                     Disposition::Forwarded
                 }
@@ -88,8 +120,7 @@ impl Processor for Delta {
     }
 }
 
-/// Key of a statement's baseline: a hash, since names are longer than what most changes move.
-fn statement_key(raw: &RawQuery<'_>) -> [u8; 16] {
+fn statement_key(raw: &RawQuery<'_>) -> Key {
     let toplevel = match raw.toplevel {
         None => b"-",
         Some(true) => b"t",
@@ -104,18 +135,21 @@ fn statement_key(raw: &RawQuery<'_>) -> [u8; 16] {
     ])
 }
 
-/// The row that comes out, or why none does.
 fn enriched<'a>(
     raw: &RawQuery<'a>,
     offset: i64,
     baseline: &Baseline,
     outcome: Outcome,
-) -> Result<Row<'a>, &'static str> {
-    let mut query = row::query(raw, offset);
+    arena: &'a Bump,
+) -> Enriched<'a> {
+    if let Outcome::Absorbed(reason) = outcome {
+        return Err(reason);
+    }
+    let query = arena.alloc_with(|| row::query(raw, offset));
     query.total = (&baseline.total).into();
     query.cumulative_mean_exec_time_ns = mean(raw.counters.total_exec_time_ns, raw.counters.calls);
     match outcome {
-        Outcome::Absorbed(reason) => return Err(reason),
+        Outcome::Absorbed(_) => {}
         Outcome::NotComparable(reason) => query.delta_reason = Some(reason),
         Outcome::Delta { delta, interval_ns, reason } => {
             query.delta_valid = true;
@@ -125,7 +159,7 @@ fn enriched<'a>(
             query.mean_exec_time_ns = mean(query.delta.total_exec_time_ns, query.delta.calls);
         }
     }
-    Ok(Row::Query(query))
+    Ok(query)
 }
 
 fn mean(total: Option<i64>, count: Option<i64>) -> Option<i64> {

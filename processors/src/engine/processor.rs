@@ -19,7 +19,7 @@ pub trait Processor: Send {
     }
 
     /// Sees a batch of rows before they are processed one by one, to bring their state into memory together.
-    fn prefetch(&mut self, rows: &[Row<'_>]) -> Result<(), StateError> {
+    fn prefetch(&mut self, rows: &[&Row<'_>]) -> Result<(), StateError> {
         let _ = rows;
         Ok(())
     }
@@ -105,6 +105,11 @@ pub struct Context<'a, 'c> {
 }
 
 impl<'a> Context<'a, '_> {
+    /// Where the rows of this batch live.
+    pub fn arena(&self) -> &'a Bump {
+        self.arena
+    }
+
     /// A copy of the text that lives as long as the row.
     pub fn text(&self, text: &str) -> &'a str {
         self.arena.alloc_str(text)

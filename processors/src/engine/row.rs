@@ -10,22 +10,22 @@ use dbintel_schemas::{Record, key};
 
 use super::outbox::{Encoded, Outbox};
 
-/// A decoded record. It borrows from the fetched bytes; copying it copies no text.
-#[derive(Debug, Clone, Copy, PartialEq)]
-#[expect(clippy::large_enum_variant, reason = "rows live one at a time and are changed in place")]
+/// A decoded record. It lives in the arena of its batch, and its texts in the fetched bytes: what moves from processor to
+/// processor is a pointer.
+#[derive(Debug, PartialEq)]
 pub enum Row<'a> {
     /// Cumulative counters of a statement; `delta` makes a [`Row::Query`] of it.
-    RawQuery(RawQuery<'a>),
+    RawQuery(&'a RawQuery<'a>),
     /// Outcome of a poll: context for the others.
-    RawPoll(RawPoll<'a>),
+    RawPoll(&'a RawPoll<'a>),
     /// What a statement did in an interval.
-    Query(EnrichedQuery<'a>),
+    Query(&'a mut EnrichedQuery<'a>),
     /// A session of a sample.
-    Session(EnrichedSession<'a>),
+    Session(&'a mut EnrichedSession<'a>),
     /// Metrics of an object.
-    Metrics(EnrichedMetrics<'a>),
+    Metrics(&'a mut EnrichedMetrics<'a>),
     /// Text of a statement.
-    Text(EnrichedText<'a>),
+    Text(&'a mut EnrichedText<'a>),
 }
 
 /// What every raw record says of itself.
@@ -52,26 +52,38 @@ impl<'a> Row<'a> {
         Ok(match topic {
             Topic::RawQueries => {
                 let raw: RawQuery<'a> = decode(schemas, bytes, arena)?;
-                (origin(raw.poller, raw.target, raw.owner_epoch), Row::RawQuery(raw))
+                (origin(raw.poller, raw.target, raw.owner_epoch), Row::RawQuery(arena.alloc(raw)))
             }
             Topic::RawPolls => {
                 let raw: RawPoll<'a> = decode(schemas, bytes, arena)?;
-                (origin(raw.poller, raw.target, raw.owner_epoch), Row::RawPoll(raw))
+                (origin(raw.poller, raw.target, raw.owner_epoch), Row::RawPoll(arena.alloc(raw)))
             }
             Topic::RawSessions => {
                 let raw: RawSession<'a> = decode(schemas, bytes, arena)?;
-                (origin(raw.poller, raw.target, raw.owner_epoch), Row::Session(session(&raw, offset)))
+                (origin(raw.poller, raw.target, raw.owner_epoch), Row::Session(arena.alloc(session(&raw, offset))))
             }
             Topic::RawMetrics => {
                 let raw: RawMetrics<'a> = decode(schemas, bytes, arena)?;
-                (origin(raw.poller, raw.target, raw.owner_epoch), Row::Metrics(metrics(&raw, offset)))
+                (origin(raw.poller, raw.target, raw.owner_epoch), Row::Metrics(arena.alloc(metrics(&raw, offset))))
             }
             Topic::RawTexts => {
                 let raw: RawText<'a> = decode(schemas, bytes, arena)?;
-                (origin(raw.poller, raw.target, raw.owner_epoch), Row::Text(text(&raw, offset)))
+                (origin(raw.poller, raw.target, raw.owner_epoch), Row::Text(arena.alloc(text(&raw, offset))))
             }
             _ => return Err(ReadError::Resolve(format!("{} is not an input of pipelines", topic.name()))),
         })
+    }
+
+    /// The same row for one of several pipelines, which may change it.
+    pub fn for_pipeline(&self, arena: &'a Bump) -> Row<'a> {
+        match self {
+            Row::RawQuery(raw) => Row::RawQuery(raw),
+            Row::RawPoll(raw) => Row::RawPoll(raw),
+            Row::Query(row) => Row::Query(arena.alloc(**row)),
+            Row::Session(row) => Row::Session(arena.alloc(**row)),
+            Row::Metrics(row) => Row::Metrics(arena.alloc(**row)),
+            Row::Text(row) => Row::Text(arena.alloc(**row)),
+        }
     }
 
     /// Marks the row as the pipeline's own.
@@ -94,13 +106,13 @@ impl<'a> Row<'a> {
     ) -> Option<(Topic, Encoded<'o>)> {
         Some(match self {
             Row::RawQuery(_) | Row::RawPoll(_) => return None,
-            Row::Query(row) => (Topic::EnrichedQueries, outbox.primary(row, row.target, None, partition, timestamp)),
+            Row::Query(row) => (Topic::EnrichedQueries, outbox.primary(&**row, row.target, None, partition, timestamp)),
             Row::Session(row) => {
-                (Topic::EnrichedSessions, outbox.primary(row, row.target, row.traceparent, partition, timestamp))
+                (Topic::EnrichedSessions, outbox.primary(&**row, row.target, row.traceparent, partition, timestamp))
             }
-            Row::Metrics(row) => (Topic::EnrichedMetrics, outbox.primary(row, row.target, None, partition, timestamp)),
+            Row::Metrics(row) => (Topic::EnrichedMetrics, outbox.primary(&**row, row.target, None, partition, timestamp)),
             Row::Text(row) => {
-                (Topic::EnrichedTexts, outbox.primary(row, &key::of_text(row), None, partition, timestamp))
+                (Topic::EnrichedTexts, outbox.primary(&**row, &key::of_text(row), None, partition, timestamp))
             }
         })
     }

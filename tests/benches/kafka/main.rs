@@ -26,6 +26,9 @@ use self::engine::Chain;
 use self::measure::{Meter, Outcome};
 use self::workload::PARTITIONS;
 
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// What is measured, in turns; the first is what the others are compared with.
 const RUNS: [&str; 6] = ["bare", "bus", "delta", "sampling", "whole", "whole-2"];
 

@@ -7,6 +7,7 @@
 //! fast restart.
 
 use std::hash::BuildHasher;
+use std::hint::black_box;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -156,6 +157,20 @@ impl<V: StateValue> Table<V> {
         Ok(())
     }
 
+    /// Reads values that will be asked for soon, so that they are in the processor's cache when they are. All of them
+    /// wait for memory at the same time, where look-ups one by one wait in turn.
+    pub fn warm<'k>(&self, keys: impl Iterator<Item = &'k [u8]>) {
+        for key in keys {
+            if let Some(slot) = self.find(key, self.hasher.hash_one(key)) {
+                black_box(self.slots[slot].value.clone());
+            }
+        }
+    }
+
+    fn find(&self, key: &[u8], hash: u64) -> Option<u32> {
+        self.index.find(hash, |slot| *self.slots[*slot].key == *key).copied()
+    }
+
     /// Values in memory, absent ones included.
     pub fn cached(&self) -> usize {
         self.slots.len() - self.free.len()
@@ -164,9 +179,9 @@ impl<V: StateValue> Table<V> {
     /// The slot of a key, read from the store when it is not in memory.
     fn slot(&mut self, key: &[u8]) -> Result<u32, StateError> {
         let hash = self.hasher.hash_one(key);
-        if let Some(slot) = self.index.find(hash, |slot| *self.slots[*slot].key == *key) {
-            self.slots[*slot].recent = true;
-            return Ok(*slot);
+        if let Some(slot) = self.find(key, hash) {
+            self.slots[slot].recent = true;
+            return Ok(slot);
         }
         let value = self.load(key)?;
         let entry = Slot { key: Key::from_slice(key), value, remembered_in: 0, unflushed: false, recent: true };

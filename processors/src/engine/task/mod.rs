@@ -28,7 +28,7 @@ mod commit;
 mod pipeline;
 
 /// Rows that are decoded before the first of them is processed.
-pub const BATCH_ROWS: usize = 256;
+pub const BATCH_ROWS: usize = 32;
 
 /// The checkpoint rewrites this many bytes of state for each changed byte: a cycle is over when twice the state was logged.
 const CHECKPOINT_FACTOR: usize = 2;
@@ -220,7 +220,7 @@ impl Task {
         }
         // A panic while state is prefetched is put down to the first record.
         self.current = batch.entries.first().map(|entry| (batch.topic, entry.offset));
-        let rows: Vec<Row<'_>> = decoded.iter().filter_map(|outcome| Some(outcome.as_ref().ok()?.1)).collect();
+        let rows: Vec<&Row<'_>> = decoded.iter().filter_map(|outcome| Some(&outcome.as_ref().ok()?.1)).collect();
         for pipeline in &mut self.pipelines {
             pipeline.prefetch(&rows)?;
         }
@@ -254,7 +254,7 @@ impl Task {
             let disposition = match &decoded {
                 Err((reason, detail)) => Disposition::Quarantined { reason, detail: detail.clone() },
                 Ok((origin, row, observed)) => {
-                    let mut row = *row;
+                    let mut row = row.for_pipeline(batch.arena);
                     let scope = Scope {
                         pipeline: batch.names[number],
                         arena: batch.arena,

@@ -46,7 +46,7 @@ impl TaskPipeline {
     }
 
     /// Shows the processors what is coming.
-    pub fn prefetch(&mut self, rows: &[Row<'_>]) -> Result<(), StateError> {
+    pub fn prefetch(&mut self, rows: &[&Row<'_>]) -> Result<(), StateError> {
         self.chain.iter_mut().try_for_each(|(_, processor)| processor.prefetch(rows))
     }
 
