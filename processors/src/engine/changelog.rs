@@ -5,9 +5,10 @@
 //! be read to rebuild all of it. Besides the changed entries, commits rewrite a slice of the state now and then (the
 //! rolling checkpoint); when a cycle of slices has passed over all tables, everything before its start may be deleted.
 //!
-//! Part: version (1 byte) | flags (1 byte, 1 = last) | commit_seq | marker (length, bytes; last part only) | entries.
+//! Part: version (1 byte) | commit_seq | entries.
 //! Entry: kind (1 byte), then for 0 put: key, value; 1 delete: key; 2 difference: key, [difference](super::state::numbers);
-//! 3 table (8 bytes): of the entries that follow. Bytes have their length in front. Numbers are LEB128 varints.
+//! 3 table (8 bytes): of the entries that follow; 4 marker: the last entry of the last part. Bytes have their length in
+//! front. Numbers are LEB128 varints.
 
 use super::state::{read_unsigned, write_unsigned};
 use super::store::{TableId, split_key};
@@ -15,12 +16,12 @@ use super::store::{TableId, split_key};
 /// Bytes of entries after which a part is closed; well below what topics allow.
 pub const PART_BYTES_MAX: usize = 512 * 1024;
 
-const VERSION: u8 = 2;
-const LAST: u8 = 1;
+const VERSION: u8 = 3;
 const PUT: u8 = 0;
 const DELETE: u8 = 1;
 const DIFFERENCE: u8 = 2;
 const TABLE: u8 = 3;
+const MARKER: u8 = 4;
 
 /// End of a commit in the changelog.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -69,6 +70,7 @@ pub enum Change<'a> {
 /// Collects the parts of one commit.
 #[derive(Default)]
 pub struct ChangeWriter {
+    commit_seq: u64,
     closed: Vec<Vec<u8>>,
     open: Vec<u8>,
     /// Of the last entry of the open part.
@@ -78,6 +80,21 @@ pub struct ChangeWriter {
 }
 
 impl ChangeWriter {
+    /// Begins a commit. What an earlier one left is forgotten.
+    pub fn begin(&mut self, commit_seq: u64) {
+        (self.commit_seq, self.bytes) = (commit_seq, 0);
+        self.closed.clear();
+        self.open_part();
+    }
+
+    fn open_part(&mut self) -> Vec<u8> {
+        self.table = None;
+        let mut part = Vec::with_capacity(if self.closed.is_empty() { 0 } else { PART_BYTES_MAX + PART_BYTES_MAX / 8 });
+        part.push(VERSION);
+        write_unsigned(&mut part, self.commit_seq);
+        std::mem::replace(&mut self.open, part)
+    }
+
     /// Sets a value; `encode` appends it.
     pub fn put(&mut self, table: TableId, key: &[u8], encode: impl FnOnce(&mut Vec<u8>)) {
         let mut value = std::mem::take(&mut self.scratch);
@@ -112,8 +129,8 @@ impl ChangeWriter {
         write(&mut self.open);
         self.bytes += self.open.len() - before;
         if self.open.len() >= PART_BYTES_MAX {
-            self.closed.push(std::mem::take(&mut self.open));
-            self.table = None;
+            let closed = self.open_part();
+            self.closed.push(closed);
         }
     }
 
@@ -122,34 +139,14 @@ impl ChangeWriter {
         self.bytes
     }
 
-    /// The parts of the commit, the last one with the marker. The writer is empty afterwards.
+    /// The parts of the commit, the last one with its marker.
     pub fn finish(&mut self, marker: &Marker) -> Vec<Vec<u8>> {
-        (self.bytes, self.table) = (0, None);
-        let last = std::mem::take(&mut self.open);
-        let mut parts: Vec<Vec<u8>> =
-            std::mem::take(&mut self.closed).iter().map(|entries| part(marker.commit_seq, None, entries)).collect();
-        parts.push(part(marker.commit_seq, Some(marker), &last));
+        self.open.push(MARKER);
+        write_bytes(&mut self.open, &marker.encode());
+        let mut parts = std::mem::take(&mut self.closed);
+        parts.push(std::mem::take(&mut self.open));
         parts
     }
-
-    /// Forgets everything.
-    pub fn clear(&mut self) {
-        self.closed.clear();
-        self.open.clear();
-        (self.bytes, self.table) = (0, None);
-    }
-}
-
-fn part(commit_seq: u64, marker: Option<&Marker>, entries: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(entries.len() + 128);
-    out.push(VERSION);
-    out.push(if marker.is_some() { LAST } else { 0 });
-    write_unsigned(&mut out, commit_seq);
-    if let Some(marker) = marker {
-        write_bytes(&mut out, &marker.encode());
-    }
-    out.extend_from_slice(entries);
-    out
 }
 
 /// Appends an entry.
@@ -166,22 +163,25 @@ pub fn write_entry(out: &mut Vec<u8>, key: &[u8], change: Change<'_>) {
     }
 }
 
-/// Shows the entries of one part, in order; gives the marker when it is the last of its commit.
+/// Shows the entries of one part, in order; gives the marker when it is the last of its commit. A part that was cut between two
+/// entries is read as one that is not the last.
 pub fn read(part: &[u8], mut visit: impl FnMut(TableId, &[u8], Change<'_>)) -> Result<Option<Marker>, ChangelogError> {
     let mut input = Input(part);
     match input.byte()? {
         VERSION => {}
         other => return Err(ChangelogError::Version(other)),
     }
-    let last = input.byte()? & LAST != 0;
     let commit_seq = input.varint()?;
-    let marker = if last { Some(Marker::decode(commit_seq, input.bytes()?)?) } else { None };
     let mut table = None;
     while !input.0.is_empty() {
         let kind = input.byte()?;
         if kind == TABLE {
             table = Some(input.table()?);
             continue;
+        }
+        if kind == MARKER {
+            let marker = Marker::decode(commit_seq, input.bytes()?)?;
+            return if input.0.is_empty() { Ok(Some(marker)) } else { Err(ChangelogError::Damaged) };
         }
         let (table, key) = (table.ok_or(ChangelogError::Damaged)?, input.bytes()?);
         let change = match kind {
@@ -192,7 +192,7 @@ pub fn read(part: &[u8], mut visit: impl FnMut(TableId, &[u8], Change<'_>)) -> R
         };
         visit(table, key, change);
     }
-    Ok(marker)
+    Ok(None)
 }
 
 impl Marker {
@@ -279,9 +279,15 @@ mod tests {
         }
     }
 
+    fn begun() -> ChangeWriter {
+        let mut writer = ChangeWriter::default();
+        writer.begin(7);
+        writer
+    }
+
     #[test]
     fn a_commit_of_several_parts_reads_back_in_order() {
-        let mut writer = ChangeWriter::default();
+        let mut writer = begun();
         let value = vec![9; PART_BYTES_MAX / 2];
         for key in 0..5u8 {
             writer.put(TableId(1), &[key], |out| out.extend_from_slice(&value));
@@ -295,18 +301,23 @@ mod tests {
         let markers: Vec<_> = parts.iter().map(|part| read(part, &mut visit).unwrap()).collect();
         assert_eq!(markers, [None, None, Some(marker())]);
         assert_eq!(kinds, [(0, true), (1, true), (2, true), (3, true), (4, true), (3, false)]);
-        assert!(writer.finish(&marker()).len() == 1, "the writer is empty again");
+        writer.put(TableId(1), b"of a commit that was not made", |_| {});
+        writer.begin(7);
+        let mut nothing = |_: TableId, _: &[u8], _: Change<'_>| panic!("the writer is empty again");
+        assert_eq!(read(&writer.finish(&marker())[0], &mut nothing).unwrap(), Some(marker()));
     }
 
     #[test]
     fn cut_and_foreign_bytes_are_errors() {
-        let mut writer = ChangeWriter::default();
+        let mut writer = begun();
         writer.put(TableId(1), b"key", |out| out.extend_from_slice(b"value"));
         let part = writer.finish(&marker()).remove(0);
-        let without_entries = ChangeWriter::default().finish(&marker()).remove(0).len();
-        for length in (0..part.len()).filter(|length| ![without_entries, without_entries + 9].contains(length)) {
+        let marker_length = begun().finish(&marker()).remove(0).len() - 2;
+        let between_entries = [2, 11, part.len() - marker_length];
+        for length in (0..part.len()).filter(|length| !between_entries.contains(length)) {
             assert_eq!(read(&part[..length], |_, _, _| {}), Err(ChangelogError::Damaged), "cut at {length}");
         }
+        assert_eq!(read(&[&part[..], &[DELETE, 0]].concat(), |_, _, _| {}), Err(ChangelogError::Damaged));
         assert_eq!(read(&[1, 0, 0], |_, _, _| {}), Err(ChangelogError::Version(1)));
     }
 }

@@ -11,7 +11,7 @@ use dbintel_bus::{Bus, BusError, Committed, Isolation, Offsets, Position, Reader
 
 use super::changelog::{self, ChangelogError, Marker};
 use super::clock;
-use super::store::{Entry, Place, Staged, Store, StoreBatch, StoreError, TableId};
+use super::store::{Place, Slice, Staged, Store, StoreBatch, StoreError, TableId};
 
 /// Longest wait for the end of the changelog to become readable: longer than any transaction may stay open.
 const WAIT_MAX: Duration = Duration::from_secs(90);
@@ -134,8 +134,8 @@ impl Store for Nowhere {
         Ok(None)
     }
 
-    fn scan(&self, _: &[u8], _: usize) -> Result<Vec<Entry>, StoreError> {
-        Ok(Vec::new())
+    fn scan(&self, _: &[u8], _: usize) -> Result<Slice, StoreError> {
+        Ok(Slice::default())
     }
 
     fn persist(&self) -> Result<(), StoreError> {

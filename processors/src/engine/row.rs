@@ -110,7 +110,9 @@ impl<'a> Row<'a> {
             Row::Session(row) => {
                 (Topic::EnrichedSessions, outbox.primary(&**row, row.target, row.traceparent, partition, timestamp))
             }
-            Row::Metrics(row) => (Topic::EnrichedMetrics, outbox.primary(&**row, row.target, None, partition, timestamp)),
+            Row::Metrics(row) => {
+                (Topic::EnrichedMetrics, outbox.primary(&**row, row.target, None, partition, timestamp))
+            }
             Row::Text(row) => {
                 (Topic::EnrichedTexts, outbox.primary(&**row, &key::of_text(row), None, partition, timestamp))
             }

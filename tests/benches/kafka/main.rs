@@ -30,7 +30,7 @@ use self::workload::PARTITIONS;
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// What is measured, in turns; the first is what the others are compared with.
-const RUNS: [&str; 6] = ["bare", "bus", "delta", "sampling", "whole", "whole-2"];
+const RUNS: [&str; 7] = ["bare", "bus", "delta", "sampling", "sampling-2", "whole", "whole-2"];
 
 fn main() -> Outcome<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -44,7 +44,8 @@ fn main() -> Outcome<()> {
         Ok(value.map_or(Ok(default), |value| value.parse())?)
     };
     let only = words.iter().position(|word| *word == "--only").and_then(|place| words.get(place + 1));
-    let runs: Vec<&'static str> = RUNS.into_iter().filter(|run| only.is_none_or(|only| only == run)).collect();
+    let wanted = |run: &&str| only.is_none_or(|only| only.split(',').any(|name| name == *run));
+    let runs: Vec<&'static str> = RUNS.into_iter().filter(wanted).collect();
     compare(number("--rows", 2_000_000)?, number("--rounds", 3)?, &runs)
 }
 
@@ -94,6 +95,7 @@ fn run(servers: &str, name: &str, number: &str, state: &Path) -> Outcome<Meter> 
         "bus" => copy::through_bus(&*bus, &input, &format!("copy-{name}-{number}")),
         "delta" => engine::run(bus, state, &group, Chain::Delta, 1),
         "sampling" => engine::run(bus, state, &group, Chain::Sampling, 1),
+        "sampling-2" => engine::run(bus, state, &group, Chain::Sampling, 2),
         "whole" => engine::run(bus, state, &group, Chain::Whole, 1),
         "whole-2" => engine::run(bus, state, &group, Chain::Whole, 2),
         _ => Err(format!("there is no run {name}").into()),

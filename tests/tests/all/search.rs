@@ -86,10 +86,10 @@ impl<'w> Search<'w> {
             let mut cursor = Vec::new();
             loop {
                 let found = store.scan(&cursor, SCAN_BYTES).unwrap();
-                let Some((last, _)) = found.last() else { break };
-                cursor.clone_from(last);
+                let Some(last) = found.last_key() else { break };
+                cursor = last.to_vec();
                 entries += found.len();
-                for (key, value) in found {
+                for (key, value) in found.iter() {
                     self.look(text(&directory), &[key, value].concat());
                 }
             }

@@ -17,7 +17,7 @@ use smallvec::SmallVec;
 use self::slots::Slots;
 use super::{StateError, StateValue};
 use crate::engine::changelog::{Change, ChangeWriter, write_entry};
-use crate::engine::store::{Entry, Store, StoreBatch, TableId};
+use crate::engine::store::{Slice, Store, StoreBatch, TableId};
 
 mod slots;
 
@@ -33,7 +33,7 @@ pub trait StateTable: Send {
     fn changed(&self) -> bool;
 
     /// Removes what has expired at event time `now` (µs), of the entries of a store with these full keys.
-    fn expire(&mut self, entries: &[Entry], now: i64) -> Result<(), StateError>;
+    fn expire(&mut self, entries: &Slice, now: i64) -> Result<(), StateError>;
 
     /// Writes the changes of the open transaction to the changelog.
     fn log_changes(&self, out: &mut ChangeWriter);
@@ -266,10 +266,10 @@ impl<V: StateValue> StateTable for Table<V> {
         !self.undo.is_empty()
     }
 
-    fn expire(&mut self, entries: &[Entry], now: i64) -> Result<(), StateError> {
+    fn expire(&mut self, entries: &Slice, now: i64) -> Result<(), StateError> {
         let Some(id) = self.place.as_ref().map(|(id, _)| *id) else { return Ok(()) };
         let expired = |value: &V| value.expires_at().is_some_and(|at| at <= now);
-        for (full_key, stored) in entries {
+        for (full_key, stored) in entries.iter() {
             let Some(key) = full_key.strip_prefix(id.0.to_be_bytes().as_slice()) else { continue };
             let stored_expired = V::stored_expires_at(stored)?.is_some_and(|at| at <= now);
             // What is in memory may be newer than what was stored.

@@ -1,9 +1,10 @@
 //! A store in memory, which loses what was not persisted, as a crash would. For tests and simulation.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::sync::Mutex;
 
-use super::{Entry, Place, Store, StoreBatch, StoreError, TableId, full_key};
+use super::{Place, Slice, Store, StoreBatch, StoreError, TableId, full_key};
 
 /// Sorted map with a durable image.
 #[derive(Default)]
@@ -58,19 +59,16 @@ impl Store for MemoryStore {
         Ok(self.content().live.place.clone())
     }
 
-    fn scan(&self, cursor: &[u8], bytes_max: usize) -> Result<Vec<Entry>, StoreError> {
+    fn scan(&self, cursor: &[u8], bytes_max: usize) -> Result<Slice, StoreError> {
         let content = self.content();
-        let after =
-            content.live.entries.range::<[u8], _>((std::ops::Bound::Excluded(cursor), std::ops::Bound::Unbounded));
-        let mut bytes = 0;
-        Ok(after
-            .take_while(|(key, value)| {
-                let fits = bytes < bytes_max;
-                bytes += key.len() + value.len();
-                fits
-            })
-            .map(|(key, value)| (key.clone(), value.clone()))
-            .collect())
+        let mut slice = Slice::default();
+        for (key, value) in content.live.entries.range::<[u8], _>((Bound::Excluded(cursor), Bound::Unbounded)) {
+            if slice.bytes() >= bytes_max {
+                break;
+            }
+            slice.push(key, value);
+        }
+        Ok(slice)
     }
 
     fn persist(&self) -> Result<(), StoreError> {

@@ -3,6 +3,7 @@
 mod memory;
 #[cfg(feature = "native")]
 mod rocksdb;
+mod slice;
 mod staged;
 
 use std::path::{Path, PathBuf};
@@ -15,6 +16,7 @@ use super::changelog::Marker;
 pub use self::memory::MemoryStore;
 #[cfg(feature = "native")]
 pub use self::rocksdb::{RocksStore, StoreMemory};
+pub use self::slice::Slice;
 pub use self::staged::Staged;
 
 /// A store of one task. One thread writes; values that were written together are there together after a crash, or not at all.
@@ -29,7 +31,7 @@ pub trait Store: Send + Sync {
     fn place(&self) -> Result<Option<Place>, StoreError>;
 
     /// Entries in the order of their full keys, after `cursor` (empty: from the beginning), until about `bytes_max`.
-    fn scan(&self, cursor: &[u8], bytes_max: usize) -> Result<Vec<Entry>, StoreError>;
+    fn scan(&self, cursor: &[u8], bytes_max: usize) -> Result<Slice, StoreError>;
 
     /// Makes what was written durable.
     fn persist(&self) -> Result<(), StoreError>;
@@ -40,9 +42,6 @@ pub trait Store: Send + Sync {
 
 /// Opens the store in a directory.
 pub type OpenStore = Box<dyn Fn(&Path) -> Result<Arc<dyn Store>, StoreError> + Send + Sync>;
-
-/// Full key and value.
-pub type Entry = (Vec<u8>, Vec<u8>);
 
 /// How far a store has come.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

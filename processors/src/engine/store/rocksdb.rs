@@ -6,14 +6,11 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rocksdb::{
-    BlockBasedOptions, Cache, DB, Direction, ErrorKind, IteratorMode, Options, WriteBatch, WriteBufferManager,
-    WriteOptions,
-};
+use rocksdb::{BlockBasedOptions, Cache, DB, ErrorKind, Options, WriteBatch, WriteBufferManager, WriteOptions};
 
 use crate::engine::changelog::Marker;
 
-use super::{Entry, OpenStore, Place, Store, StoreBatch, StoreError, TableId, full_key};
+use super::{OpenStore, Place, Slice, Store, StoreBatch, StoreError, TableId, full_key};
 
 /// Key of the [`Place`]: table 0 is nobody's.
 const PLACE: &[u8] = &[0; 8];
@@ -171,22 +168,21 @@ impl Store for RocksStore {
         Ok(bytes.and_then(|bytes| Place::from_bytes(&bytes)))
     }
 
-    fn scan(&self, cursor: &[u8], bytes_max: usize) -> Result<Vec<Entry>, StoreError> {
+    fn scan(&self, cursor: &[u8], bytes_max: usize) -> Result<Slice, StoreError> {
         let from = if cursor.is_empty() { PLACE } else { cursor };
-        let mut entries = Vec::new();
-        let mut bytes = 0;
-        for entry in self.db.iterator(IteratorMode::From(from, Direction::Forward)) {
-            let (key, value) = entry.map_err(self.failed("scan"))?;
-            if *key == *from {
-                continue;
+        let mut slice = Slice::default();
+        let mut entries = self.db.raw_iterator();
+        entries.seek(from);
+        while slice.bytes() < bytes_max
+            && let Some((key, value)) = entries.item()
+        {
+            if key != from {
+                slice.push(key, value);
             }
-            if bytes >= bytes_max {
-                break;
-            }
-            bytes += key.len() + value.len();
-            entries.push((key.into_vec(), value.into_vec()));
+            entries.next();
         }
-        Ok(entries)
+        entries.status().map_err(self.failed("scan"))?;
+        Ok(slice)
     }
 
     fn persist(&self) -> Result<(), StoreError> {

@@ -8,7 +8,7 @@ use crate::engine::changelog::Marker;
 use crate::engine::metrics::Metrics;
 use crate::engine::outbox::Outbox;
 use crate::engine::restore;
-use crate::engine::store::{Place, StoreBatch, StoreError};
+use crate::engine::store::{Place, Slice, StoreBatch, StoreError};
 
 impl Task {
     /// Prepares the commit of everything processed: ledger into the outbox, changelog records as the return value, to be
@@ -19,8 +19,8 @@ impl Task {
         let commit = Commit { group: &self.group, partition: self.partition, commit_seq, writer, task_time };
         let tallies = self.books.close(&commit, outbox);
         let mut changes = std::mem::take(&mut self.changes);
-        changes.clear();
-        for (key, value) in &self.committed.slice {
+        changes.begin(commit_seq);
+        for (key, value) in self.committed.slice.iter() {
             changes.rewrite(key, value);
         }
         let before = changes.bytes();
@@ -59,8 +59,8 @@ impl Task {
         if last.slice_ends_cycle {
             checkpoint.restore_from = checkpoint.cycle_start.take().unwrap_or(checkpoint.restore_from);
             checkpoint.cursor.clear();
-        } else if let Some((key, _)) = last.slice.last() {
-            checkpoint.cursor.clone_from(key);
+        } else if let Some(key) = last.slice.last_key() {
+            checkpoint.cursor = key.to_vec();
         }
         let positions = self
             .names
@@ -94,7 +94,7 @@ impl Task {
         }
         let marker = marker.ends_at(changelog_next);
         let positions = self.positions.clone();
-        let (slice, slice_ends_cycle) = (Vec::new(), false);
+        let (slice, slice_ends_cycle) = (Slice::default(), false);
         self.committed = Committing { marker, changelog_next, positions, slice, slice_ends_cycle };
         self.poisoned.retain(|(topic, offset), _| self.positions[*topic].is_none_or(|next| *offset >= next));
         self.each_table(|table| table.commit());
@@ -120,8 +120,7 @@ impl Task {
     /// Takes the next slice of the checkpoint from the store, which must be up to date.
     fn cut_slice(&mut self, budget: usize) -> Result<(), StoreError> {
         self.committed.slice = self.store.scan(&self.committed.marker.checkpoint.cursor, budget)?;
-        let bytes: usize = self.committed.slice.iter().map(|(key, value)| key.len() + value.len()).sum();
-        self.committed.slice_ends_cycle = bytes < budget;
+        self.committed.slice_ends_cycle = self.committed.slice.bytes() < budget;
         Ok(())
     }
 
@@ -130,7 +129,6 @@ impl Task {
         self.pending = None;
         self.inbox.clear();
         self.books.clear();
-        self.changes.clear();
         self.each_table(|table| table.rollback());
         self.positions.clone_from(&self.committed.positions);
         self.names

@@ -20,7 +20,7 @@ use super::restore::Restored;
 use super::row::{Origin, Row};
 use super::schema_lookup::SchemaLookup;
 use super::state::{StateError, StateTable};
-use super::store::{self, Store, TableId};
+use super::store::{Slice, Store, TableId};
 use super::targets::Targets;
 
 mod batch;
@@ -30,8 +30,9 @@ mod pipeline;
 /// Rows that are decoded before the first of them is processed.
 pub const BATCH_ROWS: usize = 32;
 
-/// The checkpoint rewrites this many bytes of state for each changed byte: a cycle is over when twice the state was logged.
-const CHECKPOINT_FACTOR: usize = 2;
+/// The checkpoint rewrites this many bytes of state for each changed byte: when a cycle is over, as much was logged as there is
+/// state, and the changelog holds at most four times the state.
+const CHECKPOINT_FACTOR: usize = 1;
 
 /// Most bytes of state that one commit rewrites.
 const SLICE_BYTES_MAX: usize = 8 << 20;
@@ -77,7 +78,7 @@ struct Committing {
     changelog_next: i64,
     positions: Vec<Option<i64>>,
     /// Logged by the next commit, ahead of its changes.
-    slice: Vec<store::Entry>,
+    slice: Slice,
     slice_ends_cycle: bool,
 }
 
@@ -122,7 +123,7 @@ impl Task {
             marker: restored.marker,
             changelog_next: restored.changelog_next,
             positions: positions.clone(),
-            slice: Vec::new(),
+            slice: Slice::default(),
             slice_ends_cycle: false,
         };
         let mut task = Self {

@@ -93,8 +93,8 @@ fn write_values_of_the_future(stores: &Path) -> usize {
         let store = RocksStore::open(&entry.path(), &memory).unwrap();
         let place = store.place().unwrap().unwrap();
         let mut batch = StoreBatch::default();
-        for (full_key, _) in store.scan(&table.0.to_be_bytes(), usize::MAX).unwrap() {
-            let (found, key) = split_key(&full_key);
+        for (full_key, _) in store.scan(&table.0.to_be_bytes(), usize::MAX).unwrap().iter() {
+            let (found, key) = split_key(full_key);
             if found == table {
                 batch.put(table, key, |out| out.extend_from_slice(&[99, 1, 2, 3]));
                 written += 1;

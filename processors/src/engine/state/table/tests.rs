@@ -80,6 +80,7 @@ fn the_changelog_holds_the_last_value_of_each_changed_key() {
     table.insert(b"a", Number(3)).unwrap();
     table.remove(b"old").unwrap();
     let mut changes = ChangeWriter::default();
+    changes.begin(1);
     table.log_changes(&mut changes);
     let three = format!("{:?}", Change::Put(&3u64.to_le_bytes()));
     assert_eq!(logged(&mut changes), [("a".to_owned(), three), ("old".to_owned(), "Delete".to_owned())]);
@@ -164,6 +165,7 @@ fn the_checkpoint_removes_what_has_expired_unless_it_was_refreshed() {
     let slice = store.scan(&[], usize::MAX).unwrap();
     table.expire(&slice, 20).unwrap();
     let mut changes = ChangeWriter::default();
+    changes.begin(1);
     table.log_changes(&mut changes);
     assert_eq!(logged(&mut changes), [("gone".to_owned(), "Delete".to_owned())]);
     table.rollback();
@@ -203,6 +205,7 @@ fn differences_are_logged_taken_back_and_lead_a_store_to_the_same_values() {
     let mut staged = Staged::default();
     let mut follow = |table: &mut Table<Pair>| {
         let mut changes = ChangeWriter::default();
+        changes.begin(1);
         table.log_changes(&mut changes);
         table.commit();
         let part = changes.finish(&Marker::default()).remove(0);

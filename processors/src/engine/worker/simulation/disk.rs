@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use dbintel_bus::model::Fate;
 
 use super::faults::{Operation, Random, Shaken};
-use crate::engine::store::{Entry, MemoryStore, Place, Store, StoreBatch, StoreError, TableId};
+use crate::engine::store::{MemoryStore, Place, Slice, Store, StoreBatch, StoreError, TableId};
 
 /// The disks of all processes: stores by directory.
 #[derive(Clone, Default)]
@@ -80,7 +80,7 @@ impl Store for Disk {
         self.store.place()
     }
 
-    fn scan(&self, cursor: &[u8], bytes_max: usize) -> Result<Vec<Entry>, StoreError> {
+    fn scan(&self, cursor: &[u8], bytes_max: usize) -> Result<Slice, StoreError> {
         self.store.scan(cursor, bytes_max)
     }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::scene::GROUP;
 use crate::engine::group::INPUTS;
 use crate::engine::restore::Restore;
-use crate::engine::store::{Entry, MemoryStore, Store};
+use crate::engine::store::{MemoryStore, Slice, Store};
 use crate::testing::decoded;
 
 /// Topics with outputs.
@@ -27,7 +27,7 @@ pub struct Left {
     /// Values by topic.
     pub outputs: Vec<Vec<Vec<u8>>>,
     /// What the changelog holds.
-    pub state: Vec<Entry>,
+    pub state: Slice,
 }
 
 fn values(bus: &Model, topic: &str, partition: u32) -> Vec<Vec<u8>> {
