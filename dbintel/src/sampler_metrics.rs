@@ -77,7 +77,7 @@ impl Processor for Counted {
         self.sampler.tables()
     }
 
-    fn prefetch(&mut self, rows: &[Row<'_>]) -> Result<(), StateError> {
+    fn prefetch(&mut self, rows: &[&Row<'_>]) -> Result<(), StateError> {
         self.settle();
         self.sampler.prefetch(rows)
     }

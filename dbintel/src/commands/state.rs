@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use dbintel_bus::{Bus, Committed};
 use dbintel_config::Environment;
-use dbintel_processors::engine::restore::{self, Restore};
+use dbintel_processors::engine::restore::{self, Progress, Restore};
 use dbintel_processors::engine::store::{RocksStore, Store, StoreMemory};
 use dbintel_schemas::topics;
 use serde_json::json;
@@ -112,7 +112,14 @@ fn fill(bus: &dyn Bus, found: &Found, topics: &[String], committed: &[Committed]
     let committed: Vec<Committed> =
         committed.iter().filter(|position| position.partition == found.partition).cloned().collect();
     let changelog = topics::changelog(PROCESSOR_GROUP);
-    let restore = Restore { bus, changelog: &changelog, partition: found.partition, topics, committed: &committed };
+    let restore = Restore {
+        bus,
+        changelog: &changelog,
+        partition: found.partition,
+        topics,
+        committed: &committed,
+        progress: &Progress::default(),
+    };
     let restored = restore.run(&store).map_err(Failure::runtime)?;
     store.persist().map_err(Failure::runtime)?;
     let seconds = Duration::as_secs_f64(&(clock::now() - began));

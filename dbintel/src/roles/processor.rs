@@ -45,8 +45,15 @@ impl Processors {
 
     /// Asks whether all workers have joined the group and restored what they were assigned.
     pub fn readiness(&self) -> impl Fn() -> Said + Send + Sync + 'static {
-        let ready = self.group.readiness();
-        move || if ready() { Ok(None) } else { Err("it waits for its partitions, or restores their state".to_owned()) }
+        let (ready, restoring) = (self.group.readiness(), self.group.restoring());
+        move || {
+            let percent = restoring.percent();
+            match ready() {
+                true => Ok(None),
+                false if percent.is_empty() => Err("it waits for its partitions".to_owned()),
+                false => Err(format!("it restores the state of partitions (per cent done): {percent:?}")),
+            }
+        }
     }
 
     /// Some worker has ended by itself.

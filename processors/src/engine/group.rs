@@ -13,6 +13,7 @@ use dbintel_schemas::topics::Topic;
 use super::clock;
 use super::metrics::Metrics;
 use super::processor::Processor;
+use super::restore::Progress;
 use super::store::OpenStore;
 use super::worker::Worker;
 
@@ -56,6 +57,8 @@ pub struct GroupConfig {
     pub buffer_bytes: usize,
     /// Bytes of changes after which a store is brought up to date: a restart has so much to read again.
     pub flush_bytes: usize,
+    /// Partitions that a worker restores at the same time.
+    pub restores_at_once: usize,
     /// Values that a table keeps in memory per task.
     pub cached_values: usize,
     /// How records are framed.
@@ -77,6 +80,7 @@ impl GroupConfig {
             commit_rows: 50_000,
             buffer_bytes: 64 << 20,
             flush_bytes: 16 << 20,
+            restores_at_once: 4,
             cached_values: 200_000,
             framings: Framings::single_object(),
             schema_registry: None,
@@ -102,6 +106,7 @@ pub(super) struct Shared {
     pub metrics: Metrics,
     pub open_store: OpenStore,
     pub stop: AtomicBool,
+    pub restoring: Arc<Progress>,
     /// One per worker: it has joined, and restored what it was assigned.
     pub ready: Arc<[AtomicBool]>,
 }
@@ -131,7 +136,8 @@ impl Group {
     ) -> Result<Self, BusError> {
         let workers = config.workers.max(1);
         let ready = (0..workers).map(|_| AtomicBool::new(false)).collect();
-        let shared = Arc::new(Shared { config, bus, metrics, open_store, stop: AtomicBool::new(false), ready });
+        let (stop, restoring) = (AtomicBool::new(false), Arc::default());
+        let shared = Arc::new(Shared { config, bus, metrics, open_store, stop, restoring, ready });
         let spawn = |number| {
             let shared = Arc::clone(&shared);
             std::thread::Builder::new()
@@ -144,6 +150,11 @@ impl Group {
         };
         let workers = (0..workers).map(spawn).collect::<Result<Vec<_>, _>>()?;
         Ok(Self { shared, workers })
+    }
+
+    /// Asks how far restores have come, in per cent by partition.
+    pub fn restoring(&self) -> Arc<Progress> {
+        Arc::clone(&self.shared.restoring)
     }
 
     /// Asks whether every worker has joined and restored what it was assigned. One without partitions is ready.

@@ -13,6 +13,8 @@ pub struct Metrics {
     pub aborts: IntCounter,
     /// Time that a commit took, in seconds.
     pub commit_seconds: Histogram,
+    /// Time from an assignment until all its state is there, in seconds.
+    pub restore_seconds: Histogram,
     /// Times that a worker had to join its group again after trouble.
     pub rejoins: IntCounter,
     /// Partitions that this process owns.
@@ -30,6 +32,8 @@ impl Metrics {
             |name: &str, help: &str| Opts::new(format!("dbintel_processor_{name}"), help).const_label("group", group);
         let buckets = vec![0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0];
         let seconds = name("commit_seconds", "Time that a commit of a worker took.");
+        let restores = name("restore_seconds", "Time from an assignment until the state of its partitions was there.");
+        let restore_buckets = vec![0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0];
         let metrics = Self {
             rows: IntCounterVec::new(
                 name("rows_total", "Committed rows by what became of them."),
@@ -41,6 +45,7 @@ impl Metrics {
                 "Transactions aborted; their rows were processed again.",
             ))?,
             commit_seconds: Histogram::with_opts(HistogramOpts { common_opts: seconds, buckets })?,
+            restore_seconds: Histogram::with_opts(HistogramOpts { common_opts: restores, buckets: restore_buckets })?,
             rejoins: IntCounter::with_opts(name(
                 "rejoins_total",
                 "Times that a worker joined its group again after trouble.",
@@ -56,6 +61,7 @@ impl Metrics {
         registry.register(Box::new(metrics.commits.clone()))?;
         registry.register(Box::new(metrics.aborts.clone()))?;
         registry.register(Box::new(metrics.commit_seconds.clone()))?;
+        registry.register(Box::new(metrics.restore_seconds.clone()))?;
         registry.register(Box::new(metrics.rejoins.clone()))?;
         registry.register(Box::new(metrics.partitions.clone()))?;
         registry.register(Box::new(metrics.waiting_bytes.clone()))?;

@@ -5,7 +5,9 @@
 //! transaction is open, and stopping there would silently resume on old state. That nothing is missing is proven by
 //! the last marker: it carries the sequence number that stands beside the group's committed positions.
 
-use std::time::{Duration, Instant};
+mod progress;
+
+use std::time::Duration;
 
 use dbintel_bus::{Bus, BusError, Committed, Isolation, Offsets, Position, ReaderSpec, Receive, Record, Start};
 
@@ -13,11 +15,16 @@ use super::changelog::{self, ChangelogError, Marker};
 use super::clock;
 use super::store::{Place, Slice, Staged, Store, StoreBatch, StoreError, TableId};
 
-/// Longest wait for the end of the changelog to become readable: longer than any transaction may stay open.
+pub use self::progress::Progress;
+
+/// Longest wait without a further record of the changelog: longer than any transaction may stay open.
 const WAIT_MAX: Duration = Duration::from_secs(90);
 
 /// Bytes of changes that go to the store at once.
-const BATCH_BYTES: usize = 1 << 20;
+const BATCH_BYTES: usize = 8 << 20;
+
+/// How often a restore says how far it is.
+const TELL_EVERY: Duration = Duration::from_secs(5);
 
 /// A state that belongs to positions.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -93,6 +100,8 @@ pub struct Restore<'a> {
     pub topics: &'a [String],
     /// Committed positions of the partition.
     pub committed: &'a [Committed],
+    /// Where it is said how far it has come.
+    pub progress: &'a Progress,
 }
 
 /// Text beside a committed position: the commit, and from where to restore.
@@ -113,7 +122,7 @@ fn parse_metadata(text: &str) -> Option<(u64, i64)> {
 
 /// The last commit of a partition that its changelog holds; none if there was none.
 pub fn last_marker(bus: &dyn Bus, changelog: &str, partition: u32) -> Result<Option<Marker>, RestoreError> {
-    let restore = Restore { bus, changelog, partition, topics: &[], committed: &[] };
+    let restore = Restore { bus, changelog, partition, topics: &[], committed: &[], progress: &Progress::default() };
     let marker = restore.catch_up(&Nowhere)?.0.marker;
     Ok((marker.commit_seq > 0).then_some(marker))
 }
@@ -150,6 +159,12 @@ impl Store for Nowhere {
 impl Restore<'_> {
     /// Restores into the store. A store that does not fit the changelog is wiped and filled anew.
     pub fn run(&self, store: &dyn Store) -> Result<Restored, RestoreError> {
+        let restored = self.bring_up(store);
+        self.progress.ended(self.partition);
+        restored
+    }
+
+    fn bring_up(&self, store: &dyn Store) -> Result<Restored, RestoreError> {
         let wanted = committed_seq(self.committed);
         let (mut state, fits) = self.catch_up(store)?;
         if state.marker.commit_seq < wanted || !fits {
@@ -254,13 +269,19 @@ impl Restore<'_> {
         let start = Start::Offset(replay.position);
         let partitions = vec![Position { topic: self.changelog.to_owned(), partition: self.partition, start }];
         let mut reader = self.bus.reader(&ReaderSpec { partitions, isolation: Isolation::Committed })?;
-        let deadline: Instant = clock::now() + WAIT_MAX;
+        let (from, mut told, mut moved) = (replay.position, clock::now(), clock::now());
         while replay.position < end {
+            let before = replay.position;
             reader.read(Duration::from_millis(100), 1000, replay)?;
+            let percent = self.progress.at(self.partition, from, replay.position, end);
+            let now = clock::now();
+            if now - told >= TELL_EVERY {
+                tracing::info!(changelog = self.changelog, partition = self.partition, percent, "restoring state");
+                told = now;
+            }
             match replay.failure.take() {
                 None => {}
                 Some(Failure::Foreign) => return Ok(()),
-                Some(Failure::Store(error)) => return Err(error.into()),
                 Some(Failure::Changelog(offset, source)) => {
                     let (changelog, partition) = (self.changelog.to_owned(), self.partition);
                     return Err(RestoreError::Changelog { changelog, partition, offset, source });
@@ -269,7 +290,9 @@ impl Restore<'_> {
             if replay.staged.bytes() >= BATCH_BYTES {
                 replay.write()?;
             }
-            if clock::now() > deadline {
+            if replay.position > before {
+                moved = now;
+            } else if now - moved > WAIT_MAX {
                 let (changelog, reached) = (self.changelog.to_owned(), replay.position);
                 return Err(RestoreError::Incomplete { changelog, partition: self.partition, reached, end });
             }
@@ -299,26 +322,20 @@ struct Replay<'a> {
 enum Failure {
     /// The store's last commit is not where it should be.
     Foreign,
-    Store(StoreError),
     /// At this offset.
     Changelog(i64, ChangelogError),
 }
 
 impl Replay<'_> {
     fn write(&mut self) -> Result<(), StoreError> {
-        self.store.write(&self.staged.batch(), &self.place)
+        let batch = self.staged.batch(self.store)?;
+        self.store.write(&batch, &self.place)
     }
 
     fn apply(&mut self, part: &[u8], offset: i64) -> Result<Option<Marker>, Failure> {
-        let (staged, store) = (&mut self.staged, self.store);
-        let mut stored = Ok(());
-        let read = changelog::read(part, |table, key, change| {
-            if stored.is_ok() {
-                stored = staged.take(store, table, key, change);
-            }
-        });
-        stored.map_err(Failure::Store)?;
-        read.map_err(|error| Failure::Changelog(offset, error))
+        let staged = &mut self.staged;
+        changelog::read(part, |table, key, change| staged.take(table, key, change))
+            .map_err(|error| Failure::Changelog(offset, error))
     }
 }
 

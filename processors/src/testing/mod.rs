@@ -165,14 +165,13 @@ impl Bench {
         let mut place = Place { changelog_next: self.restore_from, ..Place::default() };
         let mut staged = Staged::default();
         for (offset, part) in self.changelog.iter().enumerate().skip(self.restore_from as usize) {
-            let take =
-                |table, key: &[u8], change: Change<'_>| staged.take(&*store, table, key, change).expect("memory");
+            let take = |table, key: &[u8], change: Change<'_>| staged.take(table, key, change);
             if let Some(marker) = changelog::read(part, take).expect("our own part") {
                 let changelog_next = offset as i64 + 1;
                 place = Place { changelog_next, marker: marker.ends_at(changelog_next) };
             }
         }
-        store.write(&staged.batch(), &place).expect("memory");
+        store.write(&staged.batch(&*store).expect("memory"), &place).expect("memory");
         let mut moved = Self::on(self.config, store, self.changelog);
         moved.sent = self.sent;
         moved.restore_from = self.restore_from;

@@ -40,6 +40,11 @@ pub enum Chain {
     Whole,
 }
 
+/// The pipeline of a chain.
+pub fn pipeline(chain: Chain) -> Outcome<Pipeline> {
+    Ok(Pipeline { name: "main".into(), pollers: vec!["postgresql".into()], processors: processors(chain)? })
+}
+
 fn processors(chain: Chain) -> Outcome<Vec<(String, ProcessorFactory)>> {
     let document = Document::from_text("rules.yaml", RULES, &Environment::empty())?;
     let rules = Arc::new(document.read(Config::read)?.config);
@@ -57,8 +62,7 @@ fn processors(chain: Chain) -> Outcome<Vec<(String, ProcessorFactory)>> {
 /// Runs a group of this name until it has done everything.
 pub fn run(bus: Arc<dyn Bus>, state: &Path, group: &str, chain: Chain, workers: usize) -> Outcome<Meter> {
     bus.create_topics(&planned_topics(PARTITIONS, &[group]))?;
-    let pipeline = Pipeline { name: "main".into(), pollers: vec!["postgresql".into()], processors: processors(chain)? };
-    let mut config = GroupConfig::new(group, vec![pipeline], state.to_path_buf());
+    let mut config = GroupConfig::new(group, vec![pipeline(chain)?], state.to_path_buf());
     config.workers = workers;
     let metrics = Metrics::register(&prometheus::Registry::new(), group)?;
     let topics: Vec<String> = INPUTS.iter().map(|topic| topic_name(*topic)).collect();

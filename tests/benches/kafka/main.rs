@@ -8,6 +8,7 @@
 mod copy;
 mod engine;
 mod measure;
+mod restart;
 mod workload;
 
 use std::collections::BTreeMap;
@@ -35,6 +36,9 @@ const RUNS: [&str; 7] = ["bare", "bus", "delta", "sampling", "sampling-2", "whol
 fn main() -> Outcome<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    if let ["run", servers, "restart", _, state] = words.as_slice() {
+        return restart::run(open(servers)?, Path::new(state));
+    }
     if let ["run", servers, name, number, state] = words.as_slice() {
         println!("{}", run(servers, name, number, Path::new(state))?.to_json());
         return Ok(());
@@ -46,7 +50,8 @@ fn main() -> Outcome<()> {
     let only = words.iter().position(|word| *word == "--only").and_then(|place| words.get(place + 1));
     let wanted = |run: &&str| only.is_none_or(|only| only.split(',').any(|name| name == *run));
     let runs: Vec<&'static str> = RUNS.into_iter().filter(wanted).collect();
-    compare(number("--rows", 2_000_000)?, number("--rounds", 3)?, &runs)
+    let restarts = words.contains(&"--restart");
+    compare(number("--rows", 2_000_000)?, number("--rounds", 3)?, if restarts { &[] } else { &runs })
 }
 
 fn open(servers: &str) -> Outcome<Arc<dyn Bus>> {
@@ -62,6 +67,9 @@ fn compare(rows: u64, rounds: u64, runs: &[&'static str]) -> Outcome<()> {
     let published = workload::publish(&publisher, rows)?;
     println!("{} rows of {} bytes, {} with a delta", published.rows, published.bytes, published.again);
     let scratch = Scratch::new("bench");
+    if runs.is_empty() {
+        return restart::measure(&kafka.bootstrap, &publisher, scratch.path(), rounds);
+    }
     let mut figures: BTreeMap<&str, Vec<Value>> = BTreeMap::new();
     for round in 0..rounds {
         for name in runs {

@@ -54,6 +54,16 @@ pub fn publish(publisher: &Publisher, rows: u64) -> Outcome<Published> {
     Ok(published)
 }
 
+/// Publishes one more row of each target, of a poll after all others.
+pub fn publish_again(publisher: &Publisher, round: u64) -> Outcome<()> {
+    for target in targets() {
+        let row = row(&target, "-4892374892374800000", 1_000_000 + round as i64, 1_000_000_000 + round as i64);
+        send(publisher, &row, &mut Published::default())?;
+    }
+    publisher.flush(Duration::from_secs(60))?;
+    Ok(())
+}
+
 fn next(random: &mut u64) -> u64 {
     *random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
     (*random >> 32 ^ *random) & 0xffff_ffff | (*random & 0xffff_ffff_0000_0000)

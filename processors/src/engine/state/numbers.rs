@@ -60,6 +60,26 @@ pub fn undo_difference(numbers: &mut [i64], difference: &[u8]) {
     }
 }
 
+/// Adds a difference to the sum of others: how far each integer moves. False when it is damaged, and then some of it may have
+/// been added.
+pub fn add_difference(sums: &mut Vec<i64>, difference: &[u8]) -> bool {
+    let mut next = 0u64;
+    let mut moves = Moves(difference);
+    for (unmoved, by) in moves.by_ref() {
+        let index = next.saturating_add(unmoved);
+        if index >= NUMBERS_MAX {
+            return false;
+        }
+        let index = index as usize;
+        if sums.len() <= index {
+            sums.resize(index + 1, 0);
+        }
+        sums[index] = sums[index].wrapping_add(by);
+        next = index as u64 + 1;
+    }
+    moves.0.is_empty()
+}
+
 /// The stored form with a difference applied; none when one of the two is damaged. Integers that the stored form does not
 /// have yet are 0.
 pub fn apply_difference(stored: &[u8], difference: &[u8]) -> Option<Vec<u8>> {
@@ -136,6 +156,13 @@ mod tests {
                 Some(stored(&after)),
                 "{before:?} to {after:?}"
             );
+            let mut sums = vec![5];
+            assert!(add_difference(&mut sums, &difference));
+            sums.resize(4, 0);
+            let expected: [i64; 4] = std::array::from_fn(|index| {
+                after[index].wrapping_sub(before[index]).wrapping_add(if index == 0 { 5 } else { 0 })
+            });
+            assert_eq!(sums, expected);
             let mut back = after;
             undo_difference(&mut back, &difference);
             assert_eq!(back, before);
@@ -157,6 +184,7 @@ mod tests {
         assert_eq!(apply_difference(&[7, 2, 0x80], &difference), None);
         let far = [&[0xff; 9][..], &[1, 2]].concat();
         assert_eq!(apply_difference(&stored(&[1, 1]), &far), None, "reaches beyond any value");
+        assert!(!add_difference(&mut Vec::new(), &far) && !add_difference(&mut Vec::new(), &difference[..1]));
         let mut numbers = [0; 2];
         let stored = stored(&[1, 1]);
         for length in 0..stored.len() {

@@ -73,9 +73,9 @@ impl TableId {
 }
 
 /// Full key in a store and in the changelog: table, then key.
-pub fn full_key(table: TableId, key: &[u8], out: &mut Vec<u8>) {
-    out.extend_from_slice(&table.0.to_be_bytes());
-    out.extend_from_slice(key);
+pub fn full_key(table: TableId, key: &[u8], out: &mut impl Extend<u8>) {
+    out.extend(table.0.to_be_bytes());
+    out.extend(key.iter().copied());
 }
 
 /// Table and key of a full key; table 0, which is nobody's, when it is too short.

@@ -1,55 +1,61 @@
 //! Changes from a changelog on their way into a store: each key once, however often it changed.
 
-use std::collections::HashMap;
+use hashbrown::HashMap;
+use smallvec::SmallVec;
 
 use super::{Store, StoreBatch, StoreError, TableId, full_key, split_key};
 use crate::engine::changelog::Change;
-use crate::engine::state::numbers::apply_difference;
+use crate::engine::state::numbers::{add_difference, apply_difference, write_difference};
 
 /// What will be written.
 #[derive(Default)]
 pub struct Staged {
-    /// Values by full key; none deletes.
-    values: HashMap<Vec<u8>, Option<Vec<u8>>>,
-    key: Vec<u8>,
+    /// By full key.
+    pending: HashMap<Key, Pending>,
     bytes: usize,
     /// Differences to values that are not there. While the checkpoint is read from its beginning that is as it should be, since
     /// the value comes later, with the difference in it; a store that has everything up to here must not have any.
     pub without_value: u64,
 }
 
+type Key = SmallVec<[u8; 24]>;
+
+enum Pending {
+    /// None deletes.
+    Value(Option<Vec<u8>>),
+    /// How far each number of the stored value moves, all differences together.
+    Moved(Vec<i64>),
+}
+
 impl Staged {
     /// Takes a change that follows all that were taken and all that the store has.
-    pub fn take(
-        &mut self,
-        store: &dyn Store,
-        table: TableId,
-        key: &[u8],
-        change: Change<'_>,
-    ) -> Result<(), StoreError> {
-        self.key.clear();
-        full_key(table, key, &mut self.key);
-        let value = match change {
-            Change::Put(value) => Some(value.to_vec()),
-            Change::Delete => None,
-            Change::Difference(difference) => {
-                let stored = match self.values.get(&self.key) {
-                    Some(staged) => staged.as_deref().map(|value| apply_difference(value, difference)),
-                    None => store.get(table, key)?.map(|value| apply_difference(&value, difference)),
-                };
-                let Some(Some(value)) = stored else {
-                    self.without_value += 1;
-                    return Ok(());
-                };
-                Some(value)
-            }
+    pub fn take(&mut self, table: TableId, key: &[u8], change: Change<'_>) {
+        let mut full = Key::new();
+        full_key(table, key, &mut full);
+        self.bytes += full.len();
+        let pending = match change {
+            Change::Put(value) => Pending::Value(Some(value.to_vec())),
+            Change::Delete => Pending::Value(None),
+            Change::Difference(difference) => return self.move_by(full, difference),
         };
-        self.bytes += self.key.len() + value.as_ref().map_or(0, Vec::len);
-        match self.values.get_mut(&self.key) {
-            Some(staged) => *staged = value,
-            None => drop(self.values.insert(self.key.clone(), value)),
-        }
-        Ok(())
+        self.bytes += if let Change::Put(value) = change { value.len() } else { 0 };
+        self.pending.insert(full, pending);
+    }
+
+    fn move_by(&mut self, full_key: Key, difference: &[u8]) {
+        self.bytes += difference.len();
+        let fits = match self.pending.entry(full_key).or_insert_with(|| Pending::Moved(Vec::new())) {
+            Pending::Moved(sums) => add_difference(sums, difference),
+            Pending::Value(None) => false,
+            Pending::Value(Some(value)) => match apply_difference(value, difference) {
+                None => false,
+                Some(after) => {
+                    *value = after;
+                    true
+                }
+            },
+        };
+        self.without_value += u64::from(!fits);
     }
 
     /// Bytes taken since the last [`Staged::batch`].
@@ -57,21 +63,31 @@ impl Staged {
         self.bytes
     }
 
-    /// Everything as a batch, in the order of the keys. Nothing is left.
-    pub fn batch(&mut self) -> StoreBatch {
+    /// Everything as a batch for the store, in the order of the keys. Nothing is left.
+    pub fn batch(&mut self, store: &dyn Store) -> Result<StoreBatch, StoreError> {
         self.bytes = 0;
-        let mut values: Vec<_> = self.values.drain().collect();
-        values.sort_unstable();
+        let mut pending: Vec<_> = self.pending.drain().collect();
+        pending.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
         let mut batch = StoreBatch::default();
-        for (full_key, value) in values {
+        for (full_key, pending) in pending {
             let (table, key) = split_key(&full_key);
-            match value {
-                Some(value) => batch.put(table, key, |out| out.extend_from_slice(&value)),
-                None => batch.delete(table, key),
+            match pending {
+                Pending::Value(Some(value)) => batch.put(table, key, |out| out.extend_from_slice(&value)),
+                Pending::Value(None) => batch.delete(table, key),
+                Pending::Moved(sums) => match moved(store.get(table, key)?, &sums) {
+                    Some(value) => batch.put(table, key, |out| out.extend_from_slice(&value)),
+                    None => self.without_value += 1,
+                },
             }
         }
-        batch
+        Ok(batch)
     }
+}
+
+fn moved(stored: Option<Vec<u8>>, sums: &[i64]) -> Option<Vec<u8>> {
+    let mut difference = Vec::new();
+    write_difference(&vec![0; sums.len()], sums, &mut difference);
+    apply_difference(&stored?, &difference)
 }
 
 #[cfg(test)]
@@ -98,7 +114,7 @@ mod tests {
         store.write(&before, &Place::default()).unwrap();
 
         let mut staged = Staged::default();
-        let mut take = |key: &[u8], change: Change<'_>| staged.take(&store, TABLE, key, change).unwrap();
+        let mut take = |key: &[u8], change: Change<'_>| staged.take(TABLE, key, change);
         take(b"a", Change::Difference(&difference));
         take(b"a", Change::Difference(&difference));
         take(b"b", Change::Put(&numbers(&[1, 1])));
@@ -107,11 +123,14 @@ mod tests {
         take(b"d", Change::Put(&numbers(&[1, 1])));
         take(b"d", Change::Delete);
         take(b"d", Change::Difference(&difference));
+        let batch = staged.batch(&store).unwrap();
         assert_eq!(staged.without_value, 2);
-        store.write(&staged.batch(), &Place::default()).unwrap();
+        store.write(&batch, &Place::default()).unwrap();
         assert_eq!(store.get(TABLE, b"a").unwrap(), Some(numbers(&[7, 13])));
         assert_eq!(store.get(TABLE, b"b").unwrap(), Some(numbers(&[1, 4])));
         assert_eq!((store.get(TABLE, b"c").unwrap(), store.get(TABLE, b"d").unwrap()), (None, None));
-        assert!(staged.bytes() == 0 && staged.batch().iter().next().is_none(), "nothing is left");
+        assert!(staged.bytes() == 0 && staged.batch(&store).unwrap().iter().next().is_none(), "nothing is left");
+        staged.take(TABLE, b"a", Change::Difference(&difference[..difference.len() - 1]));
+        assert_eq!(staged.without_value, 3, "a damaged one is none");
     }
 }

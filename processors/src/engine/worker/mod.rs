@@ -5,6 +5,7 @@
 
 mod assignment;
 mod commit;
+mod restoring;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -209,8 +209,8 @@ fn differences_are_logged_taken_back_and_lead_a_store_to_the_same_values() {
         table.log_changes(&mut changes);
         table.commit();
         let part = changes.finish(&Marker::default()).remove(0);
-        changelog::read(&part, |id, key, change| staged.take(&copy, id, key, change).unwrap()).unwrap();
-        copy.write(&staged.batch(), &Place::default()).unwrap();
+        changelog::read(&part, |id, key, change| staged.take(id, key, change)).unwrap();
+        copy.write(&staged.batch(&copy).unwrap(), &Place::default()).unwrap();
     };
     for key in [b"a", b"b", b"c"] {
         table.insert(key, Pair([1, 2])).unwrap();

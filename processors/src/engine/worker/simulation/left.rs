@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::scene::GROUP;
 use crate::engine::group::INPUTS;
-use crate::engine::restore::Restore;
+use crate::engine::restore::{Progress, Restore};
 use crate::engine::store::{MemoryStore, Slice, Store};
 use crate::testing::decoded;
 
@@ -65,8 +65,15 @@ pub fn left(bus: &Model, partition: u32, run: &str) -> Left {
     committed.retain(|position| position.partition == partition);
     let changelog = dbintel_schemas::topics::changelog(GROUP);
     let store = MemoryStore::default();
-    let restored =
-        Restore { bus, changelog: &changelog, partition, topics: &topics, committed: &committed }.run(&store);
+    let restored = Restore {
+        bus,
+        changelog: &changelog,
+        partition,
+        topics: &topics,
+        committed: &committed,
+        progress: &Progress::default(),
+    }
+    .run(&store);
     if let Err(error) = restored {
         panic!("{run}: the state of partition {partition} is lost: {error}");
     }

@@ -97,6 +97,8 @@ pub fn process(number: usize, bus: &Arc<Model>, disks: &Disks, faults: &Shaken) 
     let mut config = GroupConfig::new(GROUP, vec![pipeline()], Path::new("/").join(number.to_string()));
     // Small enough for many commits, writes of the store and cycles of the checkpoint.
     (config.slot, config.commit_rows, config.flush_bytes) = (format!("p{number}"), 7, 700);
+    // On the only thread that there is.
+    config.restores_at_once = 1;
     let (disks, faults) = (disks.clone(), faults.clone());
     Shared {
         config,
@@ -104,6 +106,7 @@ pub fn process(number: usize, bus: &Arc<Model>, disks: &Disks, faults: &Shaken) 
         metrics: metrics.clone(),
         open_store: Box::new(move |directory| disks.open(directory, &faults)),
         stop: false.into(),
+        restoring: Arc::default(),
         ready: Arc::new([false.into()]),
     }
 }
