@@ -7,8 +7,8 @@
 //!
 //! Part: version (1 byte) | commit_seq | entries.
 //! Entry: kind (1 byte), then for 0 put: key, value; 1 delete: key; 2 difference: key, [difference](super::state::numbers);
-//! 3 table (8 bytes): of the entries that follow; 4 marker: the last entry of the last part. Bytes have their length in
-//! front. Numbers are LEB128 varints.
+//! 3 table (8 bytes): of the entries that follow; 4 marker: the last entry of the last part; 5 rewritten: key, value.
+//! Bytes have their length in front. Numbers are LEB128 varints.
 
 use super::state::{read_unsigned, write_unsigned};
 use super::store::{TableId, split_key};
@@ -22,6 +22,7 @@ const DELETE: u8 = 1;
 const DIFFERENCE: u8 = 2;
 const TABLE: u8 = 3;
 const MARKER: u8 = 4;
+const REWRITTEN: u8 = 5;
 
 /// End of a commit in the changelog.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -61,6 +62,8 @@ pub enum ChangelogError {
 pub enum Change<'a> {
     /// Sets the value.
     Put(&'a [u8]),
+    /// The value as it has been: for a store that is filled from nothing. One that has the commit before has it already.
+    Rewritten(&'a [u8]),
     /// Removes the key.
     Delete,
     /// Moves the numbers of the value.
@@ -112,7 +115,7 @@ impl ChangeWriter {
     /// Rewrites an entry of the store, for the checkpoint.
     pub fn rewrite(&mut self, full_key: &[u8], value: &[u8]) {
         let (table, key) = split_key(full_key);
-        self.entry(table, |out| write_entry(out, key, Change::Put(value)));
+        self.entry(table, |out| write_entry(out, key, Change::Rewritten(value)));
     }
 
     /// Takes an entry that [`write_entry`] wrote.
@@ -153,6 +156,7 @@ impl ChangeWriter {
 pub fn write_entry(out: &mut Vec<u8>, key: &[u8], change: Change<'_>) {
     let (kind, bytes) = match change {
         Change::Put(value) => (PUT, Some(value)),
+        Change::Rewritten(value) => (REWRITTEN, Some(value)),
         Change::Delete => (DELETE, None),
         Change::Difference(difference) => (DIFFERENCE, Some(difference)),
     };
@@ -186,6 +190,7 @@ pub fn read(part: &[u8], mut visit: impl FnMut(TableId, &[u8], Change<'_>)) -> R
         let (table, key) = (table.ok_or(ChangelogError::Damaged)?, input.bytes()?);
         let change = match kind {
             PUT => Change::Put(input.bytes()?),
+            REWRITTEN => Change::Rewritten(input.bytes()?),
             DELETE => Change::Delete,
             DIFFERENCE => Change::Difference(input.bytes()?),
             _ => return Err(ChangelogError::Damaged),

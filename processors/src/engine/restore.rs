@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use dbintel_bus::{Bus, BusError, Committed, Isolation, Offsets, Position, ReaderSpec, Receive, Record, Start};
 
-use super::changelog::{self, ChangelogError, Marker};
+use super::changelog::{self, Change, ChangelogError, Marker};
 use super::clock;
 use super::store::{Place, Slice, Staged, Store, StoreBatch, StoreError, TableId};
 
@@ -227,6 +227,7 @@ impl Restore<'_> {
             staged: Staged::default(),
             place: place.unwrap_or(Place { changelog_next: from, marker: Marker::default() }),
             expected,
+            refilled,
             position: from,
             failure: None,
         };
@@ -315,6 +316,8 @@ struct Replay<'a> {
     /// Marker of the store's last commit, until it was found in the changelog. A store of another partition or another cluster
     /// may well be at an offset that this changelog has.
     expected: Option<Marker>,
+    /// The store was empty: the checkpoint fills it.
+    refilled: bool,
     position: i64,
     failure: Option<Failure>,
 }
@@ -333,9 +336,13 @@ impl Replay<'_> {
     }
 
     fn apply(&mut self, part: &[u8], offset: i64) -> Result<Option<Marker>, Failure> {
-        let staged = &mut self.staged;
-        changelog::read(part, |table, key, change| staged.take(table, key, change))
-            .map_err(|error| Failure::Changelog(offset, error))
+        let (staged, refilled) = (&mut self.staged, self.refilled);
+        let take = |table, key: &[u8], change: Change<'_>| {
+            if refilled || !matches!(change, Change::Rewritten(_)) {
+                staged.take(table, key, change);
+            }
+        };
+        changelog::read(part, take).map_err(|error| Failure::Changelog(offset, error))
     }
 }
 

@@ -150,8 +150,11 @@ impl Store for RocksStore {
     }
 
     fn write(&self, batch: &StoreBatch, place: &Place) -> Result<(), StoreError> {
-        let mut writes = WriteBatch::default();
-        for (key, value) in batch.iter() {
+        let mut writes = WriteBatch::with_capacity_bytes(batch.bytes() * 5 / 4);
+        let mut entries: Vec<_> = batch.iter().collect();
+        // Neighbours in the memtable one after the other: their place is in the cache. Stable, so that the last one counts.
+        entries.sort_by_key(|(key, _)| *key);
+        for (key, value) in entries {
             match value {
                 Some(value) => writes.put(key, value),
                 None => writes.delete(key),

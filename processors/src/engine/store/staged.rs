@@ -34,11 +34,13 @@ impl Staged {
         full_key(table, key, &mut full);
         self.bytes += full.len();
         let pending = match change {
-            Change::Put(value) => Pending::Value(Some(value.to_vec())),
+            Change::Put(value) | Change::Rewritten(value) => {
+                self.bytes += value.len();
+                Pending::Value(Some(value.to_vec()))
+            }
             Change::Delete => Pending::Value(None),
             Change::Difference(difference) => return self.move_by(full, difference),
         };
-        self.bytes += if let Change::Put(value) = change { value.len() } else { 0 };
         self.pending.insert(full, pending);
     }
 
