@@ -79,7 +79,7 @@ impl GroupConfig {
             commit_interval: Duration::from_millis(200),
             commit_rows: 50_000,
             buffer_bytes: 64 << 20,
-            flush_bytes: 8 << 20,
+            flush_bytes: 16 << 20,
             restores_at_once: 4,
             cached_values: 200_000,
             framings: Framings::single_object(),

@@ -20,6 +20,9 @@ pub struct Staged {
 
 type Key = SmallVec<[u8; 24]>;
 
+/// Room for the numbers of most values.
+const SUMS: usize = 64;
+
 enum Pending {
     /// None deletes.
     Value(Option<Vec<u8>>),
@@ -46,7 +49,7 @@ impl Staged {
 
     fn move_by(&mut self, full_key: Key, difference: &[u8]) {
         self.bytes += difference.len();
-        let fits = match self.pending.entry(full_key).or_insert_with(|| Pending::Moved(Vec::new())) {
+        let fits = match self.pending.entry(full_key).or_insert_with(|| Pending::Moved(Vec::with_capacity(SUMS))) {
             Pending::Moved(sums) => add_difference(sums, difference),
             Pending::Value(None) => false,
             Pending::Value(Some(value)) => match apply_difference(value, difference) {
