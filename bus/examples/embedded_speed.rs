@@ -59,7 +59,7 @@ fn group(name: &str, topic: &str) -> GroupSpec {
         group: name.to_owned(),
         topics: vec![topic.to_owned()],
         changelog: None,
-        slot: "0".to_owned(),
+        slot: "0".into(),
         fetch_bytes_max: 16 << 20,
     }
 }

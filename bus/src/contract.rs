@@ -212,6 +212,22 @@ pub struct Offsets {
     pub end: i64,
 }
 
+/// Who a member is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Slot {
+    /// Stable over restarts, and unique among live members of the group: transactional id = group + slot.
+    pub name: String,
+    /// The group keeps the member's partitions for it while it is away, until its session runs out (Kafka: static membership). A
+    /// log within the process has no use for it.
+    pub kept: bool,
+}
+
+impl From<&str> for Slot {
+    fn from(name: &str) -> Self {
+        Self { name: name.to_owned(), kept: false }
+    }
+}
+
 /// How a member takes part.
 #[derive(Debug, Clone)]
 pub struct GroupSpec {
@@ -221,8 +237,8 @@ pub struct GroupSpec {
     pub topics: Vec<String>,
     /// Full name of the changelog, whose ends a [`Receipt`] reports.
     pub changelog: Option<String>,
-    /// Name of the member that is stable over restarts: transactional id = group + slot.
-    pub slot: String,
+    /// Who the member is.
+    pub slot: Slot,
     /// Bytes that may be fetched ahead and waiting.
     pub fetch_bytes_max: usize,
 }

@@ -36,7 +36,7 @@ mod topics;
 pub use config::{Config, Kind, open};
 pub use contract::{
     Bus, Committed, GroupSpec, Isolation, Member, NewTopic, Offsets, Outgoing, Polled, Position, Producer, Reader,
-    ReaderSpec, Receipt, Receive, Record, Retention, Start, TopicDescription,
+    ReaderSpec, Receipt, Receive, Record, Retention, Slot, Start, TopicDescription,
 };
 pub use error::{BusError, CommitError, SendError};
 pub use publish::{Framings, Publisher, announce_all, topic_name};

@@ -35,7 +35,7 @@ impl Membership {
     }
 
     fn join(&mut self, groups: &mut Groups, now: Instant) -> Result<(), BusError> {
-        let (group, slot) = (&self.spec.group, &self.spec.slot);
+        let (group, slot) = (&self.spec.group, &self.spec.slot.name);
         let joined = groups.join(group, slot, &self.spec.topics, self.partitions, now);
         self.id = joined.map_err(|error| self.refused(error.to_string()))?;
         self.state = State::Waiting;
@@ -44,7 +44,7 @@ impl Membership {
 
     /// Comes back after it was dropped, unless a newer member has the slot: the two would push each other out for ever.
     fn join_again(&mut self, groups: &mut Groups, now: Instant) -> Result<(), BusError> {
-        let (group, slot) = (&self.spec.group, &self.spec.slot);
+        let (group, slot) = (&self.spec.group, &self.spec.slot.name);
         if groups.holder(group, slot).is_none() {
             return self.join(groups, now);
         }

@@ -217,6 +217,11 @@ pub struct ServeArguments {
     /// Where the `prometheus` sink is scraped, if there is one, instead of its `endpoint` [default: 127.0.0.1:8889].
     #[arg(long, value_name = "ADDRESS", env = "DBINTEL_EXPORT_ADDRESS")]
     pub export_address: Option<Address>,
+    /// Name of this process in its groups, such as the name of a StatefulSet's pod: stable over restarts, unique in the fleet. The
+    /// group keeps its partitions for it while it is away, for one `session_timeout`, and gives them back at once. Without a name
+    /// it takes the first free number of the state directory, and its partitions move to others as soon as it stops.
+    #[arg(long, value_name = "NAME", env = "DBINTEL_SLOT")]
+    pub slot: Option<String>,
     /// Form of log lines [default: text].
     #[arg(long, value_enum, value_name = "FORMAT", env = "DBINTEL_LOG_FORMAT")]
     pub log_format: Option<LogFormat>,

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use dbintel_bus::registry::Registry;
-use dbintel_bus::{Bus, Framings};
+use dbintel_bus::{Bus, Framings, Slot};
 use dbintel_config::Section;
 use dbintel_schemas::Topic;
 use tokio::runtime;
@@ -69,7 +69,7 @@ pub struct Context {
     /// How records are framed.
     pub framings: Framings,
     /// Name of this member of the group, stable over restarts.
-    pub slot: String,
+    pub slot: Slot,
     /// Where its metrics are shown.
     pub metrics: ::prometheus::Registry,
     /// Where its requests run.

@@ -48,7 +48,7 @@ impl Scene {
             group: GROUP.to_owned(),
             topics: vec![topics[0].0.to_owned()],
             changelog: None,
-            slot: "0".to_owned(),
+            slot: "0".into(),
             fetch_bytes_max: 1,
         };
         let mut member = bus.join(&spec).unwrap();

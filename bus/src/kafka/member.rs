@@ -60,10 +60,10 @@ impl KafkaMember {
     /// Joins the group in the background. Takes over the transactional id first, so that what its last holder left open is
     /// aborted before anything is read.
     pub fn join(settings: &Arc<Settings>, spec: &GroupSpec) -> Result<KafkaMember, BusError> {
-        let purpose = format!("member {} of {}", spec.slot, spec.group);
+        let purpose = format!("member {} of {}", spec.slot.name, spec.group);
         let consumer: Pump<BaseConsumer<Context>> = client::create(&purpose, settings, &settings.member(spec))?;
         groups::check_partitions(&consumer, &spec.topics, settings.config().request_timeout)?;
-        let id = format!("{}.{}", spec.group, spec.slot);
+        let id = format!("{}.{}", spec.group, spec.slot.name);
         let transactions = Transactions::new(Arc::clone(settings), id, spec.changelog.clone())?;
         let member = KafkaMember {
             settings: Arc::clone(settings),
@@ -125,7 +125,7 @@ impl KafkaMember {
             Stopped::Refused(error) => return Err(error),
             Stopped::Unknown { reason, taken_over, witness, receipt } => (reason, taken_over, witness, receipt),
         };
-        tracing::warn!(group = self.spec.group, slot = self.spec.slot, reason, "the answer to a commit was lost");
+        tracing::warn!(group = self.spec.group, slot = self.spec.slot.name, reason, "the answer to a commit was lost");
         let committed = self.find_out(taken_over, witness, positions).map_err(not_found_out)?;
         match (committed, taken_over) {
             (true, _) => Ok(receipt),

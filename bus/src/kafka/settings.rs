@@ -61,7 +61,10 @@ impl Settings {
         set(&mut properties, "group.id", &spec.group);
         // Brokers make the member's id of it, and the assignor sorts by that: whoever holds a slot gets the same partitions
         // again, and finds its state.
-        set(&mut properties, "client.id", format!("{}.{}", self.config.client_id, spec.slot));
+        set(&mut properties, "client.id", format!("{}.{}", self.config.client_id, spec.slot.name));
+        if spec.slot.kept {
+            set(&mut properties, "group.instance.id", &spec.slot.name);
+        }
         set(&mut properties, "session.timeout.ms", self.config.session_timeout.as_millis());
         set(&mut properties, "heartbeat.interval.ms", (self.config.session_timeout / 4).min(HEARTBEAT_MAX).as_millis());
         set(&mut properties, "max.poll.interval.ms", self.config.poll_interval_max.as_millis());
@@ -183,7 +186,7 @@ impl Settings {
             group: "check".to_owned(),
             topics: Vec::new(),
             changelog: None,
-            slot: "check".to_owned(),
+            slot: "check".into(),
             fetch_bytes_max: FETCH_BYTES_MAX,
         };
         for properties in [self.member(&spec), self.transactions("check"), self.producer()] {

@@ -33,7 +33,7 @@ impl Member {
         if let Some(changelog) = &spec.changelog {
             inner.log.topic(changelog)?;
         }
-        let writer = inner.log.enter(&format!("{}-{}", spec.group, spec.slot));
+        let writer = inner.log.enter(&format!("{}-{}", spec.group, spec.slot.name));
         let membership = Membership::enter(spec, partitions, &mut inner.groups, time::now())?;
         drop(guard);
         core.changed.notify_all();

@@ -36,7 +36,7 @@ fn owner(model: &Model, slot: &str) -> Box<dyn Member> {
         group: GROUP.to_owned(),
         topics: vec![INPUT.to_owned()],
         changelog: None,
-        slot: slot.to_owned(),
+        slot: slot.into(),
         fetch_bytes_max: 1000,
     };
     let mut member = model.join(&spec).unwrap();

@@ -39,8 +39,8 @@ Example:
 #[derive(Debug, Clone, Args)]
 pub struct StateFilter {
     /// Only this slot.
-    #[arg(long, value_name = "NUMBER")]
-    pub slot: Option<u32>,
+    #[arg(long, value_name = "NAME")]
+    pub slot: Option<String>,
     /// Only this partition.
     #[arg(long, value_name = "NUMBER")]
     pub partition: Option<u32>,

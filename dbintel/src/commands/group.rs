@@ -236,7 +236,7 @@ fn commit(bus: &Arc<dyn Bus>, group: &str, topics: &[String], positions: &[Commi
         group: group.to_owned(),
         topics: topics.to_vec(),
         changelog,
-        slot: SLOT.to_owned(),
+        slot: SLOT.into(),
         fetch_bytes_max: FETCH_BYTES,
     };
     let all = super::partitions_of(&**bus, &topics[0])?;

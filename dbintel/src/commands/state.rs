@@ -23,7 +23,7 @@ const STORE_BYTES: usize = 64 << 20;
 
 /// A store on this machine.
 struct Found {
-    slot: u32,
+    slot: String,
     partition: u32,
     directory: PathBuf,
     /// The slot, which nobody can take while it is held; none when a process has it.
@@ -73,7 +73,7 @@ pub fn list(
             })
             .to_string(),
             false => line(
-                &found.slot.to_string(),
+                &found.slot,
                 &found.partition.to_string(),
                 &commit.map_or("-".to_owned(), |commit| commit.to_string()),
                 &format!("{:.1}", bytes as f64 / f64::from(1 << 20)),
@@ -169,29 +169,30 @@ fn change(
 fn find(settings: &Settings, filter: &StateFilter) -> Result<Vec<Found>, Failure> {
     let root = &settings.service.state_directory;
     let mut all = Vec::new();
-    for slot in numbers(root, "slot-")?.into_iter().filter(|slot| filter.slot.is_none_or(|only| only == *slot)) {
+    for slot in names(root, "slot-")?.into_iter().filter(|slot| filter.slot.as_ref().is_none_or(|only| only == slot)) {
         let stores = root.join(format!("slot-{slot}")).join("processors").join(PROCESSOR_GROUP);
         let slot_lock = lock(&root.join("slots").join(format!("{slot}.lock")))?.map(Rc::new);
-        let partitions = numbers(&stores, "")?;
+        let mut partitions: Vec<u32> = names(&stores, "")?.iter().filter_map(|name| name.parse().ok()).collect();
+        partitions.sort_unstable();
         let wanted = partitions.into_iter().filter(|number| filter.partition.is_none_or(|only| only == *number));
         all.extend(wanted.map(|partition| {
             let directory = stores.join(partition.to_string());
-            Found { slot, partition, directory, slot_lock: slot_lock.clone() }
+            Found { slot: slot.clone(), partition, directory, slot_lock: slot_lock.clone() }
         }));
     }
     Ok(all)
 }
 
-/// Numbers behind a prefix in the names of a folder's entries; none of a folder that is not there.
-fn numbers(directory: &Path, prefix: &str) -> Result<Vec<u32>, Failure> {
+/// What stands behind a prefix in the names of a folder's entries, in order; nothing of a folder that is not there.
+fn names(directory: &Path, prefix: &str) -> Result<Vec<String>, Failure> {
     let entries = match fs::read_dir(directory) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries.map_err(|error| in_place(directory, &error))?,
     };
     let names = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
-    let mut numbers: Vec<u32> = names.filter_map(|name| name.strip_prefix(prefix)?.parse().ok()).collect();
-    numbers.sort_unstable();
-    Ok(numbers)
+    let mut names: Vec<String> = names.filter_map(|name| Some(name.strip_prefix(prefix)?.to_owned())).collect();
+    names.sort_unstable();
+    Ok(names)
 }
 
 /// Holds a slot, so that no process takes it; none when one has.

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use dbintel_bus::registry::Registry as SchemaRegistry;
-use dbintel_bus::{Bus, Framings};
+use dbintel_bus::{Bus, Framings, Slot};
 use prometheus::Registry;
 
 /// Which roles a process carries.
@@ -51,7 +51,7 @@ pub struct Ground {
     /// The registry of schemas, if there is one.
     pub schema_registry: Option<Arc<SchemaRegistry>>,
     /// Name of the process in its groups.
-    pub slot: String,
+    pub slot: Slot,
     /// Where this process alone keeps state.
     pub directory: PathBuf,
     /// Where metrics are registered.

@@ -24,7 +24,8 @@ const RETRY_PAUSE: Duration = Duration::from_secs(2);
 
 /// Prepares everything. What is away is waited for, for ever; what a person has to mend is an error.
 pub async fn prepare(settings: &Settings, metrics: &Registry, health: &Health) -> Result<(Ground, Slot), Failure> {
-    let slot = Slot::take(&settings.service.state_directory).map_err(Failure::runtime)?;
+    let slot =
+        Slot::take(&settings.service.state_directory, settings.service.slot.as_deref()).map_err(Failure::runtime)?;
     let config = dbintel_bus::Config { kind: settings.bus.kind.clone() };
     let bus = patiently("open the log", move || dbintel_bus::open(&config)).await?;
     // A question that hangs must not keep the log open.
@@ -53,8 +54,8 @@ pub async fn prepare(settings: &Settings, metrics: &Registry, health: &Health) -
             None => Framings::single_object(),
         },
         schema_registry,
-        slot: slot.name().to_owned(),
-        directory: settings.service.state_directory.join(format!("slot-{}", slot.number())),
+        slot: slot.member().clone(),
+        directory: settings.service.state_directory.join(format!("slot-{}", slot.id())),
         metrics: metrics.clone(),
         memory_bytes: settings.service.memory_bytes,
     };

@@ -23,6 +23,8 @@ pub struct Service {
     pub logs: logging::Settings,
     /// Where state, the embedded log and locks are kept.
     pub state_directory: PathBuf,
+    /// Name of the process in its groups; without one the first free number.
+    pub slot: Option<String>,
     /// Bytes that may wait in memory between the log, the processors and the sinks.
     pub memory_bytes: usize,
     /// Longest time for an orderly end.
@@ -52,6 +54,7 @@ impl Service {
             metrics_address,
             logs,
             state_directory: PathBuf::from(state_directory),
+            slot: None,
             memory_bytes: section
                 .doc("Bytes that may wait in memory between the log, the processors and the sinks.")
                 .bytes_within("memory", "64MiB", "4MiB"..="64GiB") as usize,
@@ -69,6 +72,7 @@ impl Service {
         override_with(&mut self.metrics_address, flags.metrics_address.as_ref());
         override_with(&mut self.logs.level, flags.level()?.as_ref());
         override_with(&mut self.logs.format, flags.log_format.as_ref());
+        self.slot.clone_from(&flags.slot);
         Ok(self)
     }
 }

@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use dbintel_bus::registry::Registry;
-use dbintel_bus::{Bus, BusError, Framings};
+use dbintel_bus::{Bus, BusError, Framings, Slot};
 use dbintel_schemas::topics::Topic;
 
 use super::clock;
@@ -48,7 +48,7 @@ pub struct GroupConfig {
     /// Worker threads; each is a member of the group.
     pub workers: usize,
     /// Names the process in the group and in transactional ids; stable over restarts, unique among live processes.
-    pub slot: String,
+    pub slot: Slot,
     /// Longest time between the first row and its commit.
     pub commit_interval: Duration,
     /// Rows after which a commit is due.
@@ -75,7 +75,7 @@ impl GroupConfig {
             pipelines,
             state_directory,
             workers: 1,
-            slot: "0".to_owned(),
+            slot: "0".into(),
             commit_interval: Duration::from_millis(200),
             commit_rows: 50_000,
             buffer_bytes: 64 << 20,

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use dbintel_bus::{
-    BusError, CommitError, Committed, Framings, GroupSpec, Member, Polled, Position, Producer, Start, announce_all,
-    topic_name,
+    BusError, CommitError, Committed, Framings, GroupSpec, Member, Polled, Position, Producer, Slot, Start,
+    announce_all, topic_name,
 };
 use dbintel_schemas::records::Export;
 use dbintel_schemas::topics::PREFIX;
@@ -54,7 +54,7 @@ pub struct Settings {
     /// Pipelines that name the sink.
     pub pipelines: Vec<String>,
     /// Name of this member, stable over restarts.
-    pub slot: String,
+    pub slot: Slot,
     /// Whether the sink wants the texts of statements.
     pub texts: bool,
     /// How records are framed.

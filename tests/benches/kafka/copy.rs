@@ -132,7 +132,7 @@ pub fn through_bus(bus: &dyn Bus, input: &str, output: &str) -> Outcome<Meter> {
         group: format!("kafka-copy-bus-{}", std::process::id()),
         topics: vec![input.to_owned()],
         changelog: None,
-        slot: "0".to_owned(),
+        slot: "0".into(),
         fetch_bytes_max: 64 << 20,
     };
     let mut member = bus.join(&group)?;

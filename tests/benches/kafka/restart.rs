@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use dbintel_bus::{Bus, Publisher, planned_topics, topic_name};
+use dbintel_bus::{Bus, Publisher, Slot, planned_topics, topic_name};
 use dbintel_processors::engine::group::INPUTS;
 use dbintel_processors::engine::store::StoreMemory;
 use dbintel_processors::engine::{Group, GroupConfig, Metrics};
@@ -70,6 +70,7 @@ pub fn run(bus: Arc<dyn Bus>, state: &Path) -> Outcome<()> {
     bus.create_topics(&planned_topics(PARTITIONS, &[group]))?;
     let mut config = GroupConfig::new(group, vec![pipeline(Chain::Sampling)?], state.to_path_buf());
     config.workers = WORKERS;
+    config.slot = Slot { name: "bench".to_owned(), kept: true };
     let metrics = Metrics::register(&prometheus::Registry::new(), group)?;
     let topics: Vec<String> = INPUTS.iter().map(|topic| topic_name(*topic)).collect();
     let running = Group::start(config, Arc::clone(&bus), metrics.clone(), StoreMemory::new(64 << 20).stores())?;

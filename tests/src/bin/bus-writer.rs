@@ -41,7 +41,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         group: "writer".to_owned(),
         topics: vec!["input".to_owned()],
         changelog: None,
-        slot: "0".to_owned(),
+        slot: "0".into(),
         fetch_bytes_max: 1 << 20,
     })?;
     while !matches!(member.poll(Duration::from_secs(1), 1, &mut |_: Record<'_>| {})?, Polled::Assigned(_)) {}

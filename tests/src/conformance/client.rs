@@ -171,7 +171,7 @@ pub(super) fn group_spec(group: &str, slot: &str, topics: &[&str]) -> GroupSpec 
         group: group.to_owned(),
         topics: topics.iter().map(|topic| (*topic).to_owned()).collect(),
         changelog: None,
-        slot: slot.to_owned(),
+        slot: slot.into(),
         fetch_bytes_max: 4 << 20,
     }
 }

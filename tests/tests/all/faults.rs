@@ -6,6 +6,7 @@ mod ledger;
 mod network;
 mod quarantine;
 mod rehearsal;
+mod slots;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -61,7 +61,7 @@ impl Rig {
             schema_registry: self.schema_registry.clone(),
             partitions: self.partitions,
             framings: Framings::single_object(),
-            slot: slot.to_owned(),
+            slot: slot.into(),
             metrics: self.registry.clone(),
             runtime: self.runtime.handle().clone(),
             output: Box::new(std::io::sink()),

@@ -14,7 +14,7 @@ fn spec() -> GroupSpec {
         group: "group".to_owned(),
         topics: vec!["topic".to_owned()],
         changelog: None,
-        slot: "0".to_owned(),
+        slot: "0".into(),
         fetch_bytes_max: 8 << 20,
     }
 }

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use dbintel_bus::{BusError, GroupSpec, Member, Polled, Receive, Record, SendError, topic_name};
+use dbintel_bus::{BusError, GroupSpec, Member, Polled, Receive, Record, SendError, Slot, topic_name};
 
 use super::clock;
 use super::group::{INPUTS, Shared};
@@ -130,7 +130,7 @@ impl<'a> Worker<'a> {
 
     fn join(shared: &'a Shared, number: usize) -> Result<Self, WorkerError> {
         let config = &shared.config;
-        let slot = slot(number, &config.slot);
+        let slot = Slot { name: slot(number, &config.slot.name), kept: config.slot.kept };
         let changelog = config.changelog();
         let member = shared.bus.join(&GroupSpec {
             group: config.name.clone(),
@@ -143,7 +143,7 @@ impl<'a> Worker<'a> {
             shared,
             ready: &shared.ready[number],
             member,
-            writer: slot,
+            writer: slot.name,
             tasks: BTreeMap::new(),
             outbox: Outbox::new(config.framings.clone()),
             lookup: SchemaLookup::new(config.schema_registry.clone()),

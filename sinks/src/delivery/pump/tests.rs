@@ -31,7 +31,7 @@ impl Rig {
             id: "otlp".to_owned(),
             topics: vec![Topic::EnrichedQueries],
             pipelines: vec!["wanted".to_owned()],
-            slot: "0".to_owned(),
+            slot: "0".into(),
             texts: true,
             framings: Framings::single_object(),
             start_at,

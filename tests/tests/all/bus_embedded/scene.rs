@@ -37,7 +37,7 @@ pub(crate) fn group_that_fetches(bus: &dyn Bus, name: &str, topic: &str, fetch_b
             group: name.to_owned(),
             topics: vec![topic.to_owned()],
             changelog: None,
-            slot: "0".to_owned(),
+            slot: "0".into(),
             fetch_bytes_max,
         })
         .unwrap();

@@ -49,7 +49,7 @@ pub fn start(bus: &Arc<dyn Bus>, state: &Path, slot: &str) -> Group {
         vec![("fragile".into(), Arc::new(|| Box::new(Fragile))), ("delta".into(), Arc::new(|| Box::new(Delta::new())))];
     let pipeline = Pipeline { name: PIPELINE.into(), pollers: vec!["postgresql".into()], processors };
     let mut config = GroupConfig::new(GROUP, vec![pipeline], state.to_path_buf());
-    config.slot = slot.to_owned();
+    config.slot = slot.into();
     // A few thousand rows are many commits, and many writes of the store.
     (config.commit_rows, config.flush_bytes) = (5_000, 1 << 20);
     let metrics = Metrics::register(&prometheus::Registry::new(), GROUP).expect("metrics");

@@ -18,7 +18,7 @@ fn put(bus: &dyn Bus, positions: &[Committed]) {
         group: GROUP.to_owned(),
         topics: INPUTS.iter().map(|topic| topic_name(*topic)).collect(),
         changelog: None,
-        slot: "stranger".to_owned(),
+        slot: "stranger".into(),
         fetch_bytes_max: 1 << 20,
     };
     let mut member = bus.join(&spec).unwrap();

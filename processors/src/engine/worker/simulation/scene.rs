@@ -96,7 +96,7 @@ pub fn process(number: usize, bus: &Arc<Model>, disks: &Disks, faults: &Shaken) 
     let metrics = METRICS.get_or_init(|| Metrics::register(&prometheus::Registry::new(), GROUP).unwrap());
     let mut config = GroupConfig::new(GROUP, vec![pipeline()], Path::new("/").join(number.to_string()));
     // Small enough for many commits, writes of the store and cycles of the checkpoint.
-    (config.slot, config.commit_rows, config.flush_bytes) = (format!("p{number}"), 7, 700);
+    (config.slot, config.commit_rows, config.flush_bytes) = (format!("p{number}").as_str().into(), 7, 700);
     // On the only thread that there is.
     config.restores_at_once = 1;
     let (disks, faults) = (disks.clone(), faults.clone());
