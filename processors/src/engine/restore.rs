@@ -151,6 +151,12 @@ impl Store for Nowhere {
         Ok(())
     }
 
+    fn note(&self) -> Option<Vec<u8>> {
+        None
+    }
+
+    fn set_note(&self, _: &[u8]) {}
+
     fn wipe(&self) -> Result<(), StoreError> {
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 
 use super::{Place, Slice, Store, StoreBatch, StoreError, TableId, full_key};
 
@@ -10,6 +10,7 @@ use super::{Place, Slice, Store, StoreBatch, StoreError, TableId, full_key};
 #[derive(Default)]
 pub struct MemoryStore {
     content: Mutex<Content>,
+    note: Mutex<Option<Vec<u8>>>,
 }
 
 #[derive(Default)]
@@ -32,7 +33,7 @@ impl MemoryStore {
     }
 
     fn content(&self) -> std::sync::MutexGuard<'_, Content> {
-        self.content.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.content.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -75,6 +76,14 @@ impl Store for MemoryStore {
         let mut content = self.content();
         content.durable = content.live.clone();
         Ok(())
+    }
+
+    fn note(&self) -> Option<Vec<u8>> {
+        self.note.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set_note(&self, note: &[u8]) {
+        *self.note.lock().unwrap_or_else(PoisonError::into_inner) = Some(note.to_vec());
     }
 
     fn wipe(&self) -> Result<(), StoreError> {

@@ -36,7 +36,13 @@ pub trait Store: Send + Sync {
     /// Makes what was written durable.
     fn persist(&self) -> Result<(), StoreError>;
 
-    /// Removes everything.
+    /// A few bytes beside the store, which outlive the process, and need not outlive the machine. None when there are none.
+    fn note(&self) -> Option<Vec<u8>>;
+
+    /// Replaces them. That they cannot be written troubles nobody.
+    fn set_note(&self, note: &[u8]);
+
+    /// Removes everything but the note.
     fn wipe(&self) -> Result<(), StoreError>;
 }
 

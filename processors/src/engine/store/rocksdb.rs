@@ -3,6 +3,8 @@
 //! One column family and no log make the order in the memtable the order of the commits, so that after a crash the disk
 //! holds a prefix of the batches, each with its [`Place`].
 
+use std::fs::File;
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -17,6 +19,9 @@ use super::{OpenStore, Place, Slice, Store, StoreBatch, StoreError, TableId, ful
 
 /// Key of the [`Place`]: table 0 is nobody's.
 const PLACE: &[u8] = &[0; 8];
+
+/// File with the note.
+const NOTE: &str = "note";
 
 /// Batches of this size go to a file of their own.
 const FILE_BYTES_MIN: usize = 256 << 10;
@@ -68,6 +73,7 @@ impl Place {
 /// A store in a directory.
 pub struct RocksStore {
     db: DB,
+    note: Option<File>,
     file_options: Options,
     directory: PathBuf,
 }
@@ -89,7 +95,8 @@ impl RocksStore {
             opened => opened,
         };
         let db = opened.map_err(|error| failure(directory, "open", &error))?;
-        Ok(Self { db, file_options: options(memory), directory: directory.to_path_buf() })
+        let note = File::options().write(true).create(true).truncate(false).open(directory.join(NOTE)).ok();
+        Ok(Self { db, note, file_options: options(memory), directory: directory.to_path_buf() })
     }
 
     /// The place of the store in a directory, as it is on disk; another process may have it open.
@@ -227,6 +234,20 @@ impl Store for RocksStore {
 
     fn persist(&self) -> Result<(), StoreError> {
         self.db.flush().map_err(self.failed("flush"))
+    }
+
+    fn note(&self) -> Option<Vec<u8>> {
+        std::fs::read(self.directory.join(NOTE)).ok()
+    }
+
+    fn set_note(&self, note: &[u8]) {
+        let written = match &self.note {
+            Some(file) => file.write_all_at(note, 0),
+            None => return,
+        };
+        if let Err(error) = written {
+            tracing::debug!(%error, directory = %self.directory.display(), "the note beside the state was not written");
+        }
     }
 
     fn wipe(&self) -> Result<(), StoreError> {

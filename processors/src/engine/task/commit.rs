@@ -98,6 +98,7 @@ impl Task {
         self.committed = Committing { marker, changelog_next, positions, slice, slice_ends_cycle };
         self.poisoned.retain(|(topic, offset), _| self.positions[*topic].is_none_or(|next| *offset >= next));
         self.each_table(|table| table.commit());
+        self.attempts.committed();
         if self.unflushed_bytes >= self.flush_bytes {
             let budget = (CHECKPOINT_FACTOR * self.unflushed_bytes).min(SLICE_BYTES_MAX);
             self.flush()?;
@@ -146,6 +147,7 @@ impl Task {
     pub fn close(mut self) -> Result<(), StoreError> {
         self.rollback();
         self.flush()?;
+        self.attempts.end();
         self.store.persist()
     }
 }

@@ -8,6 +8,7 @@ use bumpalo::Bump;
 use dbintel_bus::{Position, Start, topic_name};
 use dbintel_schemas::wire::{ReadError, WriterSchema};
 
+use self::attempts::Attempts;
 use self::batch::Batch;
 use self::pipeline::{Scope, TaskPipeline};
 use super::books::{Books, Tally};
@@ -23,6 +24,7 @@ use super::state::{StateError, StateTable};
 use super::store::{Slice, Store, TableId};
 use super::targets::Targets;
 
+mod attempts;
 mod batch;
 mod commit;
 mod pipeline;
@@ -61,6 +63,7 @@ pub struct Task {
     pending: Option<Pending>,
     changes: ChangeWriter,
     unflushed_bytes: usize,
+    attempts: Attempts,
     poisoned: BTreeMap<(usize, i64), Poison>,
     current: Option<(usize, i64)>,
 }
@@ -118,6 +121,7 @@ impl Task {
     pub fn new(config: &GroupConfig, partition: u32, store: Arc<dyn Store>, restored: Restored) -> Self {
         let pipelines: Vec<TaskPipeline> = config.pipelines.iter().map(TaskPipeline::new).collect();
         let pipeline_names: Vec<String> = config.pipelines.iter().map(|pipeline| pipeline.name.clone()).collect();
+        let restored_seq = restored.marker.commit_seq;
         let positions: Vec<Option<i64>> = restored.positions.iter().map(offset_of).collect();
         let committed = Committing {
             marker: restored.marker,
@@ -126,6 +130,7 @@ impl Task {
             slice: Slice::default(),
             slice_ends_cycle: false,
         };
+        let attempts = Attempts::begin(Arc::clone(&store), restored_seq, &positions);
         let mut task = Self {
             group: config.name.clone(),
             partition,
@@ -143,11 +148,28 @@ impl Task {
             pending: None,
             changes: ChangeWriter::default(),
             unflushed_bytes: 0,
+            attempts,
             poisoned: BTreeMap::new(),
             current: None,
         };
         task.attach_tables();
+        task.refuse_what_kills();
         task
+    }
+
+    /// Records at which the process died again and again are not read once more.
+    fn refuse_what_kills(&mut self) {
+        for (topic, offset) in self.attempts.blamed().to_vec() {
+            let (partition, topic_name) = (self.partition, INPUTS[topic].name());
+            tracing::error!(
+                topic = topic_name,
+                partition,
+                offset,
+                "the process died at this record again and again; it goes to quarantine"
+            );
+            let detail = "the process died at this record again and again";
+            self.poison(topic, offset, Poison { reason: "crash", detail });
+        }
     }
 
     fn attach_tables(&mut self) {
@@ -178,7 +200,8 @@ impl Task {
         unknown_heads: bool,
         outbox: &mut Outbox,
     ) -> Result<Progress, TaskError> {
-        let Some(run) = self.inbox.next_run(limit.min(BATCH_ROWS), unknown_heads) else {
+        let batch_rows = if self.attempts.careful() { 1 } else { BATCH_ROWS };
+        let Some(run) = self.inbox.next_run(limit.min(batch_rows), unknown_heads) else {
             return Ok(Progress::Rows(0));
         };
         let segment = self.inbox.take(run);
@@ -186,7 +209,11 @@ impl Task {
         let names = self.pipelines.iter().map(|pipeline| &*arena.alloc_str(&pipeline.name)).collect();
         let entries = segment.waiting(run.records);
         let batch = Batch { topic: run.topic, segment: &segment, entries, arena: &arena, names };
+        if let Some(first) = entries.first() {
+            self.attempts.at((run.topic, first.offset));
+        }
         let processed = catch_unwind(AssertUnwindSafe(|| self.process_batch(&batch, lookup, outbox)));
+        self.attempts.past();
         arena.reset();
         self.arena = arena;
         let outcome = match processed {
@@ -209,6 +236,10 @@ impl Task {
     ) -> Result<Progress, TaskError> {
         let mut decoded = Vec::with_capacity(batch.entries.len());
         for entry in batch.entries {
+            if self.poisoned.contains_key(&(batch.topic, entry.offset)) {
+                decoded.push(Err(ReadError::Resolve("it is not read again".to_owned())));
+                continue;
+            }
             match batch.decode(entry, lookup.schemas()) {
                 Err(ReadError::UnknownSchema(writer)) if !lookup.given_up(&writer) => {
                     if decoded.is_empty() {

@@ -2,13 +2,16 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use dbintel_bus::kafka::{Config, Kafka as KafkaBus};
 use dbintel_bus::{Bus, Framings, Publisher};
 use dbintel_schemas::record_id::hash128;
 use dbintel_schemas::topics;
+use dbintel_tests::process::{Process, Program};
 use dbintel_tests::scratch::Scratch;
 use dbintel_tests::servers::kafka::Kafka;
+use dbintel_tests::wait;
 use rdkafka::admin::{AdminOptions, AlterConfig, ResourceSpecifier};
 
 use super::{GROUP, check_books, create_topics, load, poison, start, wait_until_caught_up};
@@ -42,6 +45,39 @@ impl Scene {
 fn poison_goes_to_quarantine_and_the_flow_goes_on() {
     let scene = Scene::new(1);
     poison(&scene.bus, &scene.publisher, scene.scratch.path());
+}
+
+/// Processors in a process of their own, which dies at statement 13 of any target.
+fn mortal(scene: &Scene) -> Process {
+    let state = scene.scratch.path().join("state").display().to_string();
+    let program = Program::new(env!("CARGO_BIN_EXE_mortal"), scene.scratch.path());
+    Process::start(program.arguments([scene.kafka.bootstrap.clone(), state, "13".to_owned()]))
+}
+
+#[test]
+fn a_record_that_kills_the_process_again_and_again_is_quarantined_and_the_flow_goes_on() {
+    let scene = Scene::new(1);
+    load::publish(&scene.publisher, 1, 20, 1..3);
+    let caught_up = || super::open(&*scene.bus, 0) == 0;
+    let mut deaths = 0;
+    while deaths < 20 {
+        let mut process = mortal(&scene);
+        let mut alive = true;
+        wait::blocking(Duration::from_secs(60), "an end or the end of the input", || {
+            alive = process.running();
+            (!alive || caught_up()).then_some(())
+        });
+        if alive {
+            process.kill9();
+            break;
+        }
+        deaths += 1;
+    }
+    // Two polls have the statement: three deaths for the first one, and two for the second.
+    assert_eq!(deaths, 5);
+    let balance = check_books(&*scene.bus, 1);
+    assert_eq!((balance.dispositions["quarantined"], balance.reasons["baseline"]), (2, 19), "{balance:?}");
+    assert_eq!(balance.reasons["crash"], 2, "{balance:?}");
 }
 
 #[test]

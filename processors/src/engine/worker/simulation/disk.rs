@@ -88,6 +88,14 @@ impl Store for Disk {
         operate(&self.faults, Operation::Persist, || self.store.persist())
     }
 
+    fn note(&self) -> Option<Vec<u8>> {
+        self.store.note()
+    }
+
+    fn set_note(&self, note: &[u8]) {
+        self.store.set_note(note);
+    }
+
     fn wipe(&self) -> Result<(), StoreError> {
         operate(&self.faults, Operation::Wipe, || self.store.wipe())
     }
