@@ -27,6 +27,11 @@ use std::process::ExitCode;
 
 use dbintel_config::Environment;
 
+/// Serves C and C++ as well: large buffers come and go with each commit, and the system's allocator gives them back to the kernel,
+/// which clears them each time.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> ExitCode {
     let environment = Environment::of_process();
     logging::tell_of_panics();

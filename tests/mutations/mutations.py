@@ -65,7 +65,11 @@ MUTATIONS = [
     ], SIMULATION),
     ("a restore drops differences to what the store has", [
         (f"{ENGINE}/store/staged.rs",
-         "None => store.get(table, key)?.map(|value| apply_difference(&value, difference)),", "None => store.get(table, key)?.map(Some),"),
+         "                    Some(value) => batch.put(table, key, |out| out.extend_from_slice(&value)),\n                    None =>",
+         "                    Some(_) => {}\n                    None =>"),
+    ], SIMULATION),
+    ("a store that is filled from nothing skips the checkpoint", [
+        (f"{ENGINE}/restore.rs", "if refilled || !matches!", "if !matches!"),
     ], SIMULATION),
     ("a rollback keeps what waits to be sent", [
         (f"{ENGINE}/worker/commit.rs",

@@ -1,15 +1,15 @@
 //! Processes that have a name of their own in the group: their partitions wait for them.
 
-use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::{SESSION_TIMEOUT, Scene, end, owned, wait_until_busy};
 use crate::cli_rig::{FREE_PORTS, Running, text};
 
-/// Longer than any of these tests may take.
-const LONG_SESSION: Duration = Duration::from_secs(120);
+/// Longer than the tests wait for anything: who had to wait for the end of a session would fail.
+const LONG_SESSION: Duration = Duration::from_secs(300);
 
-fn named(scene: &Scene, configuration: &PathBuf, state: &str, slot: &str) -> Running {
+fn named(scene: &Scene, configuration: &Path, state: &str, slot: &str) -> Running {
     let state = scene.scratch.path().join(state);
     let arguments = ["processor", "--config", text(configuration), "--slot", slot];
     let arguments: Vec<&str> = arguments.into_iter().chain(FREE_PORTS).collect();
@@ -41,11 +41,8 @@ fn a_named_process_that_is_killed_or_stopped_finds_its_partitions_again_and_the_
             true => drop(running.process.kill9()),
             false => end(&mut running),
         }
-        let began = Instant::now();
         running = named(&scene, &configuration, "one", "one");
         wait_until_busy(&mut running, 1);
-        println!("killed: {kill}; first commit {:.0?} after the start", began.elapsed());
-        assert!(began.elapsed() < LONG_SESSION / 2, "the session did not have to run out");
         wait_until_busy(&mut other, 1);
     }
     assert_eq!(given_back(&other), before, "the other process noticed nothing");
