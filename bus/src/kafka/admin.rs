@@ -33,6 +33,8 @@ const TOPICS_MAX: usize = 200;
 const STEP: Duration = Duration::from_millis(5);
 /// A new topic may be unknown to some broker for this long.
 const UNKNOWN_GRACE: Duration = Duration::from_secs(3);
+/// How long the leader of a partition may take to say an offset, before it is asked who the leader is.
+const EDGES_STEP: Duration = Duration::from_secs(2);
 /// Between two questions about a partition that has no leader yet.
 const PAUSE: Duration = Duration::from_millis(20);
 
@@ -275,7 +277,13 @@ fn edges(
     let anywhere = |error: KafkaError| (String::new(), Failure::from(error).code);
     let asked = list(places.iter().map(|&(topic, partition)| (topic, partition, edge)));
     let asked = asked.map_err(|_| (String::new(), Code::InvalidTopic))?;
-    let found = consumer.offsets_for_times(asked, timeout).map_err(anywhere)?;
+    let found = consumer.offsets_for_times(asked, timeout.min(EDGES_STEP)).map_err(|error| {
+        if error.rdkafka_error_code() == Some(Code::OperationTimedOut) {
+            // The leader may be gone, and librdkafka asks it for ever: it learns of the new one with all topics.
+            drop(consumer.fetch_metadata(None, timeout.min(EDGES_STEP)));
+        }
+        anywhere(error)
+    })?;
     let offset_of = |&(topic, partition): &(&str, u32)| {
         let place = format!(" of {topic}, partition {partition}");
         let element = found.find_partition(topic, native(partition));
@@ -306,7 +314,7 @@ pub fn edges_patiently(
     }
 }
 
-/// Whether brokers answer this for a moment after a topic has been made or a leader has moved.
+/// Whether this is what comes for a moment after a topic has been made or a leader has moved or died.
 fn passes(code: Code) -> bool {
     matches!(
         code,
@@ -318,6 +326,7 @@ fn passes(code: Code) -> bool {
             | Code::OffsetNotAvailable
             | Code::KafkaStorageError
             | Code::RequestTimedOut
+            | Code::OperationTimedOut
             | Code::BrokerTransportFailure
     )
 }

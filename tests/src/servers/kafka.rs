@@ -1,8 +1,9 @@
-//! A genuine Apache Kafka: one process that is broker and controller, with plain text on loopback and, where a test asks
-//! for them, listeners that encrypt and authenticate.
+//! A genuine Apache Kafka: one process that is broker and controller, or a cluster of such, with plain text on loopback and,
+//! where a test asks for them, listeners that encrypt and authenticate.
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::Path;
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -39,6 +40,8 @@ pub struct Setup<'a> {
     pub listeners: &'a [(&'a str, &'a str)],
     /// Ports at which clients are told to find further listeners, such as that of a proxy: name and port.
     pub advertised: &'a [(&'a str, u16)],
+    /// More than one broker, each a controller too, with every topic on all of them. None: one.
+    pub brokers: Option<usize>,
     /// Users with passwords for SCRAM, as `SCRAM-SHA-512=[name=alice,password=secret]`.
     pub scram: &'a [&'a str],
 }
@@ -50,9 +53,19 @@ pub struct Kafka {
     pub bootstrap: String,
     /// For `bootstrap.servers` by way of the further listeners, by their names.
     pub listeners: BTreeMap<String, String>,
-    /// The broker's process.
+    /// The broker's process; of several the first.
     pub process: Process,
+    /// The processes of further brokers.
+    pub others: Vec<Process>,
     _scratch: Scratch,
+}
+
+/// One broker of a cluster.
+struct Node {
+    id: usize,
+    /// Its listener in plain text.
+    address: String,
+    controller: String,
 }
 
 impl Kafka {
@@ -82,26 +95,33 @@ impl Kafka {
     pub fn set_up(setup: &Setup<'_>) -> Kafka {
         let scratch = Scratch::new("kafka");
         let address = || format!("{HOST}:{}", ports::free());
-        let bootstrap = address();
+        let node = |id| Node { id, address: address(), controller: address() };
+        let nodes: Vec<Node> = (1..=setup.brokers.unwrap_or(1)).map(node).collect();
         let listeners = setup.listeners.iter().map(|(name, _)| ((*name).to_owned(), address())).collect();
-        let properties = server_properties(&bootstrap, &listeners, &scratch, setup);
-        let settings = scratch.write("server.properties", &properties);
-        let logging = scratch.write("log4j2.properties", LOGGING);
-
-        let format = ["format", "--standalone", "-t", CLUSTER_ID, "-c"].map(String::from);
-        let mut format = java(&scratch, "kafka.tools.StorageTool").arguments(format).arguments([text(&settings)]);
-        for user in setup.scram {
-            format = format.arguments(["--add-scram", user]);
-        }
-        format.run();
-
-        let broker = Program::new("java", scratch.path())
-            .arguments([format!("-Dlog4j2.configurationFile={}", text(&logging))])
-            .arguments(java(&scratch, "kafka.Kafka").arguments)
-            .arguments([text(&settings)]);
-        let mut kafka = Kafka { bootstrap, listeners, process: Process::start(broker), _scratch: scratch };
+        let programs: Vec<Program> =
+            nodes.iter().map(|node| prepare(node, &nodes, &listeners, &scratch, setup)).collect();
+        let mut processes = programs.into_iter().map(Process::start);
+        let process = processes.next().expect("at least one broker");
+        let others = processes.collect();
+        let addresses: Vec<&str> = nodes.iter().map(|node| &*node.address).collect();
+        let mut kafka = Kafka { bootstrap: addresses.join(","), listeners, process, others, _scratch: scratch };
         kafka.wait_until_it_answers();
         kafka
+    }
+
+    /// Waits until every partition of these topics is on so many brokers, up to date.
+    ///
+    /// # Panics
+    /// If that takes too long.
+    pub fn wait_until_in_sync(&mut self, topics: &[String], brokers: usize) {
+        let client: BaseConsumer = self.client().create().expect("a client needs no more than an address");
+        let in_sync = |name: &String| {
+            let metadata = client.fetch_metadata(Some(name), Duration::from_secs(5));
+            metadata.is_ok_and(|metadata| {
+                metadata.topics().iter().flat_map(|topic| topic.partitions()).all(|part| part.isr().len() == brokers)
+            })
+        };
+        self.process.wait_until(|_| topics.iter().all(in_sync));
     }
 
     /// One broker for all tests of a process that do not stop it. Use topic names of your own.
@@ -172,21 +192,69 @@ impl Kafka {
     }
 }
 
-fn java(scratch: &Scratch, class: &str) -> Program {
+fn java(directory: &Path, class: &str) -> Program {
     let jars = format!("{}/*", text(&installed("kafka").join("lib")));
     let options = ["-Xmx768m", "-XX:+UseSerialGC", "-XX:-UsePerfData", "-cp", &jars, class];
-    Program::new("java", scratch.path()).arguments(options)
+    Program::new("java", directory).arguments(options)
 }
 
-fn server_properties(
-    bootstrap: &str,
+/// Formats the storage of a broker, and gives the program that runs it.
+fn prepare(
+    node: &Node,
+    nodes: &[Node],
     listeners: &BTreeMap<String, String>,
     scratch: &Scratch,
     setup: &Setup<'_>,
-) -> String {
-    let controller = format!("{HOST}:{}", ports::free());
-    let data = scratch.path().join("data");
-    fs::create_dir(&data).expect("a scratch directory can be written to");
+) -> Program {
+    let directory = scratch.path().join(format!("broker-{}", node.id));
+    fs::create_dir(&directory).expect("a scratch directory can be written to");
+    let mut properties = server_properties(node, listeners, &directory.join("data"), setup);
+    // Of several each knows the others from the start.
+    let alone = nodes.len() == 1;
+    if !alone {
+        properties.push_str(&of_a_cluster(nodes));
+    }
+    // The last line of a key is the one that counts.
+    for (key, value) in setup.properties {
+        properties.push_str(&format!("{key}={value}\n"));
+    }
+    let name = |of: &str| format!("{of}-{}", node.id);
+    let settings = scratch.write(&name("server.properties"), &properties);
+    let logging = scratch.write("log4j2.properties", LOGGING);
+    let format = ["format", "-t", CLUSTER_ID, "-c"].map(String::from);
+    let mut format = java(&directory, "kafka.tools.StorageTool").arguments(format).arguments([text(&settings)]);
+    if alone {
+        format = format.arguments(["--standalone"]);
+    }
+    for user in setup.scram {
+        format = format.arguments(["--add-scram", user]);
+    }
+    format.run();
+    Program::new("java", &directory)
+        .arguments([format!("-Dlog4j2.configurationFile={}", text(&logging))])
+        .arguments(java(&directory, "kafka.Kafka").arguments)
+        .arguments([text(&settings)])
+}
+
+fn of_a_cluster(nodes: &[Node]) -> String {
+    let voters: Vec<String> = nodes.iter().map(|node| format!("{}@{}", node.id, node.controller)).collect();
+    let copies = nodes.len();
+    format!(
+        "controller.quorum.bootstrap.servers=
+controller.quorum.voters={}
+default.replication.factor={copies}
+min.insync.replicas=2
+offsets.topic.replication.factor={copies}
+transaction.state.log.replication.factor={copies}
+transaction.state.log.min.isr=2
+",
+        voters.join(",")
+    )
+}
+
+fn server_properties(node: &Node, listeners: &BTreeMap<String, String>, data: &Path, setup: &Setup<'_>) -> String {
+    let (id, bootstrap, controller) = (node.id, &node.address, &node.controller);
+    fs::create_dir(data).expect("a scratch directory can be written to");
     let mut addresses = format!("PLAINTEXT://{bootstrap},CONTROLLER://{controller}");
     let mut protocols = "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT".to_owned();
     let mut advertised = addresses.clone();
@@ -198,9 +266,9 @@ fn server_properties(
         protocols.push_str(&format!(",{name}:{protocol}"));
     }
     // Records of tests have timestamps of long ago: nothing is deleted for its age.
-    let mut properties = format!(
+    format!(
         "process.roles=broker,controller
-node.id=1
+node.id={id}
 controller.quorum.bootstrap.servers={controller}
 listeners={addresses}
 advertised.listeners={advertised}
@@ -221,11 +289,6 @@ transaction.abort.timed.out.transaction.cleanup.interval.ms=1000
 log.retention.check.interval.ms=86400000
 log.initial.task.delay.ms=86400000
 ",
-        text(&data)
-    );
-    // The last line of a key is the one that counts.
-    for (key, value) in setup.properties {
-        properties.push_str(&format!("{key}={value}\n"));
-    }
-    properties
+        text(data)
+    )
 }

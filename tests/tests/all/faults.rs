@@ -1,5 +1,6 @@
 //! Processes of the product that come, go and die under load, while the books have to balance and nothing is forgotten.
 
+mod brokers;
 mod chaos;
 mod kills;
 mod ledger;
@@ -35,6 +36,22 @@ const SHORT_SESSIONS: (&str, &str) = ("group.min.session.timeout.ms", "1000");
 const PROXIED: &str = "PROXIED";
 
 const TARGETS: usize = 8;
+
+/// Says something at once, which the test runner would keep to itself until the test fails.
+macro_rules! say {
+    ($($text:tt)*) => {
+        std::io::Write::write_fmt(&mut std::io::stdout(), format_args!("{}\n", format_args!($($text)*))).unwrap()
+    };
+}
+
+pub(crate) use say;
+
+/// A number from the environment.
+#[expect(clippy::disallowed_methods, reason = "the length of the test comes from `make`")]
+pub fn number_of(name: &str, otherwise: u64) -> u64 {
+    let text = std::env::var_os(name).map(|text| text.into_string().unwrap()).filter(|text| !text.is_empty());
+    text.map_or(otherwise, |text| text.parse().unwrap_or_else(|_| panic!("{name} has to be a number, and is {text}")))
+}
 
 /// A broker with a load, and what processors need to share it.
 struct Scene {

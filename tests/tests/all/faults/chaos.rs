@@ -5,7 +5,6 @@
 #![expect(clippy::disallowed_methods, reason = "measures how long nothing comes out, and takes its length from `make`")]
 
 use std::collections::BTreeMap;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -18,7 +17,7 @@ use dbintel_tests::proxy::Proxy;
 use dbintel_tests::wait;
 use rustix::process::Signal;
 
-use super::{SESSION_TIMEOUT, Scene, end, wait_until_busy};
+use super::{SESSION_TIMEOUT, Scene, end, number_of, say, wait_until_busy};
 use crate::cli_rig::Running;
 use crate::engine::load::Flow;
 use crate::engine::{GROUP, wait_until_caught_up};
@@ -29,13 +28,6 @@ const PROCESSES: usize = 3;
 const PAUSE: Duration = Duration::from_millis(250);
 /// No fault may stop a partition for longer.
 const GAP_MAX: Duration = Duration::from_secs(60);
-
-/// Says something at once, which the test runner would keep to itself until the test fails.
-macro_rules! say {
-    ($($text:tt)*) => {
-        writeln!(std::io::stdout(), $($text)*).unwrap()
-    };
-}
 
 /// What can go wrong.
 type Fault = (&'static str, fn(&mut Chaos));
@@ -255,17 +247,11 @@ impl Watch {
     }
 }
 
-/// A number from the environment.
-fn number(name: &str, otherwise: u64) -> u64 {
-    let text = std::env::var_os(name).map(|text| text.into_string().unwrap()).filter(|text| !text.is_empty());
-    text.map_or(otherwise, |text| text.parse().unwrap_or_else(|_| panic!("{name} has to be a number, and is {text}")))
-}
-
 #[test]
 fn chaos() {
-    let time = Duration::from_secs(number("CHAOS_SECONDS", 180));
+    let time = Duration::from_secs(number_of("CHAOS_SECONDS", 180));
     let clock = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64;
-    let seed = number("CHAOS_SEED", clock);
+    let seed = number_of("CHAOS_SEED", clock);
     say!("seed {seed}\n{:>7}  {:<52} {:>9}", "after s", "fault", "gap s");
     let mut chaos = Chaos::begin(seed);
     let watch = Watch::start(Arc::clone(&chaos.scene.bus));
