@@ -99,6 +99,8 @@ impl Groups {
     ) -> Result<u64, OtherTopics> {
         let group = self.by_name.entry(name.to_owned()).or_default();
         group.members.remove(slot);
+        // Whoever was silent goes before the newcomer, which has a deadline of its own.
+        group.advance(now);
         if group.members.is_empty() {
             group.topics = topics.to_vec();
             group.partitions = partitions;
@@ -218,8 +220,12 @@ impl Group {
         if now >= deadline {
             self.members.retain(|_, member| member.holds == Holds::Waiting);
         }
+        if self.members.is_empty() {
+            self.deadline = None;
+            return;
+        }
         let all_wait = self.members.values().all(|member| member.holds == Holds::Waiting);
-        if all_wait && self.commits_in_flight == 0 && !self.members.is_empty() {
+        if all_wait && self.commits_in_flight == 0 {
             self.deadline = None;
             self.generation += 1;
             let shares = shares(self.partitions, self.members.len());

@@ -150,6 +150,24 @@ fn a_share_that_nobody_took_is_divided_anew() {
     assert_eq!(scene.assigned(c).1, [4]);
 }
 
+/// Found by seed 1798907 of the simulation: each newcomer dropped the one before.
+#[test]
+fn members_that_come_again_after_a_deadline_are_not_dropped_for_the_silence_of_others() {
+    let mut scene = Scene::new();
+    scene.join("gone");
+    scene.now += TIMEOUT * 2;
+    // They were dropped while nobody asked.
+    let mut members = [("a", u64::MAX), ("b", u64::MAX), ("c", u64::MAX)];
+    for _ in 0..3 {
+        for (slot, member) in &mut members {
+            if scene.observe(*member) == Event::Lost {
+                *member = scene.join(slot);
+            }
+        }
+    }
+    assert_eq!(scene.groups.by_name["g"].deadline, None, "{:?}", scene.groups);
+}
+
 #[test]
 fn members_of_a_group_read_the_same_topics() {
     let mut scene = Scene::new();

@@ -118,6 +118,7 @@ fn fill(bus: &dyn Bus, found: &Found, topics: &[String], committed: &[Committed]
         partition: found.partition,
         topics,
         committed: &committed,
+        batch_bytes: restore::BATCH_BYTES,
         progress: &Progress::default(),
     };
     let restored = restore.run(&store).map_err(Failure::runtime)?;

@@ -13,7 +13,7 @@ use dbintel_schemas::topics::Topic;
 use super::clock;
 use super::metrics::Metrics;
 use super::processor::Processor;
-use super::restore::Progress;
+use super::restore::{self, Progress};
 use super::store::OpenStore;
 use super::worker::Worker;
 
@@ -57,6 +57,8 @@ pub struct GroupConfig {
     pub buffer_bytes: usize,
     /// Bytes of changes after which a store is brought up to date: a restart has so much to read again.
     pub flush_bytes: usize,
+    /// Bytes of changes that a restore brings to the store at once.
+    pub restore_bytes: usize,
     /// Partitions that a worker restores at the same time.
     pub restores_at_once: usize,
     /// Values that a table keeps in memory per task.
@@ -80,6 +82,7 @@ impl GroupConfig {
             commit_rows: 50_000,
             buffer_bytes: 64 << 20,
             flush_bytes: 16 << 20,
+            restore_bytes: restore::BATCH_BYTES,
             restores_at_once: 4,
             cached_values: 200_000,
             framings: Framings::single_object(),

@@ -20,8 +20,8 @@ pub use self::progress::Progress;
 /// Longest wait without a further record of the changelog: longer than any transaction may stay open.
 const WAIT_MAX: Duration = Duration::from_secs(90);
 
-/// Bytes of changes that go to the store at once.
-const BATCH_BYTES: usize = 8 << 20;
+/// Bytes of changes that go to the store at once, if nothing else is said: what is in memory for each restore.
+pub const BATCH_BYTES: usize = 8 << 20;
 
 /// How often a restore says how far it is.
 const TELL_EVERY: Duration = Duration::from_secs(5);
@@ -100,6 +100,8 @@ pub struct Restore<'a> {
     pub topics: &'a [String],
     /// Committed positions of the partition.
     pub committed: &'a [Committed],
+    /// Bytes of changes that go to the store at once.
+    pub batch_bytes: usize,
     /// Where it is said how far it has come.
     pub progress: &'a Progress,
 }
@@ -122,7 +124,15 @@ fn parse_metadata(text: &str) -> Option<(u64, i64)> {
 
 /// The last commit of a partition that its changelog holds; none if there was none.
 pub fn last_marker(bus: &dyn Bus, changelog: &str, partition: u32) -> Result<Option<Marker>, RestoreError> {
-    let restore = Restore { bus, changelog, partition, topics: &[], committed: &[], progress: &Progress::default() };
+    let restore = Restore {
+        bus,
+        changelog,
+        partition,
+        topics: &[],
+        committed: &[],
+        batch_bytes: BATCH_BYTES,
+        progress: &Progress::default(),
+    };
     let marker = restore.catch_up(&Nowhere)?.0.marker;
     Ok((marker.commit_seq > 0).then_some(marker))
 }
@@ -232,6 +242,7 @@ impl Restore<'_> {
             store,
             staged: Staged::default(),
             place: place.unwrap_or(Place { changelog_next: from, marker: Marker::default() }),
+            batch_bytes: self.batch_bytes,
             expected,
             refilled,
             position: from,
@@ -241,7 +252,7 @@ impl Restore<'_> {
         if replay.expected.is_some() {
             return Ok((replay.place, false));
         }
-        replay.write()?;
+        replay.write(true)?;
         let Marker { commit_seq, checkpoint, .. } = &replay.place.marker;
         if refilled && *commit_seq > 0 && checkpoint.restore_from < from {
             tracing::error!(
@@ -289,13 +300,11 @@ impl Restore<'_> {
             match replay.failure.take() {
                 None => {}
                 Some(Failure::Foreign) => return Ok(()),
+                Some(Failure::Store(error)) => return Err(error.into()),
                 Some(Failure::Changelog(offset, source)) => {
                     let (changelog, partition) = (self.changelog.to_owned(), self.partition);
                     return Err(RestoreError::Changelog { changelog, partition, offset, source });
                 }
-            }
-            if replay.staged.bytes() >= BATCH_BYTES {
-                replay.write()?;
             }
             if replay.position > before {
                 moved = now;
@@ -318,6 +327,7 @@ fn marker_of(record: &Record<'_>) -> Option<Marker> {
 struct Replay<'a> {
     store: &'a dyn Store,
     staged: Staged,
+    batch_bytes: usize,
     place: Place,
     /// Marker of the store's last commit, until it was found in the changelog. A store of another partition or another cluster
     /// may well be at an offset that this changelog has.
@@ -331,14 +341,18 @@ struct Replay<'a> {
 enum Failure {
     /// The store's last commit is not where it should be.
     Foreign,
+    Store(StoreError),
     /// At this offset.
     Changelog(i64, ChangelogError),
 }
 
 impl Replay<'_> {
-    fn write(&mut self) -> Result<(), StoreError> {
+    /// Brings what is staged to the store. One that is being filled from nothing has no place before it has everything: after a
+    /// crash it is filled from nothing again.
+    fn write(&mut self, has_everything: bool) -> Result<(), StoreError> {
         let batch = self.staged.batch(self.store)?;
-        self.store.write(&batch, &self.place)
+        let nowhere = Place::default();
+        self.store.write(&batch, if has_everything { &self.place } else { &nowhere })
     }
 
     fn apply(&mut self, part: &[u8], offset: i64) -> Result<Option<Marker>, Failure> {
@@ -372,6 +386,10 @@ impl Receive for Replay<'_> {
             Ok(Some(marker)) => {
                 let marker = marker.ends_at(record.offset + 1);
                 self.place = Place { changelog_next: record.offset + 1, marker };
+                // Only whole commits: a difference that is read again after a crash would be applied twice.
+                if self.staged.bytes() >= self.batch_bytes {
+                    self.failure = self.write(!self.refilled).err().map(Failure::Store);
+                }
             }
             Err(failure) => self.failure = Some(failure),
         }

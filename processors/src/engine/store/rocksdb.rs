@@ -258,3 +258,77 @@ impl Store for RocksStore {
         self.db.write_opt(writes, &without_log).map_err(self.failed("wipe"))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TABLE: TableId = TableId(3);
+
+    fn batch(entries: &[(&[u8], &[u8])]) -> StoreBatch {
+        let mut batch = StoreBatch::default();
+        for (key, value) in entries {
+            batch.put(TABLE, key, |out| out.extend_from_slice(value));
+        }
+        batch
+    }
+
+    fn place(changelog_next: i64) -> Place {
+        Place { changelog_next, marker: Marker { commit_seq: changelog_next as u64, ..Marker::default() } }
+    }
+
+    /// What a crash at this moment leaves.
+    fn after_a_crash(directory: &Path, memory: &StoreMemory) -> (tempfile::TempDir, RocksStore) {
+        let copy = tempfile::tempdir().unwrap();
+        for entry in std::fs::read_dir(directory).unwrap().flatten().filter(|entry| entry.file_name() != "LOCK") {
+            std::fs::copy(entry.path(), copy.path().join(entry.file_name())).unwrap();
+        }
+        let store = RocksStore::open(copy.path(), memory).unwrap();
+        (copy, store)
+    }
+
+    #[test]
+    fn a_crash_leaves_a_prefix_of_the_batches_however_each_was_written() {
+        let (directory, memory) = (tempfile::tempdir().unwrap(), StoreMemory::new(8 << 20));
+        let store = RocksStore::open(directory.path(), &memory).unwrap();
+        let large = vec![7; FILE_BYTES_MIN];
+        store.write(&batch(&[(b"small", b"1")]), &place(1)).unwrap();
+        let mut twice = batch(&[(b"large", b"an earlier value"), (b"gone", b"x"), (b"large", &large)]);
+        twice.delete(TABLE, b"gone");
+        store.write(&twice, &place(2)).unwrap();
+        store.write(&batch(&[(b"small", b"3")]), &place(3)).unwrap();
+
+        let (_copy, crashed) = after_a_crash(directory.path(), &memory);
+        assert_eq!(
+            crashed.place().unwrap(),
+            Some(place(2)),
+            "the file was written, the entries after it were in memory"
+        );
+        assert_eq!(
+            crashed.get(TABLE, b"small").unwrap().as_deref(),
+            Some(&b"1"[..]),
+            "what came before the file is there"
+        );
+        assert_eq!(crashed.get(TABLE, b"large").unwrap(), Some(large.clone()));
+        assert_eq!(crashed.get(TABLE, b"gone").unwrap(), None);
+        assert_eq!((store.place().unwrap(), store.scan(&[], usize::MAX).unwrap().len()), (Some(place(3)), 2));
+
+        store.wipe().unwrap();
+        store.write(&batch(&[(b"new", &large)]), &place(4)).unwrap();
+        let (_copy, crashed) = after_a_crash(directory.path(), &memory);
+        assert_eq!(crashed.place().unwrap(), Some(place(4)));
+        let keys: Vec<Vec<u8>> =
+            crashed.scan(&[], usize::MAX).unwrap().iter().map(|(key, _)| key[8..].to_vec()).collect();
+        assert_eq!(keys, [b"new"], "what was wiped does not come back");
+    }
+
+    #[test]
+    fn a_note_outlives_the_store_that_wrote_it() {
+        let (directory, memory) = (tempfile::tempdir().unwrap(), StoreMemory::new(8 << 20));
+        let store = RocksStore::open(directory.path(), &memory).unwrap();
+        store.set_note(b"a note");
+        store.wipe().unwrap();
+        drop(store);
+        assert_eq!(RocksStore::open(directory.path(), &memory).unwrap().note().as_deref(), Some(&b"a note"[..]));
+    }
+}

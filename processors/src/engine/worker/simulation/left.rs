@@ -71,6 +71,7 @@ pub fn left(bus: &Model, partition: u32, run: &str) -> Left {
         partition,
         topics: &topics,
         committed: &committed,
+        batch_bytes: usize::MAX,
         progress: &Progress::default(),
     }
     .run(&store);

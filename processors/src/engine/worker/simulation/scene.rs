@@ -99,6 +99,7 @@ pub fn process(number: usize, bus: &Arc<Model>, disks: &Disks, faults: &Shaken) 
     (config.slot, config.commit_rows, config.flush_bytes) = (format!("p{number}").as_str().into(), 7, 700);
     // On the only thread that there is.
     config.restores_at_once = 1;
+    config.restore_bytes = 200;
     let (disks, faults) = (disks.clone(), faults.clone());
     Shared {
         config,
