@@ -71,6 +71,13 @@ MUTATIONS = [
     ("a store that is filled from nothing skips the checkpoint", [
         (f"{ENGINE}/restore.rs", "if refilled || !matches!", "if !matches!"),
     ], SIMULATION),
+    ("a store has a place before it has everything", [
+        (f"{ENGINE}/restore.rs", "if has_everything { &self.place } else { &nowhere }", "if has_everything { &self.place } else { drop(nowhere); &self.place }"),
+    ], SIMULATION),
+    ("a newcomer of a group is dropped for the silence of others", [
+        ("bus/src/groups.rs", "        group.advance(now);\n        if group.members.is_empty() {", "        if group.members.is_empty() {"),
+        ("bus/src/groups.rs", "            self.deadline = None;\n            return;\n", "            return;\n"),
+    ], SIMULATION),
     ("a rollback keeps what waits to be sent", [
         (f"{ENGINE}/worker/commit.rs",
          "        self.shared.metrics.aborts.inc();\n        self.outbox.clear();\n        self.member.abort()?;\n        let positions",

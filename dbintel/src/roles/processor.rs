@@ -38,6 +38,8 @@ impl Processors {
         config.framings = ground.framings.clone();
         config.schema_registry.clone_from(&ground.schema_registry);
         config.buffer_bytes = ground.memory_bytes / BUFFER_SHARE;
+        // What is not in the store yet stays in memory.
+        config.flush_bytes = config.flush_bytes.min(ground.memory_bytes / BUFFER_SHARE);
         let stores = StoreMemory::new(ground.memory_bytes / BUFFER_SHARE).stores();
         let group = Group::start(config, Arc::clone(&ground.bus), metrics, stores).map_err(Failure::runtime)?;
         Ok(Processors { group })

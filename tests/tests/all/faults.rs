@@ -90,7 +90,8 @@ impl Scene {
         let scratch = Scratch::new("faults");
         let seconds = SESSION_TIMEOUT.as_secs();
         let configuration = format!(
-            "pollers: {{postgresql: {{endpoint: '127.0.0.1:1', username: nobody}}}}
+            "service: {{memory: 8MiB}}
+pollers: {{postgresql: {{endpoint: '127.0.0.1:1', username: nobody}}}}
 pipelines: {{{PIPELINE}: {{pollers: [postgresql]}}}}
 bus:
   kafka:

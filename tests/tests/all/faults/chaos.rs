@@ -106,7 +106,10 @@ impl Chaos {
 
     fn any(&mut self) -> (usize, Running) {
         let number = self.below(PROCESSES);
-        (number, self.processes[number].take().expect("all run"))
+        let mut running = self.processes[number].take().expect("all run");
+        // One that has just come may own nothing yet.
+        wait_until_busy(&mut running, 1);
+        (number, running)
     }
 
     fn start(&mut self, number: usize) {

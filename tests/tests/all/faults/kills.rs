@@ -99,7 +99,8 @@ async fn a_process_that_is_killed_ten_times_on_the_embedded_log_keeps_its_books(
     let (mut postgres, scratch) = (Postgres::start(Major::V18), Scratch::new("killed"));
     let load = start_load(&postgres).await;
     let configuration = format!(
-        "pollers: {{postgresql: {{endpoint: '127.0.0.1:{}', username: postgres, collection_interval: 250ms}}}}
+        "service: {{memory: 8MiB}}
+pollers: {{postgresql: {{endpoint: '127.0.0.1:{}', username: postgres, collection_interval: 250ms}}}}
 pipelines: {{main: {{pollers: [postgresql]}}}}
 ",
         postgres.port
