@@ -55,14 +55,14 @@ impl Slot {
         let slots = state_directory.join("slots");
         fs::create_dir_all(&slots).map_err(in_place(&slots))?;
         if let Some(name) = name {
-            let lock = lock(&slots, checked(name)?)?.ok_or_else(|| SlotError::Taken(name.to_owned()))?;
+            let lock = lock(state_directory, checked(name)?)?.ok_or_else(|| SlotError::Taken(name.to_owned()))?;
             let member = dbintel_bus::Slot { name: name.to_owned(), kept: true };
             return Ok(Slot { member, id: name.to_owned(), _lock: lock });
         }
         let host = host_id(&state_directory.join("host-id")).map_err(in_place(state_directory))?;
         for number in 0..SLOTS_MAX {
             let id = number.to_string();
-            if let Some(lock) = lock(&slots, &id)? {
+            if let Some(lock) = lock(state_directory, &id)? {
                 let member = dbintel_bus::Slot { name: format!("{host}-{number}"), kept: false };
                 return Ok(Slot { member, id, _lock: lock });
             }
@@ -92,9 +92,9 @@ fn checked(name: &str) -> Result<&str, SlotError> {
     }
 }
 
-/// The lock of a slot; none when another process holds it.
-fn lock(slots: &Path, id: &str) -> Result<Option<File>, SlotError> {
-    let path = slots.join(format!("{id}.lock"));
+/// The lock of a slot of a state directory, so that no process takes it; none when one has.
+pub fn lock(state_directory: &Path, id: &str) -> Result<Option<File>, SlotError> {
+    let path = state_directory.join("slots").join(format!("{id}.lock"));
     let lock = open(&path).map_err(in_place(&path))?;
     match lock.try_lock() {
         Ok(()) => Ok(Some(lock)),

@@ -1,6 +1,6 @@
 //! `dbintel state`: the stores of this machine, and how to fill or delete one.
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
@@ -17,6 +17,7 @@ use crate::clock;
 use crate::failure::Failure;
 use crate::output;
 use crate::settings::{self, PROCESSOR_GROUP, Settings};
+use crate::slot;
 
 /// Memory for filling a store.
 const STORE_BYTES: usize = 64 << 20;
@@ -172,7 +173,7 @@ fn find(settings: &Settings, filter: &StateFilter) -> Result<Vec<Found>, Failure
     let mut all = Vec::new();
     for slot in names(root, "slot-")?.into_iter().filter(|slot| filter.slot.as_ref().is_none_or(|only| only == slot)) {
         let stores = root.join(format!("slot-{slot}")).join("processors").join(PROCESSOR_GROUP);
-        let slot_lock = lock(&root.join("slots").join(format!("{slot}.lock")))?.map(Rc::new);
+        let slot_lock = slot::lock(root, &slot).map_err(Failure::runtime)?.map(Rc::new);
         let mut partitions: Vec<u32> = names(&stores, "")?.iter().filter_map(|name| name.parse().ok()).collect();
         partitions.sort_unstable();
         let wanted = partitions.into_iter().filter(|number| filter.partition.is_none_or(|only| only == *number));
@@ -194,17 +195,6 @@ fn names(directory: &Path, prefix: &str) -> Result<Vec<String>, Failure> {
     let mut names: Vec<String> = names.filter_map(|name| Some(name.strip_prefix(prefix)?.to_owned())).collect();
     names.sort_unstable();
     Ok(names)
-}
-
-/// Holds a slot, so that no process takes it; none when one has.
-fn lock(path: &Path) -> Result<Option<File>, Failure> {
-    let file =
-        File::options().write(true).create(true).truncate(false).open(path).map_err(|error| in_place(path, &error))?;
-    match file.try_lock() {
-        Ok(()) => Ok(Some(file)),
-        Err(TryLockError::WouldBlock) => Ok(None),
-        Err(TryLockError::Error(error)) => Err(in_place(path, &error)),
-    }
 }
 
 fn size(directory: &Path) -> u64 {

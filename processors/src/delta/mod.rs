@@ -24,8 +24,8 @@ use crate::engine::{Context, Disposition, Processor, Row, StateError, StateTable
 pub struct Delta {
     baselines: Table<Baseline>,
     polls: Table<LastPoll>,
-    /// Record ids and keys of the rows to come.
-    ahead: VecDeque<([u8; 16], Key)>,
+    /// Keys of the rows to come, each with the place of its row in memory: whatever a record says of itself, that is its own.
+    ahead: VecDeque<(usize, Key)>,
 }
 
 /// Key of a statement's baseline: a hash, since names are longer than what most changes move.
@@ -70,8 +70,8 @@ impl Delta {
 
     /// Key of a row; of one that was seen ahead it is known.
     fn key(&mut self, raw: &RawQuery<'_>) -> Key {
-        while let Some((record_id, key)) = self.ahead.pop_front() {
-            if record_id == raw.record_id {
+        while let Some((place, key)) = self.ahead.pop_front() {
+            if place == place_of(raw) {
                 return key;
             }
         }
@@ -94,7 +94,7 @@ impl Processor for Delta {
         self.ahead.clear();
         for row in rows {
             if let Row::RawQuery(raw) = row {
-                self.ahead.push_back((raw.record_id, statement_key(raw)));
+                self.ahead.push_back((place_of(raw), statement_key(raw)));
             }
         }
         self.baselines.warm(self.ahead.iter().map(|(_, key)| key.as_slice()));
@@ -118,6 +118,11 @@ impl Processor for Delta {
             _ => Ok(Disposition::Forwarded),
         }
     }
+}
+
+/// Rows of a batch stand in its arena from when they are seen ahead until all are processed.
+fn place_of(raw: &RawQuery<'_>) -> usize {
+    std::ptr::from_ref(raw).addr()
 }
 
 fn statement_key(raw: &RawQuery<'_>) -> Key {

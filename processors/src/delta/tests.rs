@@ -254,3 +254,20 @@ fn batches_commits_aborts_and_moves_change_nothing() {
         assert_eq!(deltas(&bench), expected, "limit {limit}, commit after {step}");
     }
 }
+
+/// A foreign producer may give all its records one id.
+#[test]
+fn rows_with_one_record_id_keep_their_own_baselines_whatever_is_left_out_between_them() {
+    let row = |poller, id, poll_seq, calls| {
+        let raw = with(raw_query(id, poll_seq, calls), |raw| raw.record_id = [0; 16]);
+        RawQuery { poller, ..raw }
+    };
+    let (mut delta, arena) = (Delta::new(), Bump::new());
+    let rows = [row("postgresql", "a", 1, 100), row("other", "skipped", 1, 7), row("postgresql", "b", 1, 5000)];
+    let ahead: Vec<Row<'_>> = rows.iter().map(Row::RawQuery).collect();
+    delta.prefetch(&ahead.iter().collect::<Vec<_>>()).unwrap();
+    for raw in rows.iter().filter(|raw| raw.poller == "postgresql") {
+        assert_eq!(delta.query(raw, 0, &arena).unwrap().unwrap_err(), "baseline");
+    }
+    assert_eq!(step(&mut delta, &row("postgresql", "b", 2, 5001)), Got::Delta(1, None));
+}

@@ -40,7 +40,10 @@ const TARGETS: usize = 8;
 /// Says something at once, which the test runner would keep to itself until the test fails.
 macro_rules! say {
     ($($text:tt)*) => {
-        std::io::Write::write_fmt(&mut std::io::stdout(), format_args!("{}\n", format_args!($($text)*))).unwrap()
+        {
+            use std::io::Write as _;
+            writeln!(std::io::stdout(), $($text)*).unwrap()
+        }
     };
 }
 

@@ -133,7 +133,7 @@ impl RocksStore {
         self.db.write_opt(writes, &without_log).map_err(self.failed("write"))
     }
 
-    /// Writes a sorted file and has RocksDB take it in: a third of the work of a way through the memtable, and durable at once.
+    /// Writes a sorted file and has RocksDB take it in: less work than a way through the memtable, and durable at once.
     /// What is in the memtable goes to disk before it, since the place is in both.
     fn write_file(&self, batch: &StoreBatch, place: &Place) -> Result<(), StoreError> {
         let path = self.directory.join(INCOMING);

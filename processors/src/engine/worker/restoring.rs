@@ -61,7 +61,7 @@ impl Restoring<'_> {
             partition,
             topics: &topics,
             committed: &committed,
-            batch_bytes: self.shared.config.restore_bytes,
+            batch_bytes: config.restore_bytes,
             progress: &self.shared.restoring,
         }
         .run(&*store)?;
