@@ -8,7 +8,9 @@ use crate::{NewTopic, Retention, topic_name};
 
 /// All topics, with the changelogs of these groups; co-partitioned ones get `partitions` partitions.
 pub fn planned_topics(partitions: u32, groups: &[&str]) -> Vec<NewTopic> {
-    let listed = TABLE.iter().map(|spec| NewTopic {
+    let is_read = |kind: &str| groups.iter().any(|group| group.strip_prefix(topics::PREFIX) == Some(kind));
+    let planned = TABLE.iter().filter(|spec| spec.topic.stage().is_none_or(is_read));
+    let listed = planned.map(|spec| NewTopic {
         name: topic_name(spec.topic),
         partitions: match spec.partitions {
             Partitions::CoPartitioned => partitions,

@@ -222,6 +222,10 @@ pub struct ServeArguments {
     /// it takes the first free number of the state directory, and its partitions move to others as soon as it stops.
     #[arg(long, value_name = "NAME", env = "DBINTEL_SLOT")]
     pub slot: Option<String>,
+    /// With `service: layout: split`, the only group of processors that this process takes part in, such as `text`; may be given
+    /// several times [default: all].
+    #[arg(long, value_name = "NAME", env = "DBINTEL_GROUP", value_delimiter = ',')]
+    pub group: Vec<String>,
     /// Form of log lines [default: text].
     #[arg(long, value_enum, value_name = "FORMAT", env = "DBINTEL_LOG_FORMAT")]
     pub log_format: Option<LogFormat>,

@@ -50,6 +50,10 @@ pub enum Topic {
     EnrichedPlans,
     /// Lines of server logs.
     EnrichedLogs,
+    /// Rows on their way to `text`, where each processor has a group of its own.
+    StagedText,
+    /// Rows on their way to `adaptive_sampler`, where each processor has a group of its own.
+    StagedAdaptiveSampler,
     /// What is worth a person's attention.
     Events,
     /// States of circuits.
@@ -137,7 +141,7 @@ pub struct TopicSpec {
 
 impl Topic {
     /// All topics, in the order of the table.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 27] = [
         Self::RawQueries,
         Self::RawTexts,
         Self::RawSessions,
@@ -153,6 +157,8 @@ impl Topic {
         Self::EnrichedTexts,
         Self::EnrichedPlans,
         Self::EnrichedLogs,
+        Self::StagedText,
+        Self::StagedAdaptiveSampler,
         Self::Events,
         Self::ControlCircuits,
         Self::ControlSampling,
@@ -184,6 +190,8 @@ impl Topic {
             Self::EnrichedTexts => "enriched.texts",
             Self::EnrichedPlans => "enriched.plans",
             Self::EnrichedLogs => "enriched.logs",
+            Self::StagedText => "staged.text",
+            Self::StagedAdaptiveSampler => "staged.adaptive_sampler",
             Self::Events => "events",
             Self::ControlCircuits => "control.circuits",
             Self::ControlSampling => "control.sampling",
@@ -201,6 +209,18 @@ impl Topic {
     #[must_use]
     pub fn full_name(self) -> String {
         format!("{PREFIX}{self}")
+    }
+
+    /// The topic that rows take to a kind of processor that has a group of its own.
+    #[must_use]
+    pub fn staged_for(kind: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|topic| topic.stage() == Some(kind))
+    }
+
+    /// The kind of processor that rows of this topic are on their way to.
+    #[must_use]
+    pub fn stage(self) -> Option<&'static str> {
+        self.name().strip_prefix("staged.")
     }
 
     /// The topic with this name, with or without the prefix.

@@ -1,10 +1,11 @@
-//! A relay of TCP connections that a test can hold and cut, as networks do.
+//! A relay of TCP connections that a test can hold, delay, cut and close on one side, as networks do.
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
+use std::time::Duration;
 
 const BUFFER_BYTES: usize = 64 << 10;
 
@@ -24,6 +25,8 @@ struct Shared {
 #[derive(Debug, Default)]
 struct State {
     held: bool,
+    /// What comes is passed on so much later.
+    delay: Duration,
     ended: bool,
     connections_ever: u64,
     /// The two ends of each connection.
@@ -53,6 +56,18 @@ impl Proxy {
     pub fn go_on(&self) {
         self.shared.state().held = false;
         self.shared.changed.notify_all();
+    }
+
+    /// Passes everything on later by this time.
+    pub fn delay(&self, time: Duration) {
+        self.shared.state().delay = time;
+    }
+
+    /// Tells every client that no more will come, while what clients send still arrives; gives the number of connections.
+    pub fn half_close(&self) -> usize {
+        let state = self.shared.state();
+        let clients = state.connections.values().map(|[client, _]| client);
+        clients.filter(|client| client.shutdown(Shutdown::Write).is_ok()).count()
     }
 
     /// Ends all connections, and gives their number. New ones are accepted.
@@ -122,9 +137,12 @@ fn relay(mut from: TcpStream, mut to: TcpStream, shared: &Shared) {
     let mut buffer = vec![0; BUFFER_BYTES];
     while let Ok(length @ 1..) = from.read(&mut buffer) {
         shared.wait_while_held();
-        if to.write_all(&buffer[..length]).is_err() {
-            break;
+        let delay = shared.state().delay;
+        if !delay.is_zero() {
+            thread::sleep(delay);
         }
+        // What nobody wants to hear any more is dropped: the other direction may still be open.
+        let _half_closed = to.write_all(&buffer[..length]);
     }
     [from, to].iter().for_each(end);
 }
@@ -138,7 +156,7 @@ fn end(connection: &TcpStream) {
 mod tests {
     use super::*;
     use crate::ports;
-    use std::time::Duration;
+    use std::time::Instant;
 
     /// A server that answers each byte with its successor, and a client on the other side of a proxy.
     fn scene() -> (Proxy, TcpStream) {
@@ -176,5 +194,34 @@ mod tests {
         assert_eq!(answer(&mut client), Some(6));
         assert_eq!(proxy.cut(), 1);
         assert_eq!(answer(&mut client), None);
+    }
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "it measures a delay")]
+    fn what_is_delayed_takes_its_time_both_ways() {
+        let (proxy, mut client) = scene();
+        proxy.delay(Duration::from_millis(30));
+        let began = Instant::now();
+        client.write_all(&[1]).unwrap();
+        assert_eq!(answer(&mut client), Some(2));
+        assert!(began.elapsed() >= Duration::from_millis(60), "{:?}", began.elapsed());
+    }
+
+    #[test]
+    fn of_a_half_closed_connection_one_way_stays_open() {
+        let server = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = ports::free();
+        let proxy = Proxy::start(port, &server.local_addr().unwrap().to_string());
+        let mut client = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
+        let (mut accepted, _) = server.accept().unwrap();
+        client.write_all(&[1]).unwrap();
+        assert_eq!(answer(&mut accepted), Some(1));
+        assert_eq!(proxy.half_close(), 1);
+        assert_eq!(answer(&mut client), None, "no more comes");
+        accepted.write_all(&[2]).unwrap();
+        client.write_all(&[3]).unwrap();
+        assert_eq!(answer(&mut accepted), Some(3), "what the client sends arrives");
+        drop(client);
+        assert_eq!(answer(&mut accepted), None);
     }
 }

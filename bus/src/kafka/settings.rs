@@ -14,6 +14,9 @@ use crate::{BusError, GroupSpec, Isolation};
 /// librdkafka waits this long for an answer beyond the transaction's own time-out (it allows no more): what stalls then ends
 /// in a time-out here and is not sent a second time, which could end the next transaction.
 const ANSWER_SLACK: Duration = Duration::from_millis(100);
+/// After this long without an answer a producer outside of transactions sends again, to the leader of that time: by then a broker
+/// that hangs has lost its partitions. librdkafka's own minute would be how long pollers stall.
+const SILENCE_MAX: Duration = Duration::from_secs(15);
 /// A member learns with its heartbeat that the group changes: when another one leaves, this long until the partitions move.
 const HEARTBEAT_MAX: Duration = Duration::from_millis(500);
 /// Bytes that a reader may fetch ahead.
@@ -92,6 +95,7 @@ impl Settings {
     /// A producer outside of transactions: it keeps trying for as long as the process lives.
     pub fn producer(&self) -> ClientConfig {
         let mut properties = self.with_defaults(&SENDING);
+        set(&mut properties, "socket.timeout.ms", SILENCE_MAX.as_millis());
         self.finish(&mut properties);
         set(&mut properties, "enable.idempotence", "true");
         set(&mut properties, "message.timeout.ms", "0");

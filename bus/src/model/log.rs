@@ -311,6 +311,17 @@ impl Log {
         Ok(())
     }
 
+    /// Deletes from the beginning of each partition what is older.
+    pub fn delete_older(&mut self, topic: &str, timestamp: i64) -> Result<(), BusError> {
+        let topic = self.topics.get_mut(topic).ok_or_else(|| unknown(topic))?;
+        for partition in &mut topic.partitions {
+            let stable_end = partition.stable_end();
+            let kept = partition.entries.iter().find(|entry| entry.timestamp >= timestamp);
+            partition.forget_before(kept.map_or(stable_end, |entry| entry.offset.min(stable_end)));
+        }
+        Ok(())
+    }
+
     /// Keeps the last committed record of each key; what is not stable is left alone.
     pub fn compact(&mut self, topic: &str) -> Result<(), BusError> {
         let transactions = &self.transactions;

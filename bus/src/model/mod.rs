@@ -21,8 +21,8 @@ pub use script::{Fate, Request, Script, Step};
 use crate::groups::Groups;
 use crate::time;
 use crate::{
-    Bus, BusError, Committed, GroupSpec, NewTopic, Offsets, Outgoing, Producer, ReaderSpec, Receive, SendError,
-    TopicDescription,
+    Bus, BusError, Committed, GroupSpec, NewTopic, Offsets, Outgoing, Producer, ReaderSpec, Receive, Retention,
+    SendError, TopicDescription,
 };
 use cursor::Cursors;
 use log::{Log, TransactionId};
@@ -97,6 +97,22 @@ impl Model {
     /// [`BusError::Fatal`] if there is no such topic.
     pub fn compact(&self, topic: &str) -> Result<(), BusError> {
         self.core.lock().log.compact(topic)
+    }
+
+    /// Deletes what a topic keeps no longer at a time, in ms since the epoch.
+    ///
+    /// # Errors
+    /// [`BusError::Fatal`] if there is no such topic.
+    pub fn expire(&self, topic: &str, now: i64) -> Result<(), BusError> {
+        let mut inner = self.core.lock();
+        match inner.log.topic(topic)?.settings.retention {
+            Retention::Time(kept) => {
+                let kept = i64::try_from(kept.as_millis()).unwrap_or(i64::MAX);
+                inner.log.delete_older(topic, now.saturating_sub(kept))
+            }
+            Retention::Compacted => inner.log.compact(topic),
+            Retention::Unlimited => Ok(()),
+        }
     }
 
     /// Forgets the committed positions of a group, as a broker does when nobody was in it for long.

@@ -9,7 +9,7 @@ use dbintel_bus::{
 use dbintel_config::Environment;
 use dbintel_processors::engine::changelog::Marker;
 use dbintel_processors::engine::restore;
-use dbintel_schemas::topics::{self, PREFIX};
+use dbintel_schemas::topics::PREFIX;
 use serde_json::json;
 
 use crate::cli::{ConfigArgument, GroupSeekArguments, JsonArgument};
@@ -18,7 +18,7 @@ use crate::failure::Failure;
 use crate::output;
 use crate::roles::Roles;
 use crate::runtime::groups;
-use crate::settings::{self, PROCESSOR_GROUP, Settings};
+use crate::settings::{self, ProcessorGroup, Settings};
 use crate::tap::start;
 
 /// Longest wait for the partitions of a group that nobody is in: longer than a dead member is waited for.
@@ -98,7 +98,8 @@ pub fn seek(arguments: &GroupSeekArguments, environment: &Environment) -> Result
         true => super::open_to_write(&settings).map_err(Failure::runtime)?,
         false => super::open_to_read(&settings).map_err(Failure::runtime)?,
     };
-    let planned = plan(&*bus, arguments, &goal, &topics)?;
+    let changelog = changelog_of(&arguments.group, &settings);
+    let planned = plan(&*bus, arguments, &goal, &topics, changelog.as_deref())?;
     for (from, to) in &planned {
         output::line(&say(from.as_ref(), to, arguments.yes));
     }
@@ -106,7 +107,7 @@ pub fn seek(arguments: &GroupSeekArguments, environment: &Environment) -> Result
         output::line("there is nothing to move");
     } else if arguments.yes {
         let positions: Vec<Committed> = planned.into_iter().map(|(_, to)| to).collect();
-        commit(&bus, &arguments.group, &topics, &positions)?;
+        commit(&bus, &arguments.group, &topics, changelog, &positions)?;
         output::line(&format!("moved {} positions of {}", positions.len(), arguments.group));
     } else {
         output::line("nothing was moved: --yes does it");
@@ -140,6 +141,7 @@ fn plan(
     arguments: &GroupSeekArguments,
     goal: &Goal,
     topics: &[String],
+    changelog: Option<&str>,
 ) -> Result<Vec<(Option<Committed>, Committed)>, Failure> {
     let committed = bus.committed(&arguments.group, topics).map_err(Failure::runtime)?;
     let only = arguments.topic.as_ref().map(|topic| topic.trim_start_matches(PREFIX));
@@ -148,7 +150,8 @@ fn plan(
         if arguments.partition.is_some_and(|only| only != partition) {
             continue;
         }
-        let marker = last_marker(bus, &arguments.group, partition)?;
+        let last = changelog.map(|changelog| restore::last_marker(bus, changelog, partition));
+        let marker = last.transpose().map_err(Failure::runtime)?.flatten();
         let metadata = marker.as_ref().map(restore::metadata).unwrap_or_default();
         for topic in topics {
             if only.is_some_and(|only| only != topic.trim_start_matches(PREFIX)) {
@@ -173,12 +176,9 @@ fn position_in(marker: &Marker, topic: &str) -> Option<i64> {
     marker.positions.iter().find(|(name, _)| name == topic).map(|(_, next_offset)| *next_offset)
 }
 
-/// The last commit of the state of processors; sinks have none.
-fn last_marker(bus: &dyn Bus, group: &str, partition: u32) -> Result<Option<Marker>, Failure> {
-    if group != PROCESSOR_GROUP {
-        return Ok(None);
-    }
-    restore::last_marker(bus, &topics::changelog(group), partition).map_err(Failure::runtime)
+/// Where the state of processors is; sinks have none.
+fn changelog_of(group: &str, settings: &Settings) -> Option<String> {
+    settings.groups.iter().find(|of| of.name == group).map(ProcessorGroup::changelog)
 }
 
 /// The offset that a start means.
@@ -230,8 +230,13 @@ fn commit_of(position: &Committed) -> &str {
 }
 
 /// Commits positions as the only member of the group.
-fn commit(bus: &Arc<dyn Bus>, group: &str, topics: &[String], positions: &[Committed]) -> Result<(), Failure> {
-    let changelog = (group == PROCESSOR_GROUP).then(|| topics::changelog(group));
+fn commit(
+    bus: &Arc<dyn Bus>,
+    group: &str,
+    topics: &[String],
+    changelog: Option<String>,
+    positions: &[Committed],
+) -> Result<(), Failure> {
     let spec = GroupSpec {
         group: group.to_owned(),
         topics: topics.to_vec(),

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::cli::VerifyArguments;
 use crate::clock;
 use crate::failure::Failure;
-use crate::ledger::{Checked, check, pipelines};
+use crate::ledger::{Booked, Checked, check, pipelines};
 use crate::output;
 use crate::settings;
 use crate::tap::rfc3339;
@@ -60,9 +60,10 @@ fn check_all(bus: &dyn Bus, partitions: &[u32], only: Option<&str>) -> Result<Ve
     let mut progress = Progress::new();
     for partition in partitions {
         let found = pipelines(bus, &schemas, *partition).map_err(Failure::runtime)?;
-        for (group, pipeline) in found.into_iter().filter(|(_, pipeline)| only.is_none_or(|only| only == pipeline)) {
-            let mut tell = |checked: &Checked| progress.show(&pipeline, *partition, checked);
-            let checked = check(bus, &schemas, (&group, &pipeline), *partition, &mut tell).map_err(Failure::runtime)?;
+        for booked in found.into_iter().filter(|booked| only.is_none_or(|only| only == booked.pipeline)) {
+            let mut tell = |checked: &Checked| progress.show(&booked.pipeline, *partition, checked);
+            let checked = check(bus, &schemas, &booked, *partition, &mut tell).map_err(Failure::runtime)?;
+            let Booked { group, pipeline, .. } = booked;
             rows.push(Row { group, pipeline, partition: *partition, checked });
         }
     }

@@ -43,6 +43,7 @@ fn launch(
     let loaded = settings::load(&arguments.config, built_in, environment)?;
     let mut settings = loaded.config;
     settings.service = settings.service.with_flags(arguments)?;
+    settings.carry_only(&arguments.group)?;
     logging::start(&settings.service.logs);
     let export_address = export_address(roles, &settings, arguments, environment)?;
     loaded.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));

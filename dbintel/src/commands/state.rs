@@ -9,14 +9,13 @@ use dbintel_bus::{Bus, Committed};
 use dbintel_config::Environment;
 use dbintel_processors::engine::restore::{self, Progress, Restore};
 use dbintel_processors::engine::store::{RocksStore, Store, StoreMemory};
-use dbintel_schemas::topics;
 use serde_json::json;
 
 use crate::cli::{ConfigArgument, JsonArgument, StateChangeArguments, StateFilter};
 use crate::clock;
 use crate::failure::Failure;
 use crate::output;
-use crate::settings::{self, PROCESSOR_GROUP, Settings};
+use crate::settings::{self, ProcessorGroup, Settings};
 use crate::slot;
 
 /// Memory for filling a store.
@@ -24,6 +23,7 @@ const STORE_BYTES: usize = 64 << 20;
 
 /// A store on this machine.
 struct Found {
+    group: ProcessorGroup,
     slot: String,
     partition: u32,
     directory: PathBuf,
@@ -34,6 +34,13 @@ struct Found {
 impl Found {
     fn in_use(&self) -> bool {
         self.slot_lock.is_none()
+    }
+
+    /// Committed positions of the group on the store's partition.
+    fn committed(&self, bus: &dyn Bus) -> Result<Vec<Committed>, Failure> {
+        let mut committed = bus.committed(&self.group.name, &self.group.input_names()).map_err(Failure::runtime)?;
+        committed.retain(|position| position.partition == self.partition);
+        Ok(committed)
     }
 }
 
@@ -46,14 +53,12 @@ pub fn list(
 ) -> Result<(), Failure> {
     let settings = settings::load_to_look(config, environment)?.config;
     let bus = super::open_to_read(&settings).map_err(Failure::runtime)?;
-    let changelog = topics::changelog(PROCESSOR_GROUP);
-    let (_, committed) = positions(&*bus, &settings)?;
     if !json.json {
-        output::line(&line("SLOT", "PARTITION", "COMMIT", "MIB", "BEHIND", "NOTE"));
+        output::line(&line("GROUP", "SLOT", "PARTITION", "COMMIT", "MIB", "BEHIND", "NOTE"));
     }
     for found in find(&settings, filter)? {
         let place = RocksStore::look(&found.directory);
-        let log = bus.offsets(&changelog, found.partition).map_err(Failure::runtime)?;
+        let log = bus.offsets(&found.group.changelog(), found.partition).map_err(Failure::runtime)?;
         let bytes = size(&found.directory);
         let note = match &place {
             Err(error) => format!("cannot be read: {error}"),
@@ -65,15 +70,16 @@ pub fn list(
             Ok(Some(_)) => "-".to_owned(),
         };
         let commit = place.ok().flatten().map(|place| place.marker.commit_seq);
-        let last = restore::committed_seq(committed.iter().filter(|position| position.partition == found.partition));
+        let last = restore::committed_seq(found.committed(&*bus)?.iter());
         let behind = commit.map(|commit| last.saturating_sub(commit));
         let text = match json.json {
             true => json!({
-                "slot": found.slot, "partition": found.partition, "commit": commit, "bytes": bytes,
+                "group": found.group.name, "slot": found.slot, "partition": found.partition, "commit": commit, "bytes": bytes,
                 "behind": behind, "in_use": found.in_use(), "directory": found.directory, "note": note,
             })
             .to_string(),
             false => line(
+                &found.group.name,
                 &found.slot,
                 &found.partition.to_string(),
                 &commit.map_or("-".to_owned(), |commit| commit.to_string()),
@@ -87,38 +93,27 @@ pub fn list(
     Ok(())
 }
 
-fn line(slot: &str, partition: &str, commit: &str, mebibytes: &str, behind: &str, note: &str) -> String {
-    format!("{slot:>4} {partition:>9} {commit:>12} {mebibytes:>9} {behind:>10}  {note}")
-}
-
-/// Inputs of the processors, and the committed positions in them.
-fn positions(bus: &dyn Bus, settings: &Settings) -> Result<(Vec<String>, Vec<Committed>), Failure> {
-    let inputs = super::group::topics_of(PROCESSOR_GROUP, settings)?;
-    let committed = bus.committed(PROCESSOR_GROUP, &inputs).map_err(Failure::runtime)?;
-    Ok((inputs, committed))
+fn line(group: &str, slot: &str, partition: &str, commit: &str, mebibytes: &str, behind: &str, note: &str) -> String {
+    format!("{group:<24} {slot:>4} {partition:>9} {commit:>12} {mebibytes:>9} {behind:>10}  {note}")
 }
 
 /// Fills stores from the changelog, or says which.
 pub fn rebuild(arguments: &StateChangeArguments, environment: &Environment) -> Result<(), Failure> {
     let settings = settings::load_to_look(&arguments.config, environment)?.config;
     let bus = super::open_to_read(&settings).map_err(Failure::runtime)?;
-    let (inputs, committed) = positions(&*bus, &settings)?;
-    change(&settings, arguments, "fill anew", |found| fill(&*bus, found, &inputs, &committed))
+    change(&settings, arguments, "fill anew", |found| fill(&*bus, found))
 }
 
-fn fill(bus: &dyn Bus, found: &Found, topics: &[String], committed: &[Committed]) -> Result<String, Failure> {
+fn fill(bus: &dyn Bus, found: &Found) -> Result<String, Failure> {
     let began = clock::now();
     let store = RocksStore::open(&found.directory, &StoreMemory::new(STORE_BYTES)).map_err(Failure::runtime)?;
     store.wipe().map_err(Failure::runtime)?;
-    let committed: Vec<Committed> =
-        committed.iter().filter(|position| position.partition == found.partition).cloned().collect();
-    let changelog = topics::changelog(PROCESSOR_GROUP);
     let restore = Restore {
         bus,
-        changelog: &changelog,
+        changelog: &found.group.changelog(),
         partition: found.partition,
-        topics,
-        committed: &committed,
+        topics: &found.group.input_names(),
+        committed: &found.committed(bus)?,
         batch_bytes: restore::BATCH_BYTES,
         progress: &Progress::default(),
     };
@@ -148,7 +143,7 @@ fn change(
     let (in_use, free): (Vec<&Found>, Vec<&Found>) = all.iter().partition(|found| found.in_use());
     for found in &free {
         let said = if arguments.yes { run(found)? } else { format!("would {verb}") };
-        output::line(&format!("slot {} partition {}: {said}", found.slot, found.partition));
+        output::line(&format!("{} slot {} partition {}: {said}", found.group.name, found.slot, found.partition));
     }
     match (in_use.len(), free.len()) {
         (0, 0) => {
@@ -172,15 +167,17 @@ fn find(settings: &Settings, filter: &StateFilter) -> Result<Vec<Found>, Failure
     let root = &settings.service.state_directory;
     let mut all = Vec::new();
     for slot in names(root, "slot-")?.into_iter().filter(|slot| filter.slot.as_ref().is_none_or(|only| only == slot)) {
-        let stores = root.join(format!("slot-{slot}")).join("processors").join(PROCESSOR_GROUP);
         let slot_lock = slot::lock(root, &slot).map_err(Failure::runtime)?.map(Rc::new);
-        let mut partitions: Vec<u32> = names(&stores, "")?.iter().filter_map(|name| name.parse().ok()).collect();
-        partitions.sort_unstable();
-        let wanted = partitions.into_iter().filter(|number| filter.partition.is_none_or(|only| only == *number));
-        all.extend(wanted.map(|partition| {
-            let directory = stores.join(partition.to_string());
-            Found { slot: slot.clone(), partition, directory, slot_lock: slot_lock.clone() }
-        }));
+        for group in &settings.groups {
+            let stores = root.join(format!("slot-{slot}")).join("processors").join(&group.name);
+            let mut partitions: Vec<u32> = names(&stores, "")?.iter().filter_map(|name| name.parse().ok()).collect();
+            partitions.sort_unstable();
+            let wanted = partitions.into_iter().filter(|number| filter.partition.is_none_or(|only| only == *number));
+            all.extend(wanted.map(|partition| {
+                let directory = stores.join(partition.to_string());
+                Found { group: group.clone(), slot: slot.clone(), partition, directory, slot_lock: slot_lock.clone() }
+            }));
+        }
     }
     Ok(all)
 }

@@ -9,7 +9,7 @@ use crate::cli::{ConfigArgument, JsonArgument};
 use crate::drift::{self, Finding};
 use crate::failure::Failure;
 use crate::output;
-use crate::settings::{self, PROCESSOR_GROUP, Settings};
+use crate::settings::{self, Settings};
 
 /// Creates what is missing.
 pub fn create(argument: &ConfigArgument, environment: &Environment) -> Result<(), Failure> {
@@ -43,7 +43,7 @@ pub fn describe(argument: &ConfigArgument, json: JsonArgument, environment: &Env
 
 /// The topics that this configuration needs.
 pub fn planned(settings: &Settings) -> Vec<NewTopic> {
-    planned_topics(settings.bus.partitions, &[PROCESSOR_GROUP])
+    planned_topics(settings.bus.partitions, &settings.group_names())
 }
 
 fn heading() -> String {

@@ -6,10 +6,12 @@ use std::rc::Rc;
 use dbintel_bus::{Bus, BusError, Record, topic_name};
 use dbintel_schemas::Topic;
 use dbintel_schemas::records::LedgerEntry;
+use dbintel_schemas::topics::PREFIX;
 use dbintel_schemas::wire::{ReadError, Schemas};
 
 use super::commit::{Commit, Input};
-use super::rows::{self, Came, FLOWS};
+use super::outlet::{Outlet, Taken};
+use super::rows::FLOWS;
 use crate::stream::Stream;
 
 /// Findings that are kept of one partition; more are counted.
@@ -36,12 +38,17 @@ pub struct Checked {
 }
 
 impl Checked {
-    fn find(&mut self, finding: String) {
+    /// Takes down what does not balance.
+    pub(super) fn find(&mut self, finding: String) {
         if self.findings.len() < FINDINGS_MAX {
             self.findings.push(finding);
         } else {
             self.more += 1;
         }
+    }
+
+    fn findings_made(&self) -> u64 {
+        self.findings.len() as u64 + self.more
     }
 
     /// Nothing was found.
@@ -55,37 +62,48 @@ impl Checked {
     }
 }
 
-/// Group and pipeline of all entries of a partition.
-pub fn pipelines(bus: &dyn Bus, schemas: &Rc<Schemas>, partition: u32) -> Result<BTreeSet<(String, String)>, BusError> {
-    let mut found = BTreeSet::new();
+/// A pipeline of a group, as its entries on a partition show it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Booked {
+    /// Consumer group.
+    pub group: String,
+    /// Pipeline.
+    pub pipeline: String,
+    /// The topic to the next group, if its rows go on there.
+    pub next: Option<Topic>,
+}
+
+/// Groups and pipelines of all entries of a partition.
+pub fn pipelines(bus: &dyn Bus, schemas: &Rc<Schemas>, partition: u32) -> Result<Vec<Booked>, BusError> {
+    let mut found: BTreeMap<(String, String), Option<Topic>> = BTreeMap::new();
     let mut entries = Stream::open(bus, &topic_name(Topic::Ledger), partition, |record| {
         let mut scratch = Vec::new();
         let entry: LedgerEntry<'_> = schemas.read(record.value.unwrap_or_default(), &mut scratch).ok()?;
-        Some((entry.group.to_owned(), entry.pipeline.to_owned()))
+        let next = entry.outputs.iter().filter_map(|output| Topic::parse(output.topic)).find(|of| of.stage().is_some());
+        Some(((entry.group.to_owned(), entry.pipeline.to_owned()), next))
     })?;
-    while let Some(entry) = entries.next()? {
-        found.insert(entry);
+    while let Some((of, next)) = entries.next()? {
+        let known = found.entry(of).or_default();
+        *known = next.or(*known);
     }
-    Ok(found)
+    Ok(found.into_iter().map(|((group, pipeline), next)| Booked { group, pipeline, next }).collect())
 }
 
 /// Checks one pipeline on one partition. `progress` is told of every commit.
 pub fn check(
     bus: &dyn Bus,
     schemas: &Rc<Schemas>,
-    (group, pipeline): (&str, &str),
+    booked: &Booked,
     partition: u32,
     progress: &mut dyn FnMut(&Checked),
 ) -> Result<Checked, BusError> {
+    let Booked { group, pipeline, .. } = booked;
     let mut checked = Checked::default();
     // The ledger first: what is written while we read is behind its end.
     let mut entries =
         Stream::open(bus, &topic_name(Topic::Ledger), partition, |record| entry(schemas, record, group, pipeline))?;
     let is_cut = entries.log_start > 0;
-    let mut flows = Vec::new();
-    for (input, output) in FLOWS {
-        flows.push(Flow::open(bus, schemas, input, output, (group, pipeline), partition)?);
-    }
+    let mut flows = Flow::all(bus, schemas, booked, partition)?;
     while let Some(entry) = entries.next()? {
         let commit = match entry {
             Ok(commit) => commit,
@@ -95,9 +113,13 @@ pub fn check(
             }
         };
         follow(&mut checked, &commit, is_cut);
+        let (findings, mut counted) = (checked.findings_made(), Counted::default());
         let mut is_whole = true;
         for flow in &mut flows {
-            is_whole &= flow.check(&commit, is_cut, &mut checked)?;
+            is_whole &= flow.check(&commit, is_cut, &mut counted, &mut checked)?;
+        }
+        if is_whole && checked.findings_made() == findings {
+            compare(&commit, &counted, &mut checked);
         }
         checked.partly += i64::from(!is_whole);
         progress(&checked);
@@ -106,6 +128,23 @@ pub fn check(
         flow.end(&mut checked)?;
     }
     Ok(checked)
+}
+
+/// Records of each output topic, and their summed hash.
+type Counted = BTreeMap<Topic, (i64, u128)>;
+
+/// Each output topic holds what the commit counted.
+fn compare(commit: &Commit, counted: &Counted, checked: &mut Checked) {
+    let booked: Counted = commit
+        .outputs
+        .iter()
+        .filter_map(|(topic, records, hash)| Some((Topic::parse(topic)?, (*records, *hash))))
+        .collect();
+    for topic in booked.keys().chain(counted.keys().filter(|topic| !booked.contains_key(topic))) {
+        if booked.get(topic) != counted.get(topic) {
+            checked.find(format!("commit {}: {} does not hold what was written", commit.seq, topic.name()));
+        }
+    }
 }
 
 type Entry = Result<Commit, String>;
@@ -137,36 +176,44 @@ fn follow(checked: &mut Checked, commit: &Commit, is_cut: bool) {
 /// One input, with what comes of it.
 struct Flow<'a> {
     input: Topic,
-    output: Option<Topic>,
     raw: Stream<'a, i64>,
-    outputs: Option<Stream<'a, Came>>,
-    refused: Stream<'a, Came>,
+    outlets: Vec<Outlet<'a>>,
+    refused: Outlet<'a>,
     /// Offset after the last one with a disposition; none before the first commit.
     next_offset: Option<i64>,
 }
 
 impl<'a> Flow<'a> {
-    fn open(
-        bus: &dyn Bus,
-        schemas: &Rc<Schemas>,
-        input: Topic,
-        output: Option<Topic>,
-        (group, pipeline): (&'a str, &'a str),
-        partition: u32,
-    ) -> Result<Self, BusError> {
-        let outputs = output.map(|topic| rows::outputs(bus, schemas, topic, pipeline, partition)).transpose()?;
-        Ok(Self {
-            input,
-            output,
-            refused: rows::refused(bus, schemas, input, (group, pipeline), partition)?,
-            outputs,
-            raw: Stream::open(bus, &topic_name(input), partition, |record| Some(record.offset))?,
-            next_offset: None,
-        })
+    /// The inputs of a group. Raw topics, unless it is a group behind another one.
+    fn all(bus: &dyn Bus, schemas: &Rc<Schemas>, booked: &'a Booked, partition: u32) -> Result<Vec<Self>, BusError> {
+        let staged = booked.group.strip_prefix(PREFIX).and_then(Topic::staged_for);
+        let mut flows: Vec<Self> = Vec::new();
+        for (raw, enriched) in FLOWS {
+            let input = staged.unwrap_or(raw);
+            if flows.last().is_none_or(|flow| flow.input != input) {
+                flows.push(Flow {
+                    input,
+                    raw: Stream::open(bus, &topic_name(input), partition, |record| Some(record.offset))?,
+                    outlets: Vec::new(),
+                    refused: Outlet::refused(bus, schemas, input, booked, partition)?,
+                    next_offset: None,
+                });
+            }
+            if let (Some(flow), Some(output)) = (flows.last_mut(), booked.next.or(enriched)) {
+                flow.outlets.push(Outlet::open(bus, schemas, (raw, staged, output), &booked.pipeline, partition)?);
+            }
+        }
+        Ok(flows)
     }
 
     /// Checks what a commit says of this input; whether everything of it is still there.
-    fn check(&mut self, commit: &Commit, ledger_is_cut: bool, checked: &mut Checked) -> Result<bool, BusError> {
+    fn check(
+        &mut self,
+        commit: &Commit,
+        ledger_is_cut: bool,
+        counted: &mut Counted,
+        checked: &mut Checked,
+    ) -> Result<bool, BusError> {
         let Some(input) = commit.inputs.iter().find(|input| input.topic == self.input.name()) else { return Ok(true) };
         let place = format!("commit {}, {}", commit.seq, input.topic);
         for line in &input.lines {
@@ -181,20 +228,43 @@ impl<'a> Flow<'a> {
             }
         }
         // Of what stands before this commit nobody knows any more.
-        let forget_before = (ledger_is_cut && self.next_offset.is_none()).then_some(input.first_offset);
-        if let Some(first_offset) = forget_before {
-            while self.raw.next_if(|offset| *offset < first_offset)?.is_some() {}
-        }
+        let is_first = ledger_is_cut && self.next_offset.is_none();
+        while is_first && self.raw.next_if(|offset| *offset < input.first_offset)?.is_some() {}
         let mut is_whole = self.check_raw(input, &place, checked)?;
         self.next_offset = Some(input.next_offset);
-        if let (Some(outputs), Some(output)) = (&mut self.outputs, self.output) {
-            let (_, records, hash) =
-                commit.outputs.iter().find(|(topic, _, _)| topic == output.name()).cloned().unwrap_or_default();
-            let what = What { disposition: "forwarded", topic: output, counted: Some((records, hash)), forget_before };
-            is_whole &= check_came(outputs, input, &what, &place, checked)?;
+        is_whole &= self.check_outputs(input, is_first, &place, counted, checked)?;
+        let refused = self.refused.take(input, "quarantined", is_first, &place, checked)?;
+        if let (true, Some(missing)) = (refused.is_whole, refused.missing(input, "quarantined")) {
+            checked.find(format!("{place}: offset {missing} was quarantined, and is not in quarantine"));
         }
-        let what = What { disposition: "quarantined", topic: Topic::Quarantine, counted: None, forget_before };
-        Ok(is_whole & check_came(&mut self.refused, input, &what, &place, checked)?)
+        Ok(is_whole & refused.is_whole)
+    }
+
+    /// Each offset that was forwarded has exactly one output.
+    fn check_outputs(
+        &mut self,
+        input: &Input,
+        is_first: bool,
+        place: &str,
+        counted: &mut Counted,
+        checked: &mut Checked,
+    ) -> Result<bool, BusError> {
+        let mut all = Taken { is_whole: true, ..Taken::default() };
+        for outlet in &mut self.outlets {
+            let taken = outlet.take(input, "forwarded", is_first, place, checked)?;
+            if !taken.offsets.is_empty() {
+                let sum = counted.entry(outlet.topic).or_default();
+                *sum = (sum.0 + taken.offsets.len() as i64, sum.1.wrapping_add(taken.hash));
+            }
+            all.is_whole &= taken.is_whole;
+            all.offsets.extend(taken.offsets);
+        }
+        if let (true, Some(missing)) = (all.is_whole, all.missing(input, "forwarded")) {
+            let outputs: BTreeSet<&str> = self.outlets.iter().map(|outlet| outlet.topic.name()).collect();
+            let outputs = outputs.into_iter().collect::<Vec<_>>().join(" or ");
+            checked.find(format!("{place}: offset {missing} was forwarded, and is not in {outputs}"));
+        }
+        Ok(all.is_whole)
     }
 
     /// Each raw record has exactly one disposition, and there are no others.
@@ -222,66 +292,11 @@ impl<'a> Flow<'a> {
             checked.open += 1;
         }
         let next_offset = self.next_offset.unwrap_or(0);
-        for stream in self.outputs.iter_mut().chain([&mut self.refused]) {
-            // Those with a later origin are of commits that were made while we read.
-            while let Some(came) = stream.next()? {
-                if came.origin.is_none_or(|origin| origin < next_offset) {
-                    checked.find(format!("{}: offset {} has no commit", self.input.name(), came.offset));
-                }
+        for outlet in self.outlets.iter_mut().chain([&mut self.refused]) {
+            for offset in outlet.rest_before(next_offset)? {
+                checked.find(format!("{}: {} offset {offset} has no commit", self.input.name(), outlet.topic.name()));
             }
         }
         Ok(())
     }
-}
-
-/// What has to come of rows with a disposition.
-struct What {
-    disposition: &'static str,
-    topic: Topic,
-    /// Number and summed hash, as the ledger has them.
-    counted: Option<(i64, u128)>,
-    /// Earlier origins are of commits that the ledger does not have any more.
-    forget_before: Option<i64>,
-}
-
-/// Each offset with the disposition has exactly one record, with the bytes that were counted; whether all could be checked.
-fn check_came(
-    stream: &mut Stream<'_, Came>,
-    input: &Input,
-    what: &What,
-    place: &str,
-    checked: &mut Checked,
-) -> Result<bool, BusError> {
-    let What { disposition, topic, counted, forget_before } = what;
-    let is_cut = stream.log_start > 0
-        && stream.is_untouched
-        && stream.peek()?.is_none_or(|first| first.origin.is_none_or(|origin| origin > input.first_offset));
-    let mut seen = BTreeSet::new();
-    let mut hash = 0u128;
-    while let Some(came) = stream.next_if(|came| came.origin.is_none_or(|origin| origin < input.next_offset))? {
-        let Came { origin, offset, .. } = came;
-        match origin {
-            None => checked.find(format!("{place}: {} offset {offset} cannot be read", topic.name())),
-            Some(origin) if forget_before.is_some_and(|first| origin < first) => {}
-            Some(origin) if !input.has(disposition, origin) => {
-                let topic = topic.name();
-                checked.find(format!(
-                    "{place}: {topic} offset {offset} is of offset {origin}, which was not {disposition} here"
-                ));
-            }
-            Some(origin) if !seen.insert(origin) => {
-                checked.find(format!("{place}: {} offset {offset} is a second one of offset {origin}", topic.name()));
-            }
-            Some(_) => hash = hash.wrapping_add(came.hash),
-        }
-    }
-    if is_cut {
-        return Ok(false);
-    }
-    if let Some(missing) = input.with(disposition).find(|offset| !seen.contains(offset)) {
-        checked.find(format!("{place}: offset {missing} was {disposition}, and is not in {}", topic.name()));
-    } else if counted.is_some_and(|counted| counted != (seen.len() as i64, hash)) {
-        checked.find(format!("{place}: {} does not hold what was written", topic.name()));
-    }
-    Ok(true)
 }

@@ -8,6 +8,7 @@
 
 mod check;
 mod commit;
+mod outlet;
 mod rows;
 
-pub use check::{Checked, check, pipelines};
+pub use check::{Booked, Checked, check, pipelines};

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use dbintel_bus::{Bus, BusError, topic_name};
 use dbintel_schemas::Topic;
 use dbintel_schemas::record_id::hash128;
-use dbintel_schemas::records::{EnrichedMetrics, EnrichedQuery, EnrichedSession, EnrichedText, Quarantined};
+use dbintel_schemas::records::{EnrichedMetrics, EnrichedQuery, EnrichedSession, EnrichedText, Quarantined, StagedRow};
 use dbintel_schemas::wire::{ReadError, Schemas};
 
 use crate::stream::Stream;
@@ -19,10 +19,10 @@ pub const FLOWS: [(Topic, Option<Topic>); 5] = [
     (Topic::RawPolls, None),
 ];
 
-/// Something that came of a raw record.
+/// Something that came of an input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Came {
-    /// Offset of the raw record; none if the record cannot be read.
+    /// Offset of the raw record, or of the input for what was refused; none if the record cannot be read.
     pub origin: Option<i64>,
     /// Its own offset.
     pub offset: i64,
@@ -30,11 +30,11 @@ pub struct Came {
     pub hash: u128,
 }
 
-/// The primary outputs of a pipeline, as they stand on their topic.
+/// The primary outputs of a pipeline that came of records of a raw topic, as they stand on their topic.
 pub fn outputs<'a>(
     bus: &dyn Bus,
     schemas: &Rc<Schemas>,
-    topic: Topic,
+    (raw, topic): (Topic, Topic),
     pipeline: &'a str,
     partition: u32,
 ) -> Result<Stream<'a, Came>, BusError> {
@@ -42,10 +42,27 @@ pub fn outputs<'a>(
     Stream::open(bus, &topic_name(topic), partition, move |record| {
         let value = record.value.unwrap_or_default();
         let came = |origin| Came { origin, offset: record.offset, hash: u128::from_le_bytes(hash128(&[value])) };
-        match origin(&schemas, topic, value) {
+        match origin(&schemas, raw, topic, value) {
             Err(_) => Some(came(None)),
             Ok((of, Some(origin))) if of == pipeline => Some(came(Some(origin))),
             Ok(_) => None,
+        }
+    })
+}
+
+/// The rows of a pipeline and a raw topic that wait between groups: the offset of the raw record, and their own.
+pub fn staged<'a>(
+    bus: &dyn Bus,
+    schemas: &Rc<Schemas>,
+    (raw, topic): (Topic, Topic),
+    pipeline: &'a str,
+    partition: u32,
+) -> Result<Stream<'a, (i64, i64)>, BusError> {
+    let schemas = Rc::clone(schemas);
+    Stream::open(bus, &topic_name(topic), partition, move |record| {
+        match origin(&schemas, raw, topic, record.value.unwrap_or_default()) {
+            Ok((of, Some(origin))) if of == pipeline => Some((origin, record.offset)),
+            _ => None,
         }
     })
 }
@@ -74,10 +91,16 @@ pub fn refused<'a>(
     })
 }
 
-/// Pipeline and origin of an output; no origin if it is derived, and no row's own.
-fn origin(schemas: &Schemas, topic: Topic, value: &[u8]) -> Result<(String, Option<i64>), ReadError> {
+/// Pipeline and origin of an output; no origin if it is derived, and no row's own, or of another raw topic.
+fn origin(schemas: &Schemas, raw: Topic, topic: Topic, value: &[u8]) -> Result<(String, Option<i64>), ReadError> {
     let mut scratch = Vec::new();
     let (pipeline, offset) = match topic {
+        topic if topic.stage().is_some() => {
+            let row: StagedRow<'_> = schemas.read(value, &mut scratch)?;
+            let kind = Topic::parse(row.kind);
+            let is_of = FLOWS.iter().any(|flow| flow.0 == raw && (kind == Some(raw) || kind == flow.1));
+            (row.pipeline, is_of.then_some(row.origin_offset))
+        }
         Topic::EnrichedQueries => {
             let row: EnrichedQuery<'_> = schemas.read(value, &mut scratch)?;
             (row.pipeline, Some(row.origin_offset))

@@ -14,7 +14,7 @@ use prometheus::Registry;
 use crate::failure::Failure;
 use crate::health::Health;
 use crate::roles::{Ground, processor};
-use crate::settings::{PROCESSOR_GROUP, Settings};
+use crate::settings::Settings;
 use crate::slot::Slot;
 
 /// Longest wait until the schemas are on the log, before it is said that they are not.
@@ -34,7 +34,7 @@ pub async fn prepare(settings: &Settings, metrics: &Registry, health: &Health) -
         Some(bus) => bus.health().map(|()| None).map_err(|error| error.to_string()),
         None => Err("it is closed".to_owned()),
     });
-    let planned = planned_topics(settings.bus.partitions, &[PROCESSOR_GROUP]);
+    let planned = planned_topics(settings.bus.partitions, &settings.group_names());
     if settings.bus.is_embedded() {
         let planned = planned.clone();
         let bus = Arc::clone(&bus);

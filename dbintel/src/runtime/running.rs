@@ -14,10 +14,10 @@ use crate::lag::{self, Groups, LagWatch};
 use crate::listen::{self, Pages};
 use crate::metrics::{self, OwnMetrics};
 use crate::roles::poller::Pollers;
-use crate::roles::processor::{self, Processors};
+use crate::roles::processor::Processors;
 use crate::roles::sink::{self, Sinks};
 use crate::roles::{Ground, Roles};
-use crate::settings::{PROCESSOR_GROUP, Settings};
+use crate::settings::Settings;
 use crate::slot::Slot;
 
 /// Counter of the pollers: rows that the log took.
@@ -84,7 +84,7 @@ impl Running {
             self.addresses.extend(exports.map(|(_, address)| format!("  export   http://{address}/metrics")));
         }
         if roles.processor {
-            let processors = self.processors.insert(Processors::start(&settings.pipelines, &ground)?);
+            let processors = self.processors.insert(Processors::start(settings.carried_groups(), &ground)?);
             health.watch("processors", processors.readiness());
         }
         if roles.poller {
@@ -217,8 +217,9 @@ async fn start_sinks(
 
 /// Groups that this process takes part in, with what they read.
 pub fn groups(roles: Roles, settings: &Settings) -> Groups {
-    let processors = roles.processor.then(|| (PROCESSOR_GROUP.to_owned(), processor::inputs()));
+    let processors = settings.carried_groups().filter(|_| roles.processor);
+    let processors = processors.map(|group| (group.name.clone(), group.input_names()));
     let sinks = settings.sinks.iter().filter(|_| roles.sink);
     let sinks = sinks.map(|sink| (sink::group(&sink.id.to_string()), sink::inputs()));
-    processors.into_iter().chain(sinks).collect()
+    processors.chain(sinks).collect()
 }

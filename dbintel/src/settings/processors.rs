@@ -10,7 +10,7 @@ use dbintel_processors::engine::{self, ProcessorFactory};
 use dbintel_processors::text::Text;
 
 /// Kinds that exist.
-const KNOWN: [&str; 1] = ["adaptive_sampler"];
+pub const KNOWN: [&str; 1] = ["adaptive_sampler"];
 /// Kinds that users know from the Collector and that a later version brings.
 const LATER: [&str; 8] = [
     "circuit_breaker",
@@ -68,5 +68,6 @@ fn chain(pipeline: &Pipeline, factories: &BTreeMap<ComponentId, ProcessorFactory
         name: pipeline.name.to_string(),
         pollers: pipeline.pollers.iter().map(ToString::to_string).collect(),
         processors: [(DELTA.to_owned(), delta), (TEXT.to_owned(), text)].into_iter().chain(configured).collect(),
+        next: None,
     }
 }

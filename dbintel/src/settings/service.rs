@@ -9,6 +9,7 @@ use crate::cli::{LogFormat, ServeArguments};
 use crate::failure::Failure;
 use crate::listen::Address;
 use crate::logging::{self, Level};
+use crate::settings::Layout;
 
 const WANTED_ADDRESS: &str = "an address and a port";
 
@@ -23,6 +24,10 @@ pub struct Service {
     pub logs: logging::Settings,
     /// Where state, the embedded log and locks are kept.
     pub state_directory: PathBuf,
+    /// How processors are put into consumer groups.
+    pub layout: Layout,
+    /// Full names of the groups of processors that this process takes part in; empty for all.
+    pub only_groups: Vec<String>,
     /// Name of the process in its groups; without one the first free number.
     pub slot: Option<String>,
     /// Bytes that may wait in memory between the log, the processors and the sinks.
@@ -55,6 +60,10 @@ impl Service {
             logs,
             state_directory: PathBuf::from(state_directory),
             slot: None,
+            only_groups: Vec::new(),
+            layout: section
+                .doc("How processors are put into consumer groups: `compact` is one group for all, `split` one for each kind.")
+                .variant("layout", &[("compact", Layout::Compact), ("split", Layout::Split)], "compact"),
             memory_bytes: section
                 .doc("Bytes that may wait in memory between the log, the processors and the sinks.")
                 .bytes_within("memory", "64MiB", "4MiB"..="64GiB") as usize,

@@ -105,7 +105,7 @@ impl Processor for Delta {
         match row {
             Row::RawPoll(poll) => {
                 self.poll(poll)?;
-                Ok(Disposition::Absorbed("context"))
+                Ok(Disposition::Forwarded)
             }
             Row::RawQuery(raw) => Ok(match self.query(raw, context.offset, context.arena())? {
                 Ok(enriched) => {

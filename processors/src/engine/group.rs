@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use dbintel_bus::registry::Registry;
-use dbintel_bus::{Bus, BusError, Framings, Slot};
+use dbintel_bus::{Bus, BusError, Framings, Slot, topic_name};
 use dbintel_schemas::topics::Topic;
 
 use super::clock;
@@ -17,7 +17,7 @@ use super::restore::{self, Progress};
 use super::store::OpenStore;
 use super::worker::Worker;
 
-/// Input topics in the order of their rank: at the same timestamp a text is seen before the statement that it belongs
+/// Raw topics in the order of their rank: at the same timestamp a text is seen before the statement that it belongs
 /// to, and the outcome of a poll after its rows.
 pub const INPUTS: [Topic; 5] =
     [Topic::RawTexts, Topic::RawQueries, Topic::RawSessions, Topic::RawMetrics, Topic::RawPolls];
@@ -34,6 +34,8 @@ pub struct Pipeline {
     pub pollers: Vec<String>,
     /// Name and factory of each processor, in order.
     pub processors: Vec<(String, ProcessorFactory)>,
+    /// Where its rows go on, if another group has its further processors; otherwise each goes to the topic of its kind.
+    pub next: Option<Topic>,
 }
 
 /// Settings of a group.
@@ -41,6 +43,8 @@ pub struct Pipeline {
 pub struct GroupConfig {
     /// Full name of the group.
     pub name: String,
+    /// Input topics, in the order of their rank.
+    pub inputs: Vec<Topic>,
     /// Pipelines that each row goes through, independently of each other.
     pub pipelines: Vec<Pipeline>,
     /// Where the stores are; one directory per group and partition.
@@ -70,10 +74,11 @@ pub struct GroupConfig {
 }
 
 impl GroupConfig {
-    /// Defaults for a group of this name.
+    /// Defaults for a group of this name, which reads the raw topics.
     pub fn new(name: &str, pipelines: Vec<Pipeline>, state_directory: PathBuf) -> Self {
         Self {
             name: name.to_owned(),
+            inputs: INPUTS.to_vec(),
             pipelines,
             state_directory,
             workers: 1,
@@ -88,6 +93,11 @@ impl GroupConfig {
             framings: Framings::single_object(),
             schema_registry: None,
         }
+    }
+
+    /// Full names of the input topics, in the order of their rank.
+    pub fn input_names(&self) -> Vec<String> {
+        self.inputs.iter().map(|topic| topic_name(*topic)).collect()
     }
 
     /// Full name of the changelog topic.
@@ -166,9 +176,14 @@ impl Group {
         move || ready.iter().all(|ready| ready.load(Ordering::Acquire))
     }
 
+    /// Lets the workers begin to stop, and does not wait for them.
+    pub fn ask_to_stop(&self) {
+        self.shared.stop.store(true, Ordering::Release);
+    }
+
     /// Stops at the next record boundary: commits, closes the stores, leaves the group. Returns when all is done.
     pub fn stop(self) {
-        self.shared.stop.store(true, Ordering::Release);
+        self.ask_to_stop();
         for worker in self.workers {
             if worker.join().is_err() {
                 tracing::error!("a worker thread panicked while it stopped");

@@ -66,6 +66,7 @@ mod quarantine;
 pub mod restore;
 pub mod row;
 pub(crate) mod schema_lookup;
+mod staged;
 pub mod state;
 pub mod store;
 mod targets;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use dbintel_bus::{Framings, Outgoing, topic_name};
+use dbintel_schemas::records::StagedRow;
 use dbintel_schemas::topics::{self, Topic};
 use dbintel_schemas::{Record, wire};
 
@@ -13,6 +14,7 @@ pub struct Outbox {
     names: BTreeMap<Topic, String>,
     bytes: Vec<u8>,
     waiting: Vec<Waiting>,
+    scratch: Vec<u8>,
 }
 
 struct Waiting {
@@ -40,7 +42,7 @@ impl Outbox {
     /// An empty outbox.
     pub fn new(framings: Framings) -> Self {
         let names = Topic::ALL.iter().map(|topic| (*topic, topic_name(*topic))).collect();
-        Self { framings, names, bytes: Vec::new(), waiting: Vec::new() }
+        Self { framings, names, bytes: Vec::new(), waiting: Vec::new(), scratch: Vec::new() }
     }
 
     /// Encodes a primary output, with the trace that it belongs to as a header; one that its topic does not allow is taken back and marked.
@@ -52,14 +54,38 @@ impl Outbox {
         partition: u32,
         timestamp: i64,
     ) -> Encoded<'_> {
-        let index = self.push(record, key.as_bytes(), partition, timestamp);
+        let index = self.push(record, R::TOPIC, key.as_bytes(), partition, timestamp);
         if let Some(traceparent) = traceparent {
             let start = self.bytes.len();
             self.bytes.extend_from_slice(traceparent.as_bytes());
             self.waiting[index].traceparent = start..self.bytes.len();
         }
-        let value = self.waiting[index].value.clone();
-        let oversize = key.len() + value.len() > topics::spec(R::TOPIC).max_message_bytes as usize;
+        self.checked(index)
+    }
+
+    /// Encodes a row for the group that has its next processor. `envelope` says everything but what the row is.
+    pub fn staged<'r, R: Record<'r>>(
+        &mut self,
+        record: &R,
+        envelope: StagedRow<'_>,
+        topic: Topic,
+        partition: u32,
+        timestamp: i64,
+    ) -> Encoded<'_> {
+        let mut row = std::mem::take(&mut self.scratch);
+        row.clear();
+        wire::write(record, self.framings.of(R::TOPIC), &mut row);
+        let envelope = StagedRow { kind: R::TOPIC.name(), row: &row, ..envelope };
+        let index = self.push(&envelope, topic, envelope.target.as_bytes(), partition, timestamp);
+        self.scratch = row;
+        self.checked(index)
+    }
+
+    /// The last record, which is taken back if its topic does not allow it.
+    fn checked(&mut self, index: usize) -> Encoded<'_> {
+        let Waiting { topic, key, value, .. } = &self.waiting[index];
+        let (value, oversize) =
+            (value.clone(), key.len() + value.len() > topics::spec(*topic).max_message_bytes as usize);
         if oversize {
             self.waiting.pop();
         }
@@ -68,16 +94,23 @@ impl Outbox {
 
     /// Encodes a record that is not counted as the output of a row.
     pub fn derived<'r, R: Record<'r>>(&mut self, record: &R, key: &str, partition: u32, timestamp: i64) {
-        self.push(record, key.as_bytes(), partition, timestamp);
+        self.push(record, R::TOPIC, key.as_bytes(), partition, timestamp);
     }
 
-    fn push<'r, R: Record<'r>>(&mut self, record: &R, key: &[u8], partition: u32, timestamp: i64) -> usize {
+    fn push<'r, R: Record<'r>>(
+        &mut self,
+        record: &R,
+        topic: Topic,
+        key: &[u8],
+        partition: u32,
+        timestamp: i64,
+    ) -> usize {
         let key_start = self.bytes.len();
         self.bytes.extend_from_slice(key);
         let value_start = self.bytes.len();
         wire::write(record, self.framings.of(R::TOPIC), &mut self.bytes);
         self.waiting.push(Waiting {
-            topic: R::TOPIC,
+            topic,
             partition,
             timestamp,
             key: key_start..value_start,

@@ -9,6 +9,7 @@ use dbintel_schemas::wire::{self, ReadError, Schemas, WriterSchema};
 use dbintel_schemas::{Record, key};
 
 use super::outbox::{Encoded, Outbox};
+use super::staged;
 
 /// A decoded record. It lives in the arena of its batch, and its texts in the fetched bytes: what moves from processor to
 /// processor is a pointer.
@@ -28,19 +29,40 @@ pub enum Row<'a> {
     Text(&'a mut EnrichedText<'a>),
 }
 
-/// What every raw record says of itself.
+/// Where a row comes from.
 #[derive(Debug, Clone, Copy)]
 pub struct Origin<'a> {
-    /// Component id of the poller; pipelines select by it.
-    pub poller: &'a str,
     /// Monitored server.
     pub target: &'a str,
-    /// Raised by each new owner of the target.
-    pub owner_epoch: i64,
+    /// Offset of the raw record.
+    pub offset: i64,
+    /// Who wrote the record.
+    pub source: Source<'a>,
+}
+
+/// Who wrote a record, which tells the pipelines that take it.
+#[derive(Debug, Clone, Copy)]
+pub enum Source<'a> {
+    /// A poller; pipelines select by its name.
+    Poller {
+        /// Component id.
+        name: &'a str,
+        /// Raised by each new owner of the target.
+        owner_epoch: i64,
+    },
+    /// The group that has the processor before ours, for one pipeline.
+    Stage {
+        /// Name of the pipeline.
+        pipeline: &'a str,
+        /// Event time of the target in µs, as the first group saw it.
+        now: i64,
+        /// The timestamp of the raw record was not believed.
+        time_clamped: bool,
+    },
 }
 
 impl<'a> Row<'a> {
-    /// Decodes a record of an input topic. Sessions, metrics and texts come out in their enriched form at once, since
+    /// Decodes a record of an input topic. Raw sessions, metrics and texts come out in their enriched form at once, since
     /// nothing but the pipeline changes them.
     pub fn read(
         topic: Topic,
@@ -52,24 +74,31 @@ impl<'a> Row<'a> {
         Ok(match topic {
             Topic::RawQueries => {
                 let raw: RawQuery<'a> = decode(schemas, bytes, arena)?;
-                (origin(raw.poller, raw.target, raw.owner_epoch), Row::RawQuery(arena.alloc(raw)))
+                (origin(raw.poller, raw.target, raw.owner_epoch, offset), Row::RawQuery(arena.alloc(raw)))
             }
             Topic::RawPolls => {
                 let raw: RawPoll<'a> = decode(schemas, bytes, arena)?;
-                (origin(raw.poller, raw.target, raw.owner_epoch), Row::RawPoll(arena.alloc(raw)))
+                (origin(raw.poller, raw.target, raw.owner_epoch, offset), Row::RawPoll(arena.alloc(raw)))
             }
             Topic::RawSessions => {
                 let raw: RawSession<'a> = decode(schemas, bytes, arena)?;
-                (origin(raw.poller, raw.target, raw.owner_epoch), Row::Session(arena.alloc(session(&raw, offset))))
+                (
+                    origin(raw.poller, raw.target, raw.owner_epoch, offset),
+                    Row::Session(arena.alloc(session(&raw, offset))),
+                )
             }
             Topic::RawMetrics => {
                 let raw: RawMetrics<'a> = decode(schemas, bytes, arena)?;
-                (origin(raw.poller, raw.target, raw.owner_epoch), Row::Metrics(arena.alloc(metrics(&raw, offset))))
+                (
+                    origin(raw.poller, raw.target, raw.owner_epoch, offset),
+                    Row::Metrics(arena.alloc(metrics(&raw, offset))),
+                )
             }
             Topic::RawTexts => {
                 let raw: RawText<'a> = decode(schemas, bytes, arena)?;
-                (origin(raw.poller, raw.target, raw.owner_epoch), Row::Text(arena.alloc(text(&raw, offset))))
+                (origin(raw.poller, raw.target, raw.owner_epoch, offset), Row::Text(arena.alloc(text(&raw, offset))))
             }
+            topic if topic.stage().is_some() => return staged::read(schemas, bytes, arena),
             _ => return Err(ReadError::Resolve(format!("{} is not an input of pipelines", topic.name()))),
         })
     }
@@ -121,7 +150,7 @@ impl<'a> Row<'a> {
 }
 
 /// Decodes a record in place when we wrote it, and through its writer's schema otherwise.
-fn decode<'a, R: Record<'a>>(schemas: &Schemas, bytes: &'a [u8], arena: &'a Bump) -> Result<R, ReadError> {
+pub(super) fn decode<'a, R: Record<'a>>(schemas: &Schemas, bytes: &'a [u8], arena: &'a Bump) -> Result<R, ReadError> {
     match wire::unframe(bytes)? {
         (WriterSchema::Fingerprint(fingerprint), datum) if fingerprint == R::FINGERPRINT => Ok(R::decode(datum)?),
         _ => {
@@ -132,8 +161,8 @@ fn decode<'a, R: Record<'a>>(schemas: &Schemas, bytes: &'a [u8], arena: &'a Bump
     }
 }
 
-fn origin<'a>(poller: &'a str, target: &'a str, owner_epoch: i64) -> Origin<'a> {
-    Origin { poller, target, owner_epoch }
+fn origin<'a>(name: &'a str, target: &'a str, owner_epoch: i64, offset: i64) -> Origin<'a> {
+    Origin { target, offset, source: Source::Poller { name, owner_epoch } }
 }
 
 /// Copies the fields that a raw record and its enriched form have in common.

@@ -4,6 +4,7 @@
 //! timestamp from the future must not carry the target away: more than [`AHEAD_MAX`] ahead of the partition it is
 //! clamped and flagged. Time is a function of the records alone, so that replay gives the same.
 
+use super::row::{Origin, Source};
 use super::state::{StateError, StateTable, StateValue, Table};
 
 /// How far ahead of the partition a timestamp is believed, in µs: 10 minutes.
@@ -47,10 +48,24 @@ impl Targets {
         &mut self.table
     }
 
-    /// Takes a record's timestamp (µs) and owner into account.
-    pub fn observe(&mut self, target: &str, timestamp: i64, owner_epoch: i64) -> Result<Observed, StateError> {
+    /// Takes a record's timestamp (µs) and owner into account. What another group has believed is believed.
+    pub fn observe(&mut self, origin: &Origin<'_>, timestamp: i64) -> Result<Observed, StateError> {
+        match origin.source {
+            Source::Stage { now, time_clamped, .. } => {
+                let observed = self.see(origin.target, now, 0)?;
+                Ok(Observed { clamped: time_clamped, ..observed })
+            }
+            Source::Poller { owner_epoch, .. } => {
+                let partition = self.table.get(PARTITION)?.map(|known| known.now);
+                let believed = partition.map_or(timestamp, |now| timestamp.min(now.saturating_add(AHEAD_MAX)));
+                let observed = self.see(origin.target, believed, owner_epoch)?;
+                Ok(Observed { clamped: believed < timestamp, ..observed })
+            }
+        }
+    }
+
+    fn see(&mut self, target: &str, believed: i64, owner_epoch: i64) -> Result<Observed, StateError> {
         let partition = self.table.get(PARTITION)?.map(|known| known.now);
-        let believed = partition.map_or(timestamp, |now| timestamp.min(now.saturating_add(AHEAD_MAX)));
         if partition.is_none_or(|now| believed > now) {
             self.table.insert(PARTITION, Known { now: believed, owner_epoch: 0 })?;
         }
@@ -61,7 +76,7 @@ impl Targets {
         if !stale_owner && known != Some(Known { now, owner_epoch }) {
             self.table.insert(target.as_bytes(), Known { now, owner_epoch })?;
         }
-        Ok(Observed { before, now, clamped: believed < timestamp, stale_owner })
+        Ok(Observed { before, now, clamped: false, stale_owner })
     }
 
     /// Largest event time of the partition in µs; 0 before the first record.
@@ -93,11 +108,15 @@ mod tests {
 
     const MINUTE: i64 = 60 * 1_000_000;
 
+    fn polled(target: &str, owner_epoch: i64) -> Origin<'_> {
+        Origin { target, offset: 0, source: Source::Poller { name: "postgresql", owner_epoch } }
+    }
+
     #[test]
     fn time_never_goes_back_and_the_future_is_not_believed() {
         let mut targets = Targets::new();
         let mut now = |timestamp| {
-            let observed = targets.observe("a", timestamp, 0).unwrap();
+            let observed = targets.observe(&polled("a", 0), timestamp).unwrap();
             (observed.now, observed.clamped)
         };
         assert_eq!(now(100 * MINUTE), (100 * MINUTE, false), "the first timestamp is believed");
@@ -110,7 +129,8 @@ mod tests {
     #[test]
     fn records_of_a_replaced_owner_are_stale() {
         let mut targets = Targets::new();
-        let mut stale = |target, owner_epoch| targets.observe(target, MINUTE, owner_epoch).unwrap().stale_owner;
+        let mut stale =
+            |target, owner_epoch| targets.observe(&polled(target, owner_epoch), MINUTE).unwrap().stale_owner;
         assert!(!stale("a", 1));
         assert!(!stale("a", 2));
         assert!(stale("a", 1));

@@ -6,6 +6,7 @@ use dbintel_bus::{Framings, Record as BusRecord};
 use dbintel_schemas::Record;
 use dbintel_schemas::record_id::record_id;
 use dbintel_schemas::records::{InstanceEpoch, LedgerEntry, QueryCounters, RawPoll, RawQuery};
+use dbintel_schemas::topics::Topic;
 use dbintel_schemas::wire::{self, Framing};
 
 use crate::engine::changelog::{self, Change};
@@ -126,15 +127,20 @@ pub struct Bench {
 impl Bench {
     /// A new task with one pipeline `main` for the poller `postgresql`.
     pub fn new(processors: Vec<(String, ProcessorFactory)>) -> Self {
-        let pipeline = Pipeline { name: "main".into(), pollers: vec!["postgresql".into()], processors };
+        Self::of(INPUTS.to_vec(), processors, None)
+    }
+
+    /// The same with other inputs, and another group behind it.
+    pub fn of(inputs: Vec<Topic>, processors: Vec<(String, ProcessorFactory)>, next: Option<Topic>) -> Self {
+        let pipeline = Pipeline { name: "main".into(), pollers: vec!["postgresql".into()], processors, next };
         let mut config = GroupConfig::new("dbintel.test", vec![pipeline], std::path::PathBuf::new());
-        config.flush_bytes = 256 << 10;
+        (config.inputs, config.flush_bytes) = (inputs, 256 << 10);
         Self::on(config, Arc::new(MemoryStore::default()), Vec::new())
     }
 
     fn on(config: GroupConfig, store: Arc<MemoryStore>, changelog: Vec<Vec<u8>>) -> Self {
         let place = store.place().expect("memory").unwrap_or_default();
-        let positions = INPUTS.iter().map(|topic| dbintel_bus::topic_name(*topic)).map(|topic| {
+        let positions = config.input_names().into_iter().map(|topic| {
             let known = place.marker.positions.iter().find(|(name, _)| *name == topic);
             let start = known.map_or(dbintel_bus::Start::Beginning, |(_, next)| dbintel_bus::Start::Offset(*next));
             dbintel_bus::Position { topic, partition: 0, start }
@@ -191,7 +197,7 @@ impl Bench {
                 value: Some(&input.value),
             });
         }
-        (0..INPUTS.len()).for_each(|topic| self.task.inbox.at_end(topic));
+        (0..self.config.inputs.len()).for_each(|topic| self.task.inbox.at_end(topic));
     }
 
     /// Processes everything that waits, at most `limit` rows at once.

@@ -50,6 +50,7 @@ records![
     RawText,
     RawVerbatim,
     SchemaEntry,
+    StagedRow,
     Target,
 ];
 

@@ -59,6 +59,7 @@ pub fn record_types() -> Vec<RecordType> {
         RawText,
         RawVerbatim,
         SchemaEntry,
+        StagedRow,
         Target,
     ]
 }

@@ -42,7 +42,7 @@ pub enum Chain {
 
 /// The pipeline of a chain.
 pub fn pipeline(chain: Chain) -> Outcome<Pipeline> {
-    Ok(Pipeline { name: "main".into(), pollers: vec!["postgresql".into()], processors: processors(chain)? })
+    Ok(Pipeline { name: "main".into(), pollers: vec!["postgresql".into()], processors: processors(chain)?, next: None })
 }
 
 fn processors(chain: Chain) -> Outcome<Vec<(String, ProcessorFactory)>> {

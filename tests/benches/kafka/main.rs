@@ -9,6 +9,7 @@ mod copy;
 mod engine;
 mod measure;
 mod restart;
+mod split;
 mod workload;
 
 use std::collections::BTreeMap;
@@ -31,7 +32,7 @@ use self::workload::PARTITIONS;
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// What is measured, in turns; the first is what the others are compared with.
-const RUNS: [&str; 7] = ["bare", "bus", "delta", "sampling", "sampling-2", "whole", "whole-2"];
+const RUNS: [&str; 8] = ["bare", "bus", "delta", "sampling", "sampling-2", "whole", "whole-2", "split"];
 
 fn main() -> Outcome<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -106,6 +107,7 @@ fn run(servers: &str, name: &str, number: &str, state: &Path) -> Outcome<Meter> 
         "sampling-2" => engine::run(bus, state, &group, Chain::Sampling, 2),
         "whole" => engine::run(bus, state, &group, Chain::Whole, 1),
         "whole-2" => engine::run(bus, state, &group, Chain::Whole, 2),
+        "split" => split::run(bus, state, &group),
         _ => Err(format!("there is no run {name}").into()),
     }
 }

@@ -33,7 +33,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mortal: ProcessorFactory = Arc::new(move || Box::new(Mortal(statement.clone())));
     let delta: ProcessorFactory = Arc::new(|| Box::new(Delta::new()));
     let processors = vec![("mortal".to_owned(), mortal), ("delta".to_owned(), delta)];
-    let pipeline = Pipeline { name: "main".into(), pollers: vec!["postgresql".into()], processors };
+    let pipeline = Pipeline { name: "main".into(), pollers: vec!["postgresql".into()], processors, next: None };
     let mut config = GroupConfig::new("dbintel.enrich", vec![pipeline], PathBuf::from(state));
     config.slot = Slot { name: "mortal".into(), kept: true };
     let metrics = Metrics::register(&prometheus::Registry::new(), "dbintel.enrich")?;

@@ -5,6 +5,7 @@
 
 mod client;
 mod groups;
+mod keeping;
 mod ownership;
 mod reading;
 mod records;
@@ -32,6 +33,11 @@ pub trait BusUnderTest: Sync {
 
     /// Whether the log is a genuine Kafka: other writers may be at work, and a transaction leaves a marker in the log.
     fn kafka(&self) -> bool;
+
+    /// Lets the log delete from a topic what it is to delete, if it does not do so by itself within some seconds.
+    fn maintain(&self, topic: &str) {
+        let _ = topic;
+    }
 }
 
 type Case = fn(&dyn BusUnderTest, &Names);
@@ -62,6 +68,8 @@ const CASES: &[(&str, Case)] = &[
     ("a pause ends with the assignment", reading::pause_ends_with_the_assignment),
     ("seek goes back and forth", reading::seek),
     ("trimmed records are gone and offsets stay", topics::trim),
+    ("records that are older than their topic keeps them go, the others stay", keeping::retention),
+    ("of each key of a compacted topic the last record stays, where it was", keeping::compaction),
     ("topics are created once and described", topics::create_and_describe),
 ];
 

@@ -34,7 +34,11 @@ impl BusUnderTest for UnderTest {
 #[test]
 fn conforms() {
     let scratch = Scratch::new("log");
-    let config = Config { rebalance_timeout: Duration::from_secs(2), ..scene::config(&scratch) };
+    let config = Config {
+        rebalance_timeout: Duration::from_secs(2),
+        retention_check_interval: Duration::from_millis(200),
+        ..scene::config(&scratch)
+    };
     conformance::suite(&UnderTest(Embedded::open(&config).unwrap()));
 }
 

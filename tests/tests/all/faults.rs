@@ -8,6 +8,7 @@ mod network;
 mod quarantine;
 mod rehearsal;
 mod slots;
+mod split;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -5,7 +5,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use bumpalo::Bump;
-use dbintel_bus::{Position, Start, topic_name};
+use dbintel_bus::{Position, Start};
+use dbintel_schemas::topics::Topic;
 use dbintel_schemas::wire::{ReadError, WriterSchema};
 
 use self::attempts::Attempts;
@@ -13,13 +14,14 @@ use self::batch::Batch;
 use self::pipeline::{Scope, TaskPipeline};
 use super::books::{Books, Tally};
 use super::changelog::{ChangeWriter, Marker};
-use super::group::{GroupConfig, INPUTS};
+use super::group::GroupConfig;
 use super::inbox::{Entry, Inbox};
 use super::outbox::Outbox;
 use super::processor::Disposition;
 use super::restore::Restored;
 use super::row::{Origin, Row};
 use super::schema_lookup::SchemaLookup;
+use super::staged::{self, Way};
 use super::state::{StateError, StateTable};
 use super::store::{Slice, Store, TableId};
 use super::targets::Targets;
@@ -46,6 +48,7 @@ const POISONED_MAX: usize = 1000;
 pub struct Task {
     group: String,
     partition: u32,
+    inputs: Vec<Topic>,
     names: Vec<String>,
     /// What waits to be processed.
     pub inbox: Inbox,
@@ -134,11 +137,12 @@ impl Task {
         let mut task = Self {
             group: config.name.clone(),
             partition,
-            names: INPUTS.iter().map(|topic| topic_name(*topic)).collect(),
-            inbox: Inbox::new(INPUTS.len()),
+            inputs: config.inputs.clone(),
+            names: config.input_names(),
+            inbox: Inbox::new(config.inputs.len()),
             pipelines,
             targets: Targets::new(),
-            books: Books::new(&INPUTS, &pipeline_names),
+            books: Books::new(&config.inputs, &pipeline_names),
             arena: Bump::new(),
             store: Arc::clone(&store),
             cached_values: config.cached_values,
@@ -160,7 +164,7 @@ impl Task {
     /// Records at which the process died again and again are not read once more.
     fn refuse_what_kills(&mut self) {
         for (topic, offset) in self.attempts.blamed().to_vec() {
-            let (partition, topic_name) = (self.partition, INPUTS[topic].name());
+            let (partition, topic_name) = (self.partition, self.inputs[topic].name());
             tracing::error!(
                 topic = topic_name,
                 partition,
@@ -208,7 +212,8 @@ impl Task {
         let mut arena = std::mem::take(&mut self.arena);
         let names = self.pipelines.iter().map(|pipeline| &*arena.alloc_str(&pipeline.name)).collect();
         let entries = segment.waiting(run.records);
-        let batch = Batch { topic: run.topic, segment: &segment, entries, arena: &arena, names };
+        let topic = self.inputs[run.topic];
+        let batch = Batch { rank: run.topic, topic, segment: &segment, entries, arena: &arena, names };
         if let Some(first) = entries.first() {
             self.attempts.at((run.topic, first.offset));
         }
@@ -236,7 +241,7 @@ impl Task {
     ) -> Result<Progress, TaskError> {
         let mut decoded = Vec::with_capacity(batch.entries.len());
         for entry in batch.entries {
-            if self.poisoned.contains_key(&(batch.topic, entry.offset)) {
+            if self.poisoned.contains_key(&(batch.rank, entry.offset)) {
                 decoded.push(Err(ReadError::Resolve("it is not read again".to_owned())));
                 continue;
             }
@@ -251,16 +256,16 @@ impl Task {
             }
         }
         // A panic while state is prefetched is put down to the first record.
-        self.current = batch.entries.first().map(|entry| (batch.topic, entry.offset));
+        self.current = batch.entries.first().map(|entry| (batch.rank, entry.offset));
         let rows: Vec<&Row<'_>> = decoded.iter().filter_map(|outcome| Some(&outcome.as_ref().ok()?.1)).collect();
         for pipeline in &mut self.pipelines {
             pipeline.prefetch(&rows)?;
         }
         let processed = decoded.len();
         for (entry, decoded) in batch.entries.iter().zip(decoded) {
-            self.current = Some((batch.topic, entry.offset));
+            self.current = Some((batch.rank, entry.offset));
             self.process_entry(batch, entry, decoded, outbox)?;
-            self.positions[batch.topic] = Some(entry.offset + 1);
+            self.positions[batch.rank] = Some(entry.offset + 1);
         }
         self.current = None;
         Ok(Progress::Rows(processed))
@@ -273,12 +278,12 @@ impl Task {
         decoded: Result<(Origin<'a>, Row<'a>), ReadError>,
         outbox: &mut Outbox,
     ) -> Result<(), StateError> {
-        let poison = self.poisoned.get(&(batch.topic, entry.offset));
+        let poison = self.poisoned.get(&(batch.rank, entry.offset));
         let decoded = match (decoded, poison) {
             (_, Some(poison)) => Err((poison.reason, poison.detail.to_owned())),
             (Err(error), None) => Err((refusal(&error), chain(&error))),
             (Ok((origin, row)), None) => {
-                let observed = self.targets.observe(origin.target, entry.timestamp * 1000, origin.owner_epoch)?;
+                let observed = self.targets.observe(&origin, entry.timestamp * 1000)?;
                 Ok((origin, row, observed))
             }
         };
@@ -291,10 +296,13 @@ impl Task {
                         pipeline: batch.names[number],
                         arena: batch.arena,
                         partition: self.partition,
-                        offset: entry.offset,
+                        offset: origin.offset,
                     };
                     match self.pipelines[number].run(&scope, origin, observed, &mut row, outbox)? {
-                        Disposition::Forwarded => self.write_output(number, &row, entry.timestamp, outbox),
+                        Disposition::Forwarded => {
+                            let way = Way { pipeline: batch.names[number], origin, observed };
+                            self.write_output(number, &row, &way, entry.timestamp, outbox)
+                        }
                         other => other,
                     }
                 }
@@ -303,16 +311,25 @@ impl Task {
                 let refused = batch.refused(entry, reason, detail);
                 refused.write(&self.group, batch.names[number], self.partition, outbox);
             }
-            self.books.row(number, batch.topic, entry.offset, &disposition);
+            self.books.row(number, batch.rank, entry.offset, &disposition);
         }
         Ok(())
     }
 
     /// Encodes a row that came through its pipeline, and gives its final disposition.
-    fn write_output(&mut self, pipeline: usize, row: &Row<'_>, timestamp: i64, outbox: &mut Outbox) -> Disposition {
-        let Some((topic, encoded)) = row.write(outbox, self.partition, timestamp) else {
-            return Disposition::Absorbed("context");
+    fn write_output(
+        &mut self,
+        pipeline: usize,
+        row: &Row<'_>,
+        way: &Way<'_>,
+        timestamp: i64,
+        outbox: &mut Outbox,
+    ) -> Disposition {
+        let written = match self.pipelines[pipeline].next {
+            Some(next) => Some((next, staged::write(row, way, next, outbox, self.partition, timestamp))),
+            None => row.write(outbox, self.partition, timestamp),
         };
+        let Some((topic, encoded)) = written else { return Disposition::Absorbed("context") };
         if encoded.oversize {
             let detail = format!("the record for {} would have {} bytes", topic.name(), encoded.value.len());
             return Disposition::Quarantined { reason: "oversize", detail };
@@ -324,12 +341,12 @@ impl Task {
     fn panicked(&mut self) -> TaskError {
         let (topic, offset) = self.current.take().unwrap_or_default();
         self.poison(topic, offset, Poison { reason: "panic", detail: "a processor panicked on this record" });
-        TaskError::Panicked { topic: INPUTS[topic].name(), offset }
+        TaskError::Panicked { topic: self.inputs[topic].name(), offset }
     }
 
     /// The output of the only row of a transaction was refused by the bus for its size: it goes to quarantine.
     pub fn refuse_oversize(&mut self) {
-        for topic in 0..INPUTS.len() {
+        for topic in 0..self.inputs.len() {
             let (committed, processed) = (self.committed.positions[topic], self.positions[topic]);
             if let (true, Some(next)) = (committed != processed, processed) {
                 let detail = "the bus refused a record of this transaction for its size";

@@ -4,11 +4,12 @@
 //! makes the outputs independent of how rows are split into batches.
 
 use bumpalo::Bump;
+use dbintel_schemas::topics::Topic;
 
 use crate::engine::group::Pipeline;
 use crate::engine::outbox::Outbox;
 use crate::engine::processor::{Context, Disposition, Processor, Tick};
-use crate::engine::row::{Origin, Row};
+use crate::engine::row::{Origin, Row, Source};
 use crate::engine::state::{StateError, StateTable};
 use crate::engine::targets::Observed;
 
@@ -17,6 +18,8 @@ pub struct TaskPipeline {
     pub name: String,
     pollers: Vec<String>,
     chain: Vec<(String, Box<dyn Processor>)>,
+    /// Where its rows go on, if not to the topics of their kinds.
+    pub next: Option<Topic>,
 }
 
 /// What surrounds a row.
@@ -32,7 +35,7 @@ impl TaskPipeline {
     /// New instances of the pipeline's processors.
     pub fn new(pipeline: &Pipeline) -> Self {
         let chain = pipeline.processors.iter().map(|(name, factory)| (name.clone(), factory())).collect();
-        Self { name: pipeline.name.clone(), pollers: pipeline.pollers.clone(), chain }
+        Self { name: pipeline.name.clone(), pollers: pipeline.pollers.clone(), chain, next: pipeline.next }
     }
 
     /// Each table with its full name.
@@ -72,7 +75,7 @@ impl TaskPipeline {
             outbox,
         };
         self.tick(origin.target, observed, &mut context)?;
-        if !self.pollers.iter().any(|poller| poller == origin.poller) {
+        if !self.takes(origin) {
             return Ok(Disposition::Absorbed("other_pipeline"));
         }
         row.enter(scope.pipeline, observed.clamped);
@@ -83,6 +86,13 @@ impl TaskPipeline {
             }
         }
         Ok(Disposition::Forwarded)
+    }
+
+    fn takes(&self, origin: &Origin<'_>) -> bool {
+        match origin.source {
+            Source::Poller { name, .. } => self.pollers.iter().any(|poller| poller == name),
+            Source::Stage { pipeline, .. } => self.name == pipeline,
+        }
     }
 
     fn tick(&mut self, target: &str, observed: &Observed, context: &mut Context<'_, '_>) -> Result<(), StateError> {

@@ -7,6 +7,7 @@ use dbintel_schemas::records::{EnrichedQuery, Event, LedgerEntry, Quarantined};
 
 use super::*;
 use crate::delta::Delta;
+use crate::engine::group::INPUTS;
 use crate::engine::processor::{Context, Processor, Tick};
 use crate::engine::state::{StateValue, Table};
 use crate::testing::{Bench, Input, decoded, factory, query_input, rank, raw_query};

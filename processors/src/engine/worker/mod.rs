@@ -11,10 +11,10 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use dbintel_bus::{BusError, GroupSpec, Member, Polled, Receive, Record, SendError, Slot, topic_name};
+use dbintel_bus::{BusError, GroupSpec, Member, Polled, Receive, Record, SendError, Slot};
 
 use super::clock;
-use super::group::{INPUTS, Shared};
+use super::group::Shared;
 use super::outbox::Outbox;
 use super::restore::RestoreError;
 use super::schema_lookup::SchemaLookup;
@@ -134,7 +134,7 @@ impl<'a> Worker<'a> {
         let changelog = config.changelog();
         let member = shared.bus.join(&GroupSpec {
             group: config.name.clone(),
-            topics: INPUTS.iter().map(|topic| topic_name(*topic)).collect(),
+            topics: config.input_names(),
             changelog: Some(changelog.clone()),
             slot: slot.clone(),
             fetch_bytes_max: config.buffer_bytes / config.workers.max(1),

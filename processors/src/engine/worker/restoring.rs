@@ -5,11 +5,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use dbintel_bus::{Committed, Position, Start, topic_name};
+use dbintel_bus::{Committed, Position, Start};
 
 use super::WorkerError;
 use crate::engine::clock;
-use crate::engine::group::{INPUTS, Shared};
+use crate::engine::group::Shared;
 use crate::engine::restore::Restore;
 use crate::engine::store::{Store, StoreError};
 use crate::engine::task::Task;
@@ -51,7 +51,7 @@ impl Restoring<'_> {
         let config = &self.shared.config;
         let directory = config.state_directory.join(&config.name).join(partition.to_string());
         let store = self.open_store(&directory)?;
-        let topics: Vec<String> = INPUTS.iter().map(|topic| topic_name(*topic)).collect();
+        let topics = config.input_names();
         let committed: Vec<Committed> =
             self.committed.iter().filter(|position| position.partition == partition).cloned().collect();
         let bus = &*self.shared.bus;

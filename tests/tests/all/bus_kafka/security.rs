@@ -99,7 +99,7 @@ impl Secured {
 
     #[track_caller]
     fn works(&self, listener: &str, security: Security) {
-        conformance::one_transaction(&UnderTest(self.open(listener, security)));
+        conformance::one_transaction(&UnderTest::new(self.open(listener, security), &self.kafka));
     }
 
     /// What is said, which names the cause and no password.

@@ -47,7 +47,7 @@ impl Processor for Fragile {
 pub fn start(bus: &Arc<dyn Bus>, state: &Path, slot: &str) -> Group {
     let processors: Vec<(String, dbintel_processors::engine::ProcessorFactory)> =
         vec![("fragile".into(), Arc::new(|| Box::new(Fragile))), ("delta".into(), Arc::new(|| Box::new(Delta::new())))];
-    let pipeline = Pipeline { name: PIPELINE.into(), pollers: vec!["postgresql".into()], processors };
+    let pipeline = Pipeline { name: PIPELINE.into(), pollers: vec!["postgresql".into()], processors, next: None };
     let mut config = GroupConfig::new(GROUP, vec![pipeline], state.to_path_buf());
     config.slot = slot.into();
     // A few thousand rows are many commits, and many writes of the store.

@@ -15,6 +15,7 @@ use dbintel_bus::{Bus, topic_name};
 use dbintel_schemas::topics::Topic;
 use dbintel_tests::proxy::Proxy;
 use dbintel_tests::wait;
+use rdkafka::admin::AdminOptions;
 use rustix::process::Signal;
 
 use super::{SESSION_TIMEOUT, Scene, end, number_of, say, wait_until_busy};
@@ -32,7 +33,7 @@ const GAP_MAX: Duration = Duration::from_secs(60);
 /// What can go wrong.
 type Fault = (&'static str, fn(&mut Chaos));
 
-const FAULTS: [Fault; 14] = [
+const FAULTS: [Fault; 17] = [
     ("a processor is stopped and partitions swap their state", |chaos| chaos.stop(swap_partitions)),
     ("a processor is killed", |chaos| chaos.kill(|_| {})),
     ("a processor is killed and its state deleted", |chaos| {
@@ -45,8 +46,11 @@ const FAULTS: [Fault; 14] = [
     ("all processors are killed", Chaos::kill_all),
     ("a processor joins and leaves", Chaos::visit),
     ("connections are cut", Chaos::cut),
+    ("connections are closed on one side", Chaos::half_close),
+    ("everything comes late", Chaos::delay),
     ("nothing comes through", |chaos| chaos.hold(SESSION_TIMEOUT * 2)),
     ("nothing comes through for less than a session", |chaos| chaos.hold(SESSION_TIMEOUT / 3)),
+    ("the positions of the group are deleted", Chaos::forget_positions),
     ("the broker is frozen", Chaos::freeze_broker),
     ("the broker is restarted", Chaos::restart_broker),
 ];
@@ -162,6 +166,31 @@ impl Chaos {
             assert!(self.proxy.cut() > 0, "nothing was connected through the proxy");
             thread::sleep(PAUSE);
         }
+    }
+
+    fn half_close(&mut self) {
+        for _ in 0..3 {
+            assert!(self.proxy.half_close() > 0, "nothing was connected through the proxy");
+            thread::sleep(PAUSE);
+        }
+    }
+
+    /// So late that a commit takes longer than the time between two.
+    fn delay(&mut self) {
+        self.proxy.delay(Duration::from_millis(100));
+        thread::sleep(SESSION_TIMEOUT * 2);
+        self.proxy.delay(Duration::ZERO);
+    }
+
+    /// A group that nobody is in can be deleted; what the state says of its positions has to be enough.
+    fn forget_positions(&mut self) {
+        let mut all: Vec<Running> = self.processes.iter_mut().flat_map(Option::take).collect();
+        all.iter_mut().for_each(end);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let admin = self.scene.kafka.admin();
+        let deleted = runtime.block_on(admin.delete_groups(&[GROUP], &AdminOptions::new())).unwrap();
+        assert!(deleted.iter().all(Result::is_ok), "{deleted:?}");
+        (0..PROCESSES).for_each(|number| self.start(number));
     }
 
     fn hold(&mut self, time: Duration) {

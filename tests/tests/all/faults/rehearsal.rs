@@ -138,9 +138,9 @@ fn state_of_another_release_stops_the_processors_until_it_is_discarded() {
     let asked = ask(&["state", "discard"]);
     assert!(asked.stdout.ends_with("nothing was changed: --yes does it\n") && list().len() == 2, "{asked:?}");
     let one = ask(&["state", "discard", "--partition", "0", "--yes"]);
-    assert_eq!((one.code, &*one.stdout), (Some(0), "slot 0 partition 0: deleted\n"), "{one:?}");
+    assert_eq!((one.code, &*one.stdout), (Some(0), "dbintel.enrich slot 0 partition 0: deleted\n"), "{one:?}");
     let other = ask(&["state", "rebuild", "--yes"]);
-    assert!(other.stdout.starts_with("slot 0 partition 1: filled up to commit "), "{other:?}");
+    assert!(other.stdout.starts_with("dbintel.enrich slot 0 partition 1: filled up to commit "), "{other:?}");
     let filled = list();
     assert!(filled.len() == 1 && filled[0]["behind"] == 0, "{filled:?}");
 

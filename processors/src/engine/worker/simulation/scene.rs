@@ -87,7 +87,7 @@ fn pipeline() -> Pipeline {
         ("text".to_owned(), factory(Text::new)),
         ("adaptive_sampler".to_owned(), factory(|| AdaptiveSampler::new(Arc::clone(rules)))),
     ];
-    Pipeline { name: "main".into(), pollers: vec!["postgresql".into()], processors }
+    Pipeline { name: "main".into(), pollers: vec!["postgresql".into()], processors, next: None }
 }
 
 /// What one process is made of.

@@ -1,0 +1,167 @@
+//! A group for each processor: faults between them lose nothing, and what comes out is what one group for all gives.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use dbintel_bus::topic_name;
+use dbintel_processors::engine::group::INPUTS;
+use dbintel_schemas::Topic;
+use dbintel_schemas::records::EnrichedQuery;
+use dbintel_schemas::wire::Schemas;
+use dbintel_tests::{books, wait};
+use serde_json::Value;
+
+use super::{SESSION_TIMEOUT, Scene, end, sample};
+use crate::cli_rig::{FREE_PORTS, LIMIT, Running, json_lines, run, said, text};
+use crate::engine::{PIPELINE, send_raw};
+
+const PARTITIONS: u32 = 4;
+const GROUPS: [&str; 3] = ["dbintel.delta", "dbintel.text", "dbintel.adaptive_sampler"];
+
+/// The scene's configuration with a sampler, for this pipeline and layout.
+fn configuration(scene: &Scene, layout: &str, pipeline: &str) -> PathBuf {
+    let content = std::fs::read_to_string(&scene.configuration).unwrap();
+    let plain = format!("pipelines: {{{PIPELINE}: {{pollers: [postgresql]}}}}");
+    let sampled = format!(
+        "processors: {{adaptive_sampler: {{default_sampling_rate: 40}}}}
+pipelines: {{{pipeline}: {{pollers: [postgresql], processors: [adaptive_sampler]}}}}"
+    );
+    let service = format!("service: {{layout: {layout}, ");
+    assert!(content.contains(&plain) && content.contains("service: {"));
+    let content = content.replace(&plain, &sampled).replace("service: {", &service);
+    let written = scene.scratch.write(&format!("{layout}.yaml"), &content);
+    said(&["topics", "create", "--config", text(&written)], &[]);
+    written
+}
+
+/// A process with these groups; all if there are none.
+fn start(scene: &Scene, configuration: &Path, state: &str, groups: &[&str]) -> Running {
+    let state = scene.scratch.path().join(state);
+    let flags = groups.iter().flat_map(|group| ["--group", group]);
+    let arguments: Vec<&str> =
+        ["processor", "--config", text(configuration)].into_iter().chain(FREE_PORTS).chain(flags).collect();
+    let mut running = Running::start(&arguments, &[("DBINTEL_STATE_DIRECTORY", text(&state))]);
+    running.port("health");
+    running
+}
+
+/// Waits until a process has made a commit more in this group.
+fn wait_until_busy(running: &mut Running, group: &str) {
+    let (port, label) = (running.port("metrics"), format!("group=\"{group}\""));
+    let commits = || sample(port, "dbintel_processor_commits_total", &label);
+    let wanted = commits() + 1.0;
+    running.process.wait_until(|_| sample(port, "dbintel_processor_partitions", &label) > 0.0 && commits() >= wanted);
+}
+
+/// Waits until a group has nothing more to read.
+fn wait_until_caught_up(scene: &Scene, group: &str, inputs: &[Topic]) {
+    let topics: Vec<String> = inputs.iter().map(|topic| topic_name(*topic)).collect();
+    wait::blocking(LIMIT, group, || {
+        let committed = scene.bus.committed(group, &topics).unwrap();
+        let is_done = |topic: &String, partition: u32| {
+            let end = scene.bus.offsets(topic, partition).unwrap().stable_end;
+            let position = committed.iter().find(|at| at.topic == *topic && at.partition == partition);
+            let next = position.map_or(0, |position| position.next_offset);
+            end <= next || books::records_between(&*scene.bus, topic, partition, next, end) == 0
+        };
+        topics.iter().all(|topic| (0..PARTITIONS).all(|partition| is_done(topic, partition))).then_some(())
+    });
+}
+
+fn wait_until_all_caught_up(scene: &Scene) {
+    wait_until_caught_up(scene, GROUPS[0], &INPUTS);
+    wait_until_caught_up(scene, GROUPS[1], &[Topic::StagedText]);
+    wait_until_caught_up(scene, GROUPS[2], &[Topic::StagedAdaptiveSampler]);
+}
+
+fn verify(configuration: &Path) -> Value {
+    let ended = run(&["ledger", "verify", "--json", "--config", text(configuration)], &[]);
+    serde_json::from_str(&ended.stdout).unwrap_or_else(|error| panic!("{error}: {ended:?}"))
+}
+
+/// Rows of a group and pipeline with a disposition, over all partitions.
+fn sum(report: &Value, group: &str, what: &str) -> u64 {
+    let all = report["partitions"].as_array().unwrap().iter();
+    all.filter(|of| of["group"] == group).map(|of| of[what].as_u64().unwrap()).sum()
+}
+
+/// The outputs of a pipeline by partition and origin, without its name.
+fn outputs(scene: &Scene, pipeline: &str) -> BTreeMap<(u32, i64), String> {
+    let schemas = Schemas::new();
+    let mut found = BTreeMap::new();
+    for partition in 0..PARTITIONS {
+        for record in books::read_all(&*scene.bus, Topic::EnrichedQueries, partition) {
+            let mut scratch = Vec::new();
+            let row: EnrichedQuery<'_> = schemas.read(&record.value, &mut scratch).unwrap();
+            if row.pipeline == pipeline {
+                let shown = format!("{:?}", EnrichedQuery { pipeline: "", ..row });
+                assert!(found.insert((partition, row.origin_offset), shown).is_none(), "twice");
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn a_group_for_each_processor_survives_faults_and_gives_what_one_group_gives() {
+    let scene = Scene::new(PARTITIONS, 100);
+    let split = configuration(&scene, "split", PIPELINE);
+    let flow = scene.flow(1, Duration::from_millis(200));
+    let mut whole = start(&scene, &split, "whole", &[]);
+    let mut part = start(&scene, &split, "part", &["text", "dbintel.adaptive_sampler"]);
+    GROUPS.iter().for_each(|group| wait_until_busy(&mut whole, group));
+    GROUPS[1..].iter().for_each(|group| wait_until_busy(&mut part, group));
+
+    whole.process.kill9();
+    wait_until_busy(&mut part, GROUPS[1]);
+    let mut whole = start(&scene, &split, "whole", &[]);
+    GROUPS.iter().for_each(|group| wait_until_busy(&mut whole, group));
+    part.process.sigstop();
+    std::thread::sleep(SESSION_TIMEOUT * 2);
+    part.process.sigcont();
+    part.process.kill9();
+    let mut part = start(&scene, &split, "elsewhere", &["text"]);
+    wait_until_busy(&mut part, GROUPS[1]);
+    GROUPS.iter().for_each(|group| wait_until_busy(&mut whole, group));
+    flow.stop();
+    wait_until_all_caught_up(&scene);
+    end(&mut part);
+    end(&mut whole);
+
+    let report = verify(&split);
+    assert_eq!(report["balances"], true, "{report:#}");
+    let of = |group: usize, what: &str| sum(&report, GROUPS[group], what);
+    assert!(of(0, "absorbed") > 0 && of(2, "sampled_out") > 0 && of(2, "forwarded") > 0, "{report:#}");
+    assert_eq!((of(0, "forwarded"), of(1, "forwarded")), (of(1, "records"), of(2, "records")), "{report:#}");
+    let known = json_lines(&said(&["group", "show", "--json", "--config", text(&split)], &[]));
+    assert!(GROUPS.iter().all(|group| known.iter().any(|line| line["group"] == *group)), "{known:?}");
+
+    // The same rows, in one group.
+    let compact = configuration(&scene, "compact", "reference");
+    let mut reference = start(&scene, &compact, "reference", &[]);
+    wait_until_caught_up(&scene, crate::engine::GROUP, &INPUTS);
+    end(&mut reference);
+    let (found, expected) = (outputs(&scene, PIPELINE), outputs(&scene, "reference"));
+    assert_eq!(found.len() as u64, of(2, "forwarded"));
+    assert_eq!(found, expected);
+
+    // Books between groups notice what somebody tampered with.
+    let rows = books::read_all(&*scene.bus, Topic::StagedText, 1);
+    let producer = scene.bus.producer().unwrap();
+    send_raw(&*producer, Topic::StagedText, 1, &rows[rows.len() / 2].value);
+    let report = verify(&split);
+    let findings = |group: &str| {
+        let all = report["partitions"].as_array().unwrap().iter();
+        all.filter(|of| of["group"] == group).map(|of| of["findings"].as_array().unwrap().len()).sum::<usize>()
+    };
+    assert!(report["balances"] == false && findings(GROUPS[0]) > 0, "{report:#}");
+}
+
+#[test]
+fn a_group_that_is_not_there_is_refused_with_those_that_are() {
+    let scene = Scene::new(1, 1);
+    let split = configuration(&scene, "split", PIPELINE);
+    let refused = run(&["processor", "--config", text(&split), "--group", "verification"], &[]);
+    assert!(refused.code != Some(0) && refused.stderr.contains("dbintel.delta, dbintel.text"), "{refused:?}");
+}
