@@ -147,15 +147,17 @@ fn a_group_for_each_processor_survives_faults_and_gives_what_one_group_gives() {
     assert_eq!(found, expected);
 
     // Books between groups notice what somebody tampered with.
-    let rows = books::read_all(&*scene.bus, Topic::StagedText, 1);
     let producer = scene.bus.producer().unwrap();
-    send_raw(&*producer, Topic::StagedText, 1, &rows[rows.len() / 2].value);
+    for topic in [Topic::StagedText, Topic::EnrichedQueries] {
+        let rows = books::read_all(&*scene.bus, topic, 1);
+        send_raw(&*producer, topic, 1, &rows[rows.len() / 4].value);
+    }
     let report = verify(&split);
     let findings = |group: &str| {
         let all = report["partitions"].as_array().unwrap().iter();
         all.filter(|of| of["group"] == group).map(|of| of["findings"].as_array().unwrap().len()).sum::<usize>()
     };
-    assert!(report["balances"] == false && findings(GROUPS[0]) > 0, "{report:#}");
+    assert!(report["balances"] == false && findings(GROUPS[0]) > 0 && findings(GROUPS[2]) > 0, "{report:#}");
 }
 
 #[test]
