@@ -71,8 +71,8 @@ pub enum Change<'a> {
 }
 
 /// Collects the parts of one commit.
-#[derive(Default)]
 pub struct ChangeWriter {
+    part_bytes: usize,
     commit_seq: u64,
     closed: Vec<Vec<u8>>,
     open: Vec<u8>,
@@ -82,7 +82,26 @@ pub struct ChangeWriter {
     bytes: usize,
 }
 
+impl Default for ChangeWriter {
+    fn default() -> Self {
+        Self::new(PART_BYTES_MAX)
+    }
+}
+
 impl ChangeWriter {
+    /// One that ends a part as soon as it has so many bytes.
+    pub fn new(part_bytes: usize) -> Self {
+        Self {
+            part_bytes,
+            commit_seq: 0,
+            closed: Vec::new(),
+            open: Vec::new(),
+            table: None,
+            scratch: Vec::new(),
+            bytes: 0,
+        }
+    }
+
     /// Begins a commit. What an earlier one left is forgotten.
     pub fn begin(&mut self, commit_seq: u64) {
         (self.commit_seq, self.bytes) = (commit_seq, 0);
@@ -92,7 +111,8 @@ impl ChangeWriter {
 
     fn open_part(&mut self) -> Vec<u8> {
         self.table = None;
-        let mut part = Vec::with_capacity(if self.closed.is_empty() { 0 } else { PART_BYTES_MAX + PART_BYTES_MAX / 8 });
+        let mut part =
+            Vec::with_capacity(if self.closed.is_empty() { 0 } else { self.part_bytes + self.part_bytes / 8 });
         part.push(VERSION);
         write_unsigned(&mut part, self.commit_seq);
         std::mem::replace(&mut self.open, part)
@@ -131,7 +151,7 @@ impl ChangeWriter {
         }
         write(&mut self.open);
         self.bytes += self.open.len() - before;
-        if self.open.len() >= PART_BYTES_MAX {
+        if self.open.len() >= self.part_bytes {
             let closed = self.open_part();
             self.closed.push(closed);
         }

@@ -10,6 +10,7 @@ use dbintel_bus::registry::Registry;
 use dbintel_bus::{Bus, BusError, Framings, Slot, topic_name};
 use dbintel_schemas::topics::Topic;
 
+use super::changelog;
 use super::clock;
 use super::metrics::Metrics;
 use super::processor::Processor;
@@ -61,6 +62,8 @@ pub struct GroupConfig {
     pub buffer_bytes: usize,
     /// Bytes of changes after which a store is brought up to date: a restart has so much to read again.
     pub flush_bytes: usize,
+    /// Bytes after which a commit goes on in another record of the changelog.
+    pub part_bytes: usize,
     /// Bytes of changes that a restore brings to the store at once.
     pub restore_bytes: usize,
     /// Partitions that a worker restores at the same time.
@@ -87,6 +90,7 @@ impl GroupConfig {
             commit_rows: 50_000,
             buffer_bytes: 64 << 20,
             flush_bytes: 16 << 20,
+            part_bytes: changelog::PART_BYTES_MAX,
             restore_bytes: restore::BATCH_BYTES,
             restores_at_once: 4,
             cached_values: 200_000,

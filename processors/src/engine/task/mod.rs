@@ -150,7 +150,7 @@ impl Task {
             positions,
             committed,
             pending: None,
-            changes: ChangeWriter::default(),
+            changes: ChangeWriter::new(config.part_bytes),
             unflushed_bytes: 0,
             attempts,
             poisoned: BTreeMap::new(),

@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dbintel_bus::model::{Config, Model};
-use dbintel_bus::{Bus, time, topic_name};
+use dbintel_bus::{Bus, time};
 
 use super::disk::Disks;
 use super::faults::{Faults, Hits, Random, Shaken};
-use super::left::{Left, left};
-use super::scene::{self, GROUP, PARTITIONS, POLLS, PROCESSES};
-use crate::engine::group::{INPUTS, Shared};
+use super::left::{Left, committed, left};
+use super::scene::{self, Layout, PARTITIONS, POLLS, Part};
+use crate::engine::group::Shared;
 use crate::engine::worker::Worker;
 
 /// Things that happen in a schedule before it may come to its end.
@@ -24,10 +24,11 @@ const TURNS_MAX: usize = 5_000;
 
 struct Play<'a> {
     bus: &'a Model,
+    parts: &'a [Part],
     processes: &'a [Shared],
     workers: Vec<Option<Worker<'a>>>,
     /// Acts until a process may start again that was killed.
-    away: [usize; PROCESSES],
+    away: Vec<usize>,
     disks: Disks,
     faults: Shaken,
     random: Random,
@@ -83,16 +84,16 @@ impl Play<'_> {
     /// Nobody was there for so long that the group's positions are forgotten. There is still something to do.
     fn forget_positions(&mut self) {
         if self.polls < POLLS {
-            (0..PROCESSES).for_each(|number| self.stop(number));
+            (0..self.processes.len()).for_each(|number| self.stop(number));
             time::sleep(LONG);
             self.bus.deliver_late();
-            self.bus.forget_positions(GROUP);
+            self.parts.iter().for_each(|part| self.bus.forget_positions(part.group));
         }
     }
 
     /// Something happens.
     fn act(&mut self) {
-        let number = self.random.below(PROCESSES);
+        let number = self.random.below(self.processes.len());
         self.away.iter_mut().for_each(|acts| *acts = acts.saturating_sub(1));
         match self.random.below(1000) {
             0..30 => self.kill(number),
@@ -107,9 +108,15 @@ impl Play<'_> {
     }
 
     fn is_done(&self) -> bool {
-        let topics: Vec<String> = INPUTS.iter().map(|topic| topic_name(*topic)).collect();
-        let committed = self.bus.committed(GROUP, &topics).unwrap();
-        committed.iter().map(|position| position.next_offset as u64).sum::<u64>() == self.records
+        let positions = |part: &Part| self.bus.committed(part.group, &part.input_names()).unwrap();
+        let first: i64 = positions(&self.parts[0]).iter().map(|position| position.next_offset).sum();
+        first as u64 == self.records
+            && self.parts[1..].iter().all(|part| {
+                let (topics, committed) = (part.input_names(), positions(part));
+                let next =
+                    |partition| committed.iter().find(|at| at.partition == partition).map_or(0, |at| at.next_offset);
+                (0..PARTITIONS).all(|partition| next(partition) > last_offset(self.bus, &topics[0], partition))
+            })
     }
 
     /// Lets everything come to its end; false if it does not.
@@ -120,32 +127,39 @@ impl Play<'_> {
         }
         self.bus.deliver_late();
         for turn in 0..TURNS_MAX {
-            if turn % PROCESSES == 0 && self.is_done() {
-                (0..PROCESSES).for_each(|number| self.stop(number));
+            if turn % self.processes.len() == 0 && self.is_done() {
+                (0..self.processes.len()).for_each(|number| self.stop(number));
                 // What a process that never came again had open holds readers back until then.
                 time::sleep(LONG);
                 return true;
             }
-            self.turn(turn % PROCESSES);
+            self.turn(turn % self.processes.len());
         }
         false
     }
 }
 
+/// Offset of the last committed record of a topic; -1 if there is none.
+fn last_offset(bus: &Model, topic: &str, partition: u32) -> i64 {
+    committed(bus, topic, partition).last().map_or(-1, |(offset, _)| *offset)
+}
+
 /// Plays the schedule of a seed, or one without faults; what is left of each partition, and what went wrong.
-pub fn play(seed: Option<u64>) -> (Vec<Left>, Hits) {
-    let run = seed.map_or("undisturbed".to_owned(), |seed| format!("seed {seed}"));
+pub fn play(layout: Layout, seed: Option<u64>) -> (Vec<Left>, Hits) {
+    let run = seed.map_or(format!("undisturbed {layout:?}"), |seed| format!("seed {seed}"));
     let faults = Shaken::new(seed.map_or_else(Faults::none, Faults::of));
     let config = Config { pending_timeout: Duration::from_secs(1), ..Config::default() };
     let bus = Arc::new(Model::scripted(config, Box::new(faults.clone())));
     bus.create_topics(&scene::topics()).unwrap();
     let disks = Disks::default();
-    let processes: Vec<Shared> = (0..PROCESSES).map(|number| scene::process(number, &bus, &disks, &faults)).collect();
+    let parts = layout.parts();
+    let processes = scene::processes(&parts, &bus, &disks, &faults);
     let mut play = Play {
         bus: &bus,
+        parts: &parts,
         processes: &processes,
-        workers: (0..PROCESSES).map(|_| None).collect(),
-        away: [0; PROCESSES],
+        workers: processes.iter().map(|_| None).collect(),
+        away: vec![0; processes.len()],
         disks,
         faults,
         random: Random(seed.unwrap_or(0) ^ 0x5eed),
@@ -156,7 +170,7 @@ pub fn play(seed: Option<u64>) -> (Vec<Left>, Hits) {
         (0..ACTS).for_each(|_| play.act());
     }
     assert!(play.settle(), "{run}: the work does not end, though nothing goes wrong any more");
-    let left = (0..PARTITIONS).map(|partition| left(&bus, partition, &run)).collect();
+    let left = (0..PARTITIONS).map(|partition| left(&bus, &parts, partition, &run)).collect();
     let hits = std::mem::take(&mut play.faults.lock().hits);
     (left, hits)
 }

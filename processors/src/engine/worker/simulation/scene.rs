@@ -14,14 +14,16 @@ use super::disk::Disks;
 use super::faults::Shaken;
 use crate::adaptive_sampler::{AdaptiveSampler, Config};
 use crate::delta::Delta;
-use crate::engine::group::{GroupConfig, Pipeline, Shared};
+use crate::engine::group::{GroupConfig, INPUTS, Pipeline, Shared};
 use crate::engine::{Context, Disposition, Metrics, Processor, Row, StateError, StateTable, StateValue, Table};
 use crate::testing::{factory, framed, raw_poll, raw_query};
 use crate::text::Text;
 
+/// Group of all processors, or of the first ones.
 pub const GROUP: &str = "dbintel.simulated";
+/// Group of the others, where there are two.
+pub const SECOND_GROUP: &str = "dbintel.text";
 pub const PARTITIONS: u32 = 3;
-pub const PROCESSES: usize = 3;
 pub const POLLS: i64 = 12;
 /// Statements of a poll, of which the one before had half.
 const STATEMENTS: i64 = 6;
@@ -74,6 +76,51 @@ impl Processor for Restless {
     }
 }
 
+/// How the processors are put into groups.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Layout {
+    /// One group, three processes.
+    Compact,
+    /// Two groups, two processes each; rows go from one to the other through a topic.
+    Split,
+}
+
+/// A group: its name, what it reads, and its part of the pipeline.
+pub struct Part {
+    pub group: &'static str,
+    pub inputs: Vec<Topic>,
+    pipeline: Pipeline,
+    processes: usize,
+}
+
+impl Layout {
+    /// Of one seed in four.
+    pub fn of(seed: u64) -> Self {
+        if seed % 4 == 3 { Layout::Split } else { Layout::Compact }
+    }
+
+    pub fn parts(self) -> Vec<Part> {
+        let whole = pipeline();
+        let part = |group, inputs, pipeline, processes| Part { group, inputs, pipeline, processes };
+        match self {
+            Layout::Compact => vec![part(GROUP, INPUTS.to_vec(), whole, 3)],
+            Layout::Split => {
+                let (first, second) = whole.processors.split_at(2);
+                let staged = Topic::StagedText;
+                let first = Pipeline { processors: first.to_vec(), next: Some(staged), ..whole.clone() };
+                let second = Pipeline { processors: second.to_vec(), ..whole.clone() };
+                vec![part(GROUP, INPUTS.to_vec(), first, 2), part(SECOND_GROUP, vec![staged], second, 2)]
+            }
+        }
+    }
+}
+
+impl Part {
+    pub fn input_names(&self) -> Vec<String> {
+        self.inputs.iter().map(|topic| topic_name(*topic)).collect()
+    }
+}
+
 fn pipeline() -> Pipeline {
     static RULES: OnceLock<Arc<Config>> = OnceLock::new();
     let rules = RULES.get_or_init(|| {
@@ -90,16 +137,24 @@ fn pipeline() -> Pipeline {
     Pipeline { name: "main".into(), pollers: vec!["postgresql".into()], processors, next: None }
 }
 
-/// What one process is made of.
-pub fn process(number: usize, bus: &Arc<Model>, disks: &Disks, faults: &Shaken) -> Shared {
+/// What the processes of all groups are made of.
+pub fn processes(parts: &[Part], bus: &Arc<Model>, disks: &Disks, faults: &Shaken) -> Vec<Shared> {
+    let of_each = parts.iter().flat_map(|part| (0..part.processes).map(move |_| part));
+    of_each.enumerate().map(|(number, part)| process(part, number, bus, disks, faults)).collect()
+}
+
+fn process(part: &Part, number: usize, bus: &Arc<Model>, disks: &Disks, faults: &Shaken) -> Shared {
     static METRICS: OnceLock<Metrics> = OnceLock::new();
     let metrics = METRICS.get_or_init(|| Metrics::register(&prometheus::Registry::new(), GROUP).unwrap());
-    let mut config = GroupConfig::new(GROUP, vec![pipeline()], Path::new("/").join(number.to_string()));
+    let mut config = GroupConfig::new(part.group, vec![part.pipeline.clone()], Path::new("/").join(number.to_string()));
+    config.inputs.clone_from(&part.inputs);
     // Small enough for many commits, writes of the store and cycles of the checkpoint.
     (config.slot, config.commit_rows, config.flush_bytes) = (format!("p{number}").as_str().into(), 7, 700);
     // On the only thread that there is.
     config.restores_at_once = 1;
     config.restore_bytes = 200;
+    // Several records of the changelog for each commit.
+    config.part_bytes = 250;
     let (disks, faults) = (disks.clone(), faults.clone());
     Shared {
         config,
@@ -114,7 +169,7 @@ pub fn process(number: usize, bus: &Arc<Model>, disks: &Disks, faults: &Shaken) 
 
 /// The topics of the contract.
 pub fn topics() -> Vec<NewTopic> {
-    let mut topics = planned_topics(PARTITIONS, &[GROUP]);
+    let mut topics = planned_topics(PARTITIONS, &[GROUP, SECOND_GROUP]);
     let limited = topic_name(Topic::EnrichedQueries);
     topics
         .iter_mut()
