@@ -2,6 +2,7 @@
 
 mod brokers;
 mod chaos;
+mod fleet;
 mod kills;
 mod ledger;
 mod network;
