@@ -75,29 +75,31 @@ fn settled(found: &TopicPartitionList) -> Vec<Committed> {
     found.elements().iter().filter_map(position).collect()
 }
 
-/// Checks that the topics exist and have the same number of partitions.
-pub fn check_partitions(
+/// The number of partitions that all of the topics have. What one has more than others is said, since nobody reads it.
+pub fn common_partitions(
     pump: &Pump<BaseConsumer<Context>>,
     topics: &[String],
     timeout: Duration,
-) -> Result<(), BusError> {
-    const OPERATION: &str = "join a group";
-    let mut first: Option<(&str, usize)> = None;
+) -> Result<u32, BusError> {
+    let mut counts = Vec::with_capacity(topics.len());
     for topic in topics {
         let Some(count) = patient_count(pump, topic, timeout)? else {
             let message = format!("the topic {topic} does not exist: create the topics first");
-            return Err(BusError::Fatal { operation: OPERATION.to_owned(), message });
+            return Err(BusError::Fatal { operation: "join a group".to_owned(), message });
         };
-        let &mut (other, expected) = first.get_or_insert((topic, count));
-        if expected != count {
-            let message = format!(
-                "{other} has {expected} partitions and {topic} has {count}: topics that are read together need the same \
-                 number; create the wrong one anew"
-            );
-            return Err(BusError::Fatal { operation: OPERATION.to_owned(), message });
-        }
+        counts.push(count);
     }
-    Ok(())
+    let common = counts.iter().copied().min().unwrap_or(0);
+    for (topic, partitions) in topics.iter().zip(counts).filter(|(_, count)| *count > common) {
+        tracing::error!(
+            topic,
+            partitions,
+            read = common,
+            "the topic has more partitions than others that are read with it: those beyond are not read; what is on them has to \
+             be written to the right ones again"
+        );
+    }
+    Ok(u32::try_from(common).unwrap_or(u32::MAX))
 }
 
 /// A new topic may be unknown to some broker for a moment.

@@ -1,9 +1,10 @@
 //! A member of a consumer group: a consumer and a transactional producer on one thread.
 //!
 //! Rebalances come as events and wait for an answer: the group stands still until the member calls
-//! [`start`](Member::start) or [`release`](Member::release). The assignor is range and the protocol eager: every partition
-//! number is on one member over all topics, and all partitions are given back before the group's generation moves on, so
-//! that no member is fenced by accident.
+//! [`start`](Member::start) or [`release`](Member::release). The group shares out the partitions of its first topic, and a
+//! member reads the same numbers of all its topics: what belongs together is on one member, even if somebody gave one of the
+//! topics more partitions. The protocol is eager: all partitions are given back before the group's generation moves on, so that
+//! no member is fenced by accident.
 //!
 //! INVARIANT: the membership that commits are fenced by is the one of the assignment, taken when it came. An old one is
 //! refused by the broker; a newer one could commit for partitions that belong to somebody else.
@@ -38,6 +39,8 @@ pub struct KafkaMember {
     spec: GroupSpec,
     fetcher: Fetcher,
     transactions: Transactions,
+    /// Partitions that all topics have.
+    common: u32,
     state: State,
     membership: Option<Arc<Membership>>,
     paused: BTreeSet<u32>,
@@ -62,7 +65,7 @@ impl KafkaMember {
     pub fn join(settings: &Arc<Settings>, spec: &GroupSpec) -> Result<KafkaMember, BusError> {
         let purpose = format!("member {} of {}", spec.slot.name, spec.group);
         let consumer: Pump<BaseConsumer<Context>> = client::create(&purpose, settings, &settings.member(spec))?;
-        groups::check_partitions(&consumer, &spec.topics, settings.config().request_timeout)?;
+        let common = groups::common_partitions(&consumer, &spec.topics, settings.config().request_timeout)?;
         let id = format!("{}.{}", spec.group, spec.slot.name);
         let transactions = Transactions::new(Arc::clone(settings), id, spec.changelog.clone())?;
         let member = KafkaMember {
@@ -70,6 +73,7 @@ impl KafkaMember {
             fetcher: Fetcher::new(consumer, spec.topics.clone()),
             spec: spec.clone(),
             transactions,
+            common,
             state: State::Waiting,
             membership: None,
             paused: BTreeSet::new(),
@@ -79,11 +83,17 @@ impl KafkaMember {
         Ok(member)
     }
 
-    fn assigned(&mut self, partitions: Vec<(String, i32)>) -> Result<Polled, BusError> {
-        let partitions = co_partitioned(&self.spec, &partitions)?;
+    fn assigned(&mut self, shared_out: &[(String, i32)]) -> Polled {
+        let numbers: BTreeSet<u32> = shared_out.iter().filter_map(|(_, partition)| number(*partition)).collect();
+        if numbers.last().is_some_and(|last| *last >= self.common) {
+            let timeout = self.settings.config().request_timeout;
+            let common = groups::common_partitions(self.fetcher.pump(), &self.spec.topics, timeout);
+            self.common = common.unwrap_or(self.common);
+        }
+        let partitions: Vec<u32> = numbers.into_iter().filter(|partition| *partition < self.common).collect();
         self.membership = self.fetcher.pump().membership().map(Arc::new);
         self.state = State::Assigned(partitions.clone());
-        Ok(Polled::Assigned(partitions))
+        Polled::Assigned(partitions)
     }
 
     fn revoked(&mut self) -> Polled {
@@ -108,8 +118,8 @@ impl KafkaMember {
     }
 
     fn subscribe(&self) -> Result<(), BusError> {
-        let topics: Vec<&str> = self.spec.topics.iter().map(String::as_str).collect();
-        let subscribed = self.fetcher.consumer().subscribe(&topics);
+        let first: Vec<&str> = self.spec.topics.iter().take(1).map(String::as_str).collect();
+        let subscribed = self.fetcher.consumer().subscribe(&first);
         subscribed.map_err(|error| bus_error(format!("join the group {}", self.spec.group), error))
     }
 
@@ -180,7 +190,7 @@ impl Member for KafkaMember {
         let round = self.fetcher.round(timeout, limit, receive)?;
         match round.change {
             None => Ok(Polled::Records(round.records)),
-            Some(Change::Assigned(partitions)) => self.assigned(partitions),
+            Some(Change::Assigned(partitions)) => Ok(self.assigned(&partitions)),
             Some(Change::Revoked) => Ok(self.revoked()),
             Some(Change::OutOfRange(place)) => self.begin_again(&place),
         }
@@ -316,24 +326,6 @@ fn not_found_out(error: BusError) -> BusError {
         BusError::Unavailable { operation, message } => BusError::Fenced { operation, message },
         error => error,
     }
-}
-
-/// The partition numbers, if every topic has each of them.
-fn co_partitioned(spec: &GroupSpec, partitions: &[(String, i32)]) -> Result<Vec<u32>, BusError> {
-    let numbers: BTreeSet<u32> = partitions.iter().filter_map(|(_, partition)| number(*partition)).collect();
-    let together = spec.topics.iter().all(|topic| {
-        numbers.iter().all(|&wanted| partitions.iter().any(|(name, at)| name == topic && number(*at) == Some(wanted)))
-    });
-    if together {
-        return Ok(numbers.into_iter().collect());
-    }
-    let message = format!(
-        "the topics {} are not co-partitioned: each partition number has to be on one member over all topics; give them \
-         the same number of partitions, and the same subscription to all members of {}",
-        spec.topics.join(", "),
-        spec.group
-    );
-    Err(BusError::Fatal { operation: "take the assigned partitions".to_owned(), message })
 }
 
 fn misuse(operation: &str, message: &str) -> BusError {

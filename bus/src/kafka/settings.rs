@@ -228,7 +228,7 @@ const SENDING: [(&str, &str); 5] = [
     ("retry.backoff.ms", "2"),
 ];
 
-/// All topics of a partition number on one member; all partitions given back before the group moves on.
+/// The same numbers to the same members each time; all partitions given back before the group moves on.
 const MEMBERSHIP: [(&str, &str); 1] = [("partition.assignment.strategy", "range")];
 
 /// Positions are ours, never librdkafka's.

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dbintel_bus::{
-    Bus, BusError, Committed, GroupSpec, Isolation, Polled, Position, ReaderSpec, Receive, Record, Start,
+    Bus, BusError, Committed, GroupSpec, Isolation, Outgoing, Polled, Position, ReaderSpec, Receive, Record, Start,
 };
 use dbintel_config::Environment;
-use dbintel_processors::engine::changelog::Marker;
+use dbintel_processors::engine::changelog::{ChangeWriter, Checkpoint, Marker};
 use dbintel_processors::engine::restore;
 use dbintel_schemas::topics::PREFIX;
 use serde_json::json;
@@ -99,15 +99,23 @@ pub fn seek(arguments: &GroupSeekArguments, environment: &Environment) -> Result
         false => super::open_to_read(&settings).map_err(Failure::runtime)?,
     };
     let changelog = changelog_of(&arguments.group, &settings);
-    let planned = plan(&*bus, arguments, &goal, &topics, changelog.as_deref())?;
-    for (from, to) in &planned {
+    let Plan { moves, anew } = plan(&*bus, arguments, &goal, &topics, changelog.as_deref())?;
+    for (partition, marker) in &anew {
+        output::line(&format!(
+            "partition {partition}: the changelog holds no commit, its state is gone; it {} anew after commit {}, each \
+             statement with a baseline",
+            if arguments.yes { "begins" } else { "would begin" },
+            marker.commit_seq
+        ));
+    }
+    for (from, to) in moves.iter().filter(|(_, to)| anew.iter().all(|(partition, _)| *partition != to.partition)) {
         output::line(&say(from.as_ref(), to, arguments.yes));
     }
-    if planned.is_empty() {
+    if moves.is_empty() {
         output::line("there is nothing to move");
     } else if arguments.yes {
-        let positions: Vec<Committed> = planned.into_iter().map(|(_, to)| to).collect();
-        commit(&bus, &arguments.group, &topics, changelog, &positions)?;
+        let positions: Vec<Committed> = moves.into_iter().map(|(_, to)| to).collect();
+        commit(&bus, &arguments.group, &topics, changelog, &positions, &anew)?;
         output::line(&format!("moved {} positions of {}", positions.len(), arguments.group));
     } else {
         output::line("nothing was moved: --yes does it");
@@ -135,23 +143,45 @@ pub(super) fn topics_of(group: &str, settings: &Settings) -> Result<Vec<String>,
     })
 }
 
-/// Each position that moves, as it is and as it will be.
+/// What a seek does.
+struct Plan {
+    /// Each position that moves, as it is and as it will be.
+    moves: Vec<(Option<Committed>, Committed)>,
+    /// Partitions whose changelog has to get a commit to go on from, since it holds none.
+    anew: Vec<(u32, Marker)>,
+}
+
+/// The commit that positions belong to, for a changelog that has lost it.
+fn empty_state(bus: &dyn Bus, changelog: &str, partition: u32, at: &[Committed]) -> Result<Option<Marker>, Failure> {
+    let of_partition: Vec<&Committed> = at.iter().filter(|position| position.partition == partition).collect();
+    let commit_seq = restore::committed_seq(of_partition.iter().copied());
+    let log = bus.offsets(changelog, partition).map_err(Failure::runtime)?;
+    let positions = of_partition.iter().map(|position| (position.topic.clone(), position.next_offset)).collect();
+    let checkpoint = Checkpoint { restore_from: log.end, ..Checkpoint::default() };
+    Ok((commit_seq > 0).then_some(Marker { commit_seq, positions, checkpoint }))
+}
+
+/// What has to move.
 fn plan(
     bus: &dyn Bus,
     arguments: &GroupSeekArguments,
     goal: &Goal,
     topics: &[String],
     changelog: Option<&str>,
-) -> Result<Vec<(Option<Committed>, Committed)>, Failure> {
+) -> Result<Plan, Failure> {
     let committed = bus.committed(&arguments.group, topics).map_err(Failure::runtime)?;
     let only = arguments.topic.as_ref().map(|topic| topic.trim_start_matches(PREFIX));
-    let mut planned = Vec::new();
+    let mut plan = Plan { moves: Vec::new(), anew: Vec::new() };
     for partition in 0..super::partitions_of(bus, &topics[0])? {
         if arguments.partition.is_some_and(|only| only != partition) {
             continue;
         }
         let last = changelog.map(|changelog| restore::last_marker(bus, changelog, partition));
-        let marker = last.transpose().map_err(Failure::runtime)?.flatten();
+        let mut marker = last.transpose().map_err(Failure::runtime)?.flatten();
+        if let (Goal::State, None, Some(changelog)) = (goal, &marker, changelog) {
+            marker = empty_state(bus, changelog, partition, &committed)?;
+            plan.anew.extend(marker.clone().map(|marker| (partition, marker)));
+        }
         let metadata = marker.as_ref().map(restore::metadata).unwrap_or_default();
         for topic in topics {
             if only.is_some_and(|only| only != topic.trim_start_matches(PREFIX)) {
@@ -165,11 +195,11 @@ fn plan(
             let Some(next_offset) = next_offset else { continue };
             let to = Committed { topic: topic.clone(), partition, next_offset, metadata: metadata.clone() };
             if from.as_ref() != Some(&to) {
-                planned.push((from, to));
+                plan.moves.push((from, to));
             }
         }
     }
-    Ok(planned)
+    Ok(plan)
 }
 
 fn position_in(marker: &Marker, topic: &str) -> Option<i64> {
@@ -236,11 +266,12 @@ fn commit(
     topics: &[String],
     changelog: Option<String>,
     positions: &[Committed],
+    anew: &[(u32, Marker)],
 ) -> Result<(), Failure> {
     let spec = GroupSpec {
         group: group.to_owned(),
         topics: topics.to_vec(),
-        changelog,
+        changelog: changelog.clone(),
         slot: SLOT.into(),
         fetch_bytes_max: FETCH_BYTES,
     };
@@ -255,7 +286,21 @@ fn commit(
             Polled::Records(_) => {}
         }
     };
-    let committed = if owned.len() as u32 == all { Some(member.commit(positions)) } else { None };
+    let committed = if owned.len() as u32 == all {
+        for (partition, marker) in anew {
+            let mut changes = ChangeWriter::default();
+            changes.begin(marker.commit_seq);
+            for part in changes.finish(marker) {
+                let topic = changelog.as_deref().unwrap_or_default();
+                let (partition, timestamp, value) = (*partition, clock::wall_ms(), Some(&*part));
+                let record = Outgoing { topic, partition, timestamp, key: None, value, headers: &[] };
+                member.send(record).map_err(|error| Failure::Runtime(format!("{topic}: {error}")))?;
+            }
+        }
+        Some(member.commit(positions))
+    } else {
+        None
+    };
     member.close().map_err(Failure::runtime)?;
     match committed {
         Some(committed) => committed.map(|_| ()).map_err(Failure::runtime),

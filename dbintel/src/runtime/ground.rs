@@ -73,8 +73,12 @@ async fn check_topics(settings: &Settings, bus: &Arc<dyn Bus>, planned: &[NewTop
         let missing = missing.join(", ");
         return Err(Failure::Runtime(format!("topics are missing: {missing}; make them with `dbintel topics create`")));
     }
-    let different = planned.iter().find(|topic| partitions(&topic.name) != Some(topic.partitions));
-    if let Some(topic) = different {
+    let (right, different): (Vec<&NewTopic>, Vec<&NewTopic>) =
+        planned.iter().partition(|topic| partitions(&topic.name) == Some(topic.partitions));
+    // If most are right, the configuration is: somebody gave a topic on Kafka more partitions, which nobody reads.
+    let may_grow = !settings.bus.is_embedded() && right.len() > different.len();
+    let has_grown = |topic: &&NewTopic| may_grow && partitions(&topic.name) > Some(topic.partitions);
+    if let Some(topic) = different.iter().find(|topic| !has_grown(topic)) {
         let (name, wanted, found) = (&topic.name, topic.partitions, partitions(&topic.name).unwrap_or_default());
         let way_out = match settings.bus.is_embedded() {
             true => "begin with another folder for the log".to_owned(),

@@ -10,6 +10,7 @@ mod quarantine;
 mod rehearsal;
 mod slots;
 mod split;
+mod storage;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

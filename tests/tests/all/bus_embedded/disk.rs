@@ -35,12 +35,17 @@ impl SmallDisk {
         SmallDisk { scratch }
     }
 
+    /// Where it is mounted.
+    pub(crate) fn path(&self) -> &Path {
+        self.scratch.path()
+    }
+
     fn log(&self) -> PathBuf {
         self.scratch.path().join("log")
     }
 
     /// Leaves not a byte free.
-    fn take_space(&self) {
+    pub(crate) fn take_space(&self) {
         let ballast = self.scratch.path().join("ballast");
         let mut ballast = fs::File::options().create(true).append(true).open(ballast).unwrap();
         for page in [&[0; MEBIBYTE][..], &[0; 4096], &[0]] {
@@ -48,7 +53,7 @@ impl SmallDisk {
         }
     }
 
-    fn free_space(&self) {
+    pub(crate) fn free_space(&self) {
         fs::remove_file(self.scratch.path().join("ballast")).unwrap();
     }
 }
