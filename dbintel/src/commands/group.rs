@@ -99,23 +99,22 @@ pub fn seek(arguments: &GroupSeekArguments, environment: &Environment) -> Result
         false => super::open_to_read(&settings).map_err(Failure::runtime)?,
     };
     let changelog = changelog_of(&arguments.group, &settings);
-    let Plan { moves, anew } = plan(&*bus, arguments, &goal, &topics, changelog.as_deref())?;
-    for (partition, marker) in &anew {
+    let Plan { moves, lost, commits } = plan(&*bus, arguments, &goal, &topics, changelog.as_deref())?;
+    for (partition, commit_seq) in &lost {
         output::line(&format!(
-            "partition {partition}: the changelog holds no commit, its state is gone; it {} anew after commit {}, each \
-             statement with a baseline",
+            "partition {partition}: the changelog holds no commit, its state is gone; it {} anew after commit {commit_seq}, \
+             each statement with a baseline",
             if arguments.yes { "begins" } else { "would begin" },
-            marker.commit_seq
         ));
     }
-    for (from, to) in moves.iter().filter(|(_, to)| anew.iter().all(|(partition, _)| *partition != to.partition)) {
+    for (from, to) in moves.iter().filter(|(_, to)| lost.iter().all(|(partition, _)| *partition != to.partition)) {
         output::line(&say(from.as_ref(), to, arguments.yes));
     }
     if moves.is_empty() {
         output::line("there is nothing to move");
     } else if arguments.yes {
         let positions: Vec<Committed> = moves.into_iter().map(|(_, to)| to).collect();
-        commit(&bus, &arguments.group, &topics, changelog, &positions, &anew)?;
+        commit(&bus, &arguments.group, &topics, changelog, &positions, &commits)?;
         output::line(&format!("moved {} positions of {}", positions.len(), arguments.group));
     } else {
         output::line("nothing was moved: --yes does it");
@@ -144,21 +143,15 @@ pub(super) fn topics_of(group: &str, settings: &Settings) -> Result<Vec<String>,
 }
 
 /// What a seek does.
+#[derive(Default)]
 struct Plan {
     /// Each position that moves, as it is and as it will be.
     moves: Vec<(Option<Committed>, Committed)>,
-    /// Partitions whose changelog has to get a commit to go on from, since it holds none.
-    anew: Vec<(u32, Marker)>,
-}
-
-/// The commit that positions belong to, for a changelog that has lost it.
-fn empty_state(bus: &dyn Bus, changelog: &str, partition: u32, at: &[Committed]) -> Result<Option<Marker>, Failure> {
-    let of_partition: Vec<&Committed> = at.iter().filter(|position| position.partition == partition).collect();
-    let commit_seq = restore::committed_seq(of_partition.iter().copied());
-    let log = bus.offsets(changelog, partition).map_err(Failure::runtime)?;
-    let positions = of_partition.iter().map(|position| (position.topic.clone(), position.next_offset)).collect();
-    let checkpoint = Checkpoint { restore_from: log.end, ..Checkpoint::default() };
-    Ok((commit_seq > 0).then_some(Marker { commit_seq, positions, checkpoint }))
+    /// Partitions whose changelog holds no commit any more, with the one that the positions belong to.
+    lost: Vec<(u32, u64)>,
+    /// Of each partition of processors that moves: a commit without changes for its changelog. It names the new positions, and offsets
+    /// that this log has, whatever cluster the changelog comes from.
+    commits: Vec<(u32, Marker)>,
 }
 
 /// What has to move.
@@ -171,18 +164,18 @@ fn plan(
 ) -> Result<Plan, Failure> {
     let committed = bus.committed(&arguments.group, topics).map_err(Failure::runtime)?;
     let only = arguments.topic.as_ref().map(|topic| topic.trim_start_matches(PREFIX));
-    let mut plan = Plan { moves: Vec::new(), anew: Vec::new() };
+    let mut plan = Plan::default();
     for partition in 0..super::partitions_of(bus, &topics[0])? {
         if arguments.partition.is_some_and(|only| only != partition) {
             continue;
         }
-        let last = changelog.map(|changelog| restore::last_marker(bus, changelog, partition));
-        let mut marker = last.transpose().map_err(Failure::runtime)?.flatten();
-        if let (Goal::State, None, Some(changelog)) = (goal, &marker, changelog) {
-            marker = empty_state(bus, changelog, partition, &committed)?;
-            plan.anew.extend(marker.clone().map(|marker| (partition, marker)));
-        }
+        let at: Vec<&Committed> = committed.iter().filter(|position| position.partition == partition).collect();
+        let mut marker = match changelog {
+            Some(changelog) => last_commit(bus, changelog, partition, goal, &at, &mut plan)?,
+            None => None,
+        };
         let metadata = marker.as_ref().map(restore::metadata).unwrap_or_default();
+        let before = plan.moves.len();
         for topic in topics {
             if only.is_some_and(|only| only != topic.trim_start_matches(PREFIX)) {
                 continue;
@@ -191,15 +184,55 @@ fn plan(
                 Goal::Start(start) => Some(resolve(bus, topic, partition, *start).map_err(Failure::runtime)?),
                 Goal::State => marker.as_ref().and_then(|marker| position_in(marker, topic)),
             };
-            let from = committed.iter().find(|of| of.topic == *topic && of.partition == partition).cloned();
+            let from = at.iter().find(|of| of.topic == *topic).copied().cloned();
             let Some(next_offset) = next_offset else { continue };
             let to = Committed { topic: topic.clone(), partition, next_offset, metadata: metadata.clone() };
             if from.as_ref() != Some(&to) {
                 plan.moves.push((from, to));
             }
         }
+        if let (Some(marker), true) = (&mut marker, plan.moves.len() > before) {
+            for (_, to) in &plan.moves[before..] {
+                marker.positions.retain(|(topic, _)| *topic != to.topic);
+                marker.positions.push((to.topic.clone(), to.next_offset));
+            }
+            plan.commits.push((partition, marker.clone()));
+        }
     }
     Ok(plan)
+}
+
+/// The last commit of a partition's state, as one that a checkpoint begins anew after; if the changelog has lost it, the one that
+/// the positions belong to. None if there was none ever.
+fn last_commit(
+    bus: &dyn Bus,
+    changelog: &str,
+    partition: u32,
+    goal: &Goal,
+    at: &[&Committed],
+    plan: &mut Plan,
+) -> Result<Option<Marker>, Failure> {
+    let restore_from = bus.offsets(changelog, partition).map_err(Failure::runtime)?.start;
+    let checkpoint = Checkpoint { restore_from, ..Checkpoint::default() };
+    if let Some(place) = restore::last_commit(bus, changelog, partition).map_err(Failure::runtime)? {
+        let lies_beyond = |(topic, next): &(String, i64)| Ok(*next > bus.offsets(topic, partition)?.end);
+        let beyond = place.marker.positions.iter().map(lies_beyond).collect::<Result<Vec<bool>, BusError>>();
+        let is_elsewhere = place.is_of_a_copy() || beyond.map_err(Failure::runtime)?.contains(&true);
+        if matches!(goal, Goal::State) && is_elsewhere {
+            return Err(Failure::Usage(format!(
+                "{changelog} partition {partition} names positions that are not there: it was copied from another cluster, or \
+                 its inputs were made anew; give a place of this one, such as --to 2026-01-31T12:00:00Z"
+            )));
+        }
+        return Ok(Some(Marker { checkpoint, ..place.marker }));
+    }
+    let commit_seq = restore::committed_seq(at.iter().copied());
+    if commit_seq == 0 {
+        return Ok(None);
+    }
+    plan.lost.push((partition, commit_seq));
+    let positions = at.iter().map(|position| (position.topic.clone(), position.next_offset)).collect();
+    Ok(Some(Marker { commit_seq, positions, checkpoint }))
 }
 
 fn position_in(marker: &Marker, topic: &str) -> Option<i64> {
@@ -266,7 +299,7 @@ fn commit(
     topics: &[String],
     changelog: Option<String>,
     positions: &[Committed],
-    anew: &[(u32, Marker)],
+    commits: &[(u32, Marker)],
 ) -> Result<(), Failure> {
     let spec = GroupSpec {
         group: group.to_owned(),
@@ -287,7 +320,7 @@ fn commit(
         }
     };
     let committed = if owned.len() as u32 == all {
-        for (partition, marker) in anew {
+        for (partition, marker) in commits {
             let mut changes = ChangeWriter::default();
             changes.begin(marker.commit_seq);
             for part in changes.finish(marker) {

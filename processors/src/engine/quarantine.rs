@@ -28,13 +28,16 @@ pub struct Refused<'a> {
     pub reason: &'a str,
     /// What happened, without values.
     pub detail: &'a str,
+    /// Only a reference is kept: where it was, how long, and its hash.
+    pub without_bytes: bool,
 }
 
 impl Refused<'_> {
     /// Writes the quarantine record of one pipeline.
     pub fn write(&self, group: &str, pipeline: &str, partition: u32, outbox: &mut Outbox) {
         let value = self.value.unwrap_or_default();
-        let beginning = |bytes: &'_ [u8]| -> usize { bytes.len().min(KEPT_BYTES_MAX) };
+        let kept_bytes = if self.without_bytes { 0 } else { KEPT_BYTES_MAX };
+        let beginning = |bytes: &'_ [u8]| -> usize { bytes.len().min(kept_bytes) };
         let record = Quarantined {
             group,
             pipeline,
@@ -48,7 +51,7 @@ impl Refused<'_> {
             value: self.value.map(|value| &value[..beginning(value)]),
             value_length: value.len() as i64,
             value_hash: hash128(&[value]),
-            truncated: value.len() > KEPT_BYTES_MAX,
+            truncated: value.len() > kept_bytes,
             code_version: env!("CARGO_PKG_VERSION"),
         };
         outbox.derived(&record, self.topic.name(), partition, self.timestamp);

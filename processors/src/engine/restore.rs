@@ -72,6 +72,17 @@ pub enum RestoreError {
         /// Offset wanted.
         end: i64,
     },
+    /// The changelog comes from a cluster with other offsets.
+    #[error(
+        "{changelog} partition {partition} names offsets that are not there: it was copied from another cluster, or its inputs were made anew; stop the \
+         processors; `dbintel group seek --to TIME` says what it means to go on at a place of this cluster, and does it with --yes"
+    )]
+    Copied {
+        /// Topic.
+        changelog: String,
+        /// Partition.
+        partition: u32,
+    },
     /// State and positions do not belong together, in a way that reading again does not mend.
     #[error(
         "partition {partition}: the state is at commit {state} and the group's positions at commit {positions}; \
@@ -122,8 +133,8 @@ fn parse_metadata(text: &str) -> Option<(u64, i64)> {
     Some((commit_seq.parse().ok()?, restore_from.parse().ok()?))
 }
 
-/// The last commit of a partition that its changelog holds; none if there was none.
-pub fn last_marker(bus: &dyn Bus, changelog: &str, partition: u32) -> Result<Option<Marker>, RestoreError> {
+/// The last commit of a partition that its changelog holds, and where it ends; none if there was none.
+pub fn last_commit(bus: &dyn Bus, changelog: &str, partition: u32) -> Result<Option<Place>, RestoreError> {
     let restore = Restore {
         bus,
         changelog,
@@ -133,8 +144,8 @@ pub fn last_marker(bus: &dyn Bus, changelog: &str, partition: u32) -> Result<Opt
         batch_bytes: BATCH_BYTES,
         progress: &Progress::default(),
     };
-    let marker = restore.catch_up(&Nowhere)?.0.marker;
-    Ok((marker.commit_seq > 0).then_some(marker))
+    let place = restore.catch_up(&Nowhere)?.0;
+    Ok((place.marker.commit_seq > 0).then_some(place))
 }
 
 /// A store that keeps nothing, for reading a changelog without restoring it.
@@ -182,6 +193,10 @@ impl Restore<'_> {
 
     fn bring_up(&self, store: &dyn Store) -> Result<Restored, RestoreError> {
         let wanted = committed_seq(self.committed);
+        let needed_from = self.marks().map(|(_, restore_from)| restore_from).max().unwrap_or(0);
+        if needed_from > self.bus.offsets(self.changelog, self.partition)?.end {
+            return Err(self.copied());
+        }
         let (mut state, fits) = self.catch_up(store)?;
         if state.marker.commit_seq < wanted || !fits {
             tracing::warn!(
@@ -201,11 +216,28 @@ impl Restore<'_> {
                 positions: wanted,
             });
         }
+        if state.is_of_a_copy() || self.lies_beyond(&state.marker)? {
+            return Err(self.copied());
+        }
         Ok(Restored {
             positions: self.positions(&state.marker),
             changelog_next: state.changelog_next,
             marker: state.marker,
         })
+    }
+
+    /// Whether the state would go on, as the group has no positions, behind the end of an input.
+    fn lies_beyond(&self, marker: &Marker) -> Result<bool, BusError> {
+        for (topic, next_offset) in marker.positions.iter().filter(|_| self.committed.is_empty()) {
+            if *next_offset > self.bus.offsets(topic, self.partition)?.end {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn copied(&self) -> RestoreError {
+        RestoreError::Copied { changelog: self.changelog.to_owned(), partition: self.partition }
     }
 
     fn marks(&self) -> impl Iterator<Item = (u64, i64)> {

@@ -51,8 +51,24 @@ fn main() -> Outcome<()> {
     let only = words.iter().position(|word| *word == "--only").and_then(|place| words.get(place + 1));
     let wanted = |run: &&str| only.is_none_or(|only| only.split(',').any(|name| name == *run));
     let runs: Vec<&'static str> = RUNS.into_iter().filter(wanted).collect();
+    let rounds = number("--rounds", 3)?;
+    if words.contains(&"--restore") {
+        return restore(number("--statements", 62_500)?, rounds);
+    }
     let restarts = words.contains(&"--restart");
-    compare(number("--rows", 2_000_000)?, number("--rounds", 3)?, if restarts { &[] } else { &runs })
+    compare(number("--rows", 2_000_000)?, rounds, if restarts { &[] } else { &runs })
+}
+
+/// How long it takes to fill the state of so many statements for each target from the changelog alone.
+fn restore(statements: u64, rounds: u64) -> Outcome<()> {
+    let kafka = Kafka::start();
+    let bus = open(&kafka.bootstrap)?;
+    bus.create_topics(&planned_topics(PARTITIONS, &[]))?;
+    let publisher = Publisher::new(bus.producer()?, Framings::single_object(), PARTITIONS);
+    let published = workload::publish_each(&publisher, statements)?;
+    println!("{} statements", published.rows);
+    let scratch = Scratch::new("bench");
+    restart::restore(&kafka.bootstrap, &publisher, &scratch.path().join("state"), rounds)
 }
 
 fn open(servers: &str) -> Outcome<Arc<dyn Bus>> {

@@ -16,6 +16,7 @@ use crate::measure::Outcome;
 use crate::workload::{self, PARTITIONS};
 
 const WORKERS: usize = 2;
+const GROUP: &str = "dbintel.bench-restart";
 
 /// Processes everything, kills the process, publishes a little more, and starts the next one; so many times.
 pub fn measure(servers: &str, publisher: &Publisher, state: &Path, rounds: u64) -> Outcome<()> {
@@ -26,6 +27,31 @@ pub fn measure(servers: &str, publisher: &Publisher, state: &Path, rounds: u64) 
         running.wait()?;
         workload::publish_again(publisher, round)?;
         println!("state on disk {} MiB", mebibytes(state));
+        running = start(servers, state)?;
+        println!("{}", wait_for(&mut running, "first")?);
+        wait_for(&mut running, "done")?;
+    }
+    running.kill()?;
+    running.wait()?;
+    Ok(())
+}
+
+/// Processes everything, kills the process, deletes its state, and starts the next one, which gets it from the changelog; so many
+/// times.
+pub fn restore(servers: &str, publisher: &Publisher, state: &Path, rounds: u64) -> Outcome<()> {
+    let mut running = start(servers, state)?;
+    wait_for(&mut running, "done")?;
+    let bus = crate::open(servers)?;
+    let changelog = dbintel_schemas::topics::changelog(GROUP);
+    for round in 0..rounds {
+        running.kill()?;
+        running.wait()?;
+        println!("state on disk {} MiB", mebibytes(state));
+        std::fs::remove_dir_all(state)?;
+        let kept = |partition| bus.offsets(&changelog, partition).map(|log| log.end - log.start);
+        let kept = (0..PARTITIONS).map(kept).sum::<Result<i64, _>>()?;
+        println!("the changelog holds {kept} offsets");
+        workload::publish_again(publisher, round)?;
         running = start(servers, state)?;
         println!("{}", wait_for(&mut running, "first")?);
         wait_for(&mut running, "done")?;
@@ -66,7 +92,7 @@ fn bytes(folder: &Path) -> u64 {
 
 /// The process that is killed: says when its first row is committed, and when it has done everything; then it waits.
 pub fn run(bus: Arc<dyn Bus>, state: &Path) -> Outcome<()> {
-    let (started, group) = (Instant::now(), "dbintel.bench-restart");
+    let (started, group) = (Instant::now(), GROUP);
     bus.create_topics(&planned_topics(PARTITIONS, &[group]))?;
     let mut config = GroupConfig::new(group, vec![pipeline(Chain::Sampling)?], state.to_path_buf());
     config.workers = WORKERS;

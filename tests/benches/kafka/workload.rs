@@ -54,6 +54,20 @@ pub fn publish(publisher: &Publisher, rows: u64) -> Outcome<Published> {
     Ok(published)
 }
 
+/// Publishes one row of each of so many statements of each target, all of one poll: what makes state and nothing else.
+pub fn publish_each(publisher: &Publisher, statements: u64) -> Outcome<Published> {
+    let (targets, mut published) = (targets(), Published::default());
+    for rank in 0..statements {
+        let query_id = format!("-48923748{rank:012}");
+        for target in &targets {
+            published.rows += 1;
+            send(publisher, &row(target, &query_id, 1, 1 + rank as i64), &mut published)?;
+        }
+    }
+    publisher.flush(Duration::from_secs(60))?;
+    Ok(published)
+}
+
 /// Publishes one more row of each target, of a poll after all others.
 pub fn publish_again(publisher: &Publisher, round: u64) -> Outcome<()> {
     for target in targets() {

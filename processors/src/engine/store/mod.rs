@@ -63,6 +63,12 @@ impl Place {
     pub fn lies_in(&self, log: &Offsets) -> bool {
         (log.start..log.end).contains(&(self.changelog_next - 1))
     }
+
+    /// It names offsets that had not been written yet: the changelog was copied from another cluster, which had other offsets.
+    pub fn is_of_a_copy(&self) -> bool {
+        let checkpoint = &self.marker.checkpoint;
+        checkpoint.restore_from.max(checkpoint.cycle_start.unwrap_or(0)) > self.changelog_next
+    }
 }
 
 /// Identity of a table within a store: a hash of its full name, so that tables may come and go.
@@ -145,4 +151,23 @@ pub struct StoreError {
     pub message: String,
     /// Another process has it open; it may close it.
     pub busy: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::changelog::Checkpoint;
+
+    #[test]
+    fn a_place_that_names_later_offsets_is_of_a_copy() {
+        let place = |restore_from, cycle_start| Place {
+            changelog_next: 10,
+            marker: Marker {
+                checkpoint: Checkpoint { restore_from, cycle_start, ..Checkpoint::default() },
+                ..Marker::default()
+            },
+        };
+        assert!(!place(10, Some(10)).is_of_a_copy() && !place(0, None).is_of_a_copy());
+        assert!(place(11, None).is_of_a_copy() && place(3, Some(11)).is_of_a_copy());
+    }
 }

@@ -28,7 +28,13 @@ impl<'a> Batch<'a> {
     }
 
     /// A record that is refused.
-    pub fn refused<'r>(&'r self, entry: &'r Entry, reason: &'r str, detail: &'r str) -> Refused<'r> {
+    pub fn refused<'r>(
+        &'r self,
+        entry: &'r Entry,
+        reason: &'r str,
+        detail: &'r str,
+        without_bytes: bool,
+    ) -> Refused<'r> {
         Refused {
             topic: self.topic,
             offset: entry.offset,
@@ -37,6 +43,7 @@ impl<'a> Batch<'a> {
             value: self.segment.value(entry),
             reason,
             detail,
+            without_bytes,
         }
     }
 }

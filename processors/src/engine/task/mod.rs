@@ -92,6 +92,8 @@ struct Committing {
 struct Poison {
     reason: &'static str,
     detail: &'static str,
+    /// Its bytes are too many for the quarantine, too.
+    without_bytes: bool,
 }
 
 /// What came of a call to [`Task::process`].
@@ -172,7 +174,7 @@ impl Task {
                 "the process died at this record again and again; it goes to quarantine"
             );
             let detail = "the process died at this record again and again";
-            self.poison(topic, offset, Poison { reason: "crash", detail });
+            self.poison(topic, offset, Poison { reason: "crash", detail, without_bytes: false });
         }
     }
 
@@ -278,7 +280,7 @@ impl Task {
         decoded: Result<(Origin<'a>, Row<'a>), ReadError>,
         outbox: &mut Outbox,
     ) -> Result<(), StateError> {
-        let poison = self.poisoned.get(&(batch.rank, entry.offset));
+        let poison = self.poisoned.get(&(batch.rank, entry.offset)).copied();
         let decoded = match (decoded, poison) {
             (_, Some(poison)) => Err((poison.reason, poison.detail.to_owned())),
             (Err(error), None) => Err((refusal(&error), chain(&error))),
@@ -308,7 +310,8 @@ impl Task {
                 }
             };
             if let Disposition::Quarantined { reason, detail } = &disposition {
-                let refused = batch.refused(entry, reason, detail);
+                let without_bytes = poison.is_some_and(|poison| poison.without_bytes);
+                let refused = batch.refused(entry, reason, detail, without_bytes);
                 refused.write(&self.group, batch.names[number], self.partition, outbox);
             }
             self.books.row(number, batch.rank, entry.offset, &disposition);
@@ -340,17 +343,20 @@ impl Task {
 
     fn panicked(&mut self) -> TaskError {
         let (topic, offset) = self.current.take().unwrap_or_default();
-        self.poison(topic, offset, Poison { reason: "panic", detail: "a processor panicked on this record" });
+        let detail = "a processor panicked on this record";
+        self.poison(topic, offset, Poison { reason: "panic", detail, without_bytes: false });
         TaskError::Panicked { topic: self.inputs[topic].name(), offset }
     }
 
-    /// The output of the only row of a transaction was refused by the bus for its size: it goes to quarantine.
+    /// The output of the only row of a transaction was refused by the bus for its size: it goes to quarantine. If that is refused,
+    /// too, it goes there without its bytes.
     pub fn refuse_oversize(&mut self) {
         for topic in 0..self.inputs.len() {
             let (committed, processed) = (self.committed.positions[topic], self.positions[topic]);
             if let (true, Some(next)) = (committed != processed, processed) {
                 let detail = "the bus refused a record of this transaction for its size";
-                self.poison(topic, next - 1, Poison { reason: "oversize", detail });
+                let without_bytes = self.poisoned.contains_key(&(topic, next - 1));
+                self.poison(topic, next - 1, Poison { reason: "oversize", detail, without_bytes });
             }
         }
     }

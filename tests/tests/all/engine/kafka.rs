@@ -6,15 +6,19 @@ use std::time::Duration;
 
 use dbintel_bus::kafka::{Config, Kafka as KafkaBus};
 use dbintel_bus::{Bus, Framings, Publisher};
+use dbintel_schemas::Topic;
 use dbintel_schemas::record_id::hash128;
+use dbintel_schemas::records::Quarantined;
 use dbintel_schemas::topics;
+use dbintel_schemas::wire::Schemas;
+use dbintel_tests::books;
 use dbintel_tests::process::{Process, Program};
 use dbintel_tests::scratch::Scratch;
 use dbintel_tests::servers::kafka::Kafka;
 use dbintel_tests::wait;
 use rdkafka::admin::{AdminOptions, AlterConfig, ResourceSpecifier};
 
-use super::{GROUP, check_books, create_topics, load, poison, start, wait_until_caught_up};
+use super::{GROUP, check_books, create_topics, load, poison, send_raw, start, wait_until_caught_up};
 
 struct Scene {
     kafka: Kafka,
@@ -120,4 +124,31 @@ async fn a_record_that_the_broker_finds_too_large_goes_alone_to_quarantine() {
     let balance = check_books(&*scene.bus, 1);
     // The first sight of the large one is a baseline and has no output.
     assert_eq!((balance.dispositions["quarantined"], balance.reasons["baseline"]), (1, 11), "{balance:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_record_that_is_too_large_for_the_quarantine_a_reference_is_kept() {
+    let scene = Scene::new(1);
+    let limit = AlterConfig::new(ResourceSpecifier::Topic("dbintel.quarantine")).set("max.message.bytes", "2000");
+    let altered = scene.kafka.admin().alter_configs(&[limit], &AdminOptions::new()).await.unwrap();
+    assert!(altered.iter().all(Result::is_ok), "{altered:?}");
+    let garbage: Vec<u8> = (0..1_000_u64).flat_map(|number| hash128(&[&number.to_le_bytes()])).collect();
+    tokio::task::block_in_place(|| {
+        load::publish(&scene.publisher, 1, 10, 1..4);
+        let producer = scene.bus.producer().unwrap();
+        send_raw(&*producer, Topic::RawQueries, 0, &garbage);
+        send_raw(&*producer, Topic::RawQueries, 0, b"short garbage");
+        load::publish(&scene.publisher, 1, 10, 4..6);
+        scene.run(&scene.scratch.path().join("state"));
+    });
+    let balance = check_books(&*scene.bus, 1);
+    assert_eq!((balance.dispositions["quarantined"], balance.reasons["baseline"]), (2, 10), "{balance:?}");
+    let schemas = Schemas::new();
+    let kept = |record: &books::Copied| {
+        let mut scratch = Vec::new();
+        let refused: Quarantined<'_> = schemas.read(&record.value, &mut scratch).unwrap();
+        (refused.reason.to_owned(), refused.value.map_or(0, <[u8]>::len), refused.value_length, refused.truncated)
+    };
+    let found: Vec<_> = books::read_all(&*scene.bus, Topic::Quarantine, 0).iter().map(kept).collect();
+    assert_eq!(found, [("oversize".into(), 0, 16_000, true), ("decode".into(), 13, 13, false)]);
 }

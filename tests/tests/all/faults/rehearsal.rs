@@ -3,10 +3,15 @@
 use std::path::Path;
 use std::time::Duration;
 
-use dbintel_bus::{Bus, Committed, GroupSpec, Polled, Record, topic_name};
+use dbintel_bus::{
+    Bus, Committed, GroupSpec, Isolation, Outgoing, Polled, Position, Producer, ReaderSpec, Receive, Record, Start,
+    topic_name,
+};
 use dbintel_processors::engine::group::INPUTS;
 use dbintel_processors::engine::store::{RocksStore, Store as _, StoreBatch, StoreMemory, TableId, split_key};
-use dbintel_tests::wait;
+use dbintel_schemas::Topic;
+use dbintel_schemas::topics::changelog;
+use dbintel_tests::{books, wait};
 
 use super::{Scene, end, ledger, wait_until_busy};
 use crate::cli_rig::{LIMIT, json_lines, run, said, text};
@@ -82,6 +87,84 @@ fn positions_of_another_state_stop_the_processors_until_the_group_is_moved_to_it
     end(&mut again);
     let balance = check_books(&*scene.bus, 2);
     ledger::agrees(&scene, &balance);
+}
+
+/// Copies committed records to another cluster, where they get other offsets.
+fn copy(from: &Scene, to: &Scene, topic: &str) {
+    let producer = to.bus.producer().unwrap();
+    for partition in 0..from.partitions {
+        let log = from.bus.offsets(topic, partition).unwrap();
+        let start = Start::Offset(log.start);
+        let partitions = vec![Position { topic: topic.to_owned(), partition, start }];
+        let mut reader = from.bus.reader(&ReaderSpec { partitions, isolation: Isolation::Committed }).unwrap();
+        let mut copied = Copying { producer: &*producer, topic, next: log.start };
+        wait::blocking(LIMIT, topic, || {
+            reader.read(Duration::from_millis(100), 10_000, &mut copied).unwrap();
+            (copied.next >= log.stable_end).then_some(())
+        });
+    }
+    producer.flush(LIMIT).unwrap();
+}
+
+struct Copying<'a> {
+    producer: &'a dyn Producer,
+    topic: &'a str,
+    next: i64,
+}
+
+impl Receive for Copying<'_> {
+    fn record(&mut self, record: Record<'_>) {
+        let Record { partition, timestamp, key, value, .. } = record;
+        let copied = Outgoing { topic: self.topic, partition, timestamp, key, value, headers: &[] };
+        self.producer.send(copied).unwrap();
+        self.next = record.offset + 1;
+    }
+
+    fn at_end(&mut self, _: usize, _: u32, next_offset: i64) {
+        self.next = next_offset;
+    }
+}
+
+#[test]
+fn on_a_copy_of_the_cluster_processors_stop_until_they_are_told_where_to_go_on_and_keep_their_state() {
+    let (first, mirror) = (Scene::new(2, 20), Scene::new(2, 20));
+    let flow = first.flow(1, Duration::from_millis(100));
+    let mut processor = first.processor("state");
+    wait_until_busy(&mut processor, 5);
+    let next = flow.stop();
+    wait_until_caught_up(&*first.bus, 2);
+    end(&mut processor);
+    for topic in [Topic::RawQueries, Topic::RawPolls].map(topic_name) {
+        let half = |partition| first.bus.offsets(&topic, partition).unwrap().end / 2;
+        (0..2).for_each(|partition| first.bus.trim(&topic, partition, half(partition)).unwrap());
+        copy(&first, &mirror, &topic);
+    }
+    copy(&first, &mirror, &changelog(GROUP));
+
+    let mut stopped = mirror.processor("state");
+    stopped.process.wait_until(|process| process.log().contains("it was copied from another cluster"));
+    end(&mut stopped);
+    let configuration = text(&mirror.configuration);
+    let refused = run(&["group", "seek", "--to", "state", "--config", configuration], &[]);
+    assert!(refused.code != Some(0) && refused.stderr.contains("it was copied from another cluster"), "{refused:?}");
+    let moved = said(&["group", "seek", "--to", "end", "--yes", "--config", configuration], &[]);
+    assert!(moved.contains("moved "), "{moved}");
+
+    // Every statement goes on from its reading on the other cluster.
+    let flow = mirror.flow(next, Duration::from_millis(100));
+    for state in ["state", "elsewhere"] {
+        let mut running = mirror.processor(state);
+        wait_until_busy(&mut running, 3);
+        end(&mut running);
+    }
+    let mut last = mirror.processor("state");
+    flow.stop();
+    wait_until_caught_up(&*mirror.bus, 2);
+    end(&mut last);
+    for partition in 0..2 {
+        let balance = books::verify(&*mirror.bus, GROUP, PIPELINE, partition);
+        assert!(balance.dispositions["forwarded"] > 0 && !balance.reasons.contains_key("baseline"), "{balance:?}");
+    }
 }
 
 /// Writes a value that no release has written into every store below a directory, as a release of the future would.
