@@ -115,7 +115,13 @@ impl Play<'_> {
                 let (topics, committed) = (part.input_names(), positions(part));
                 let next =
                     |partition| committed.iter().find(|at| at.partition == partition).map_or(0, |at| at.next_offset);
-                (0..PARTITIONS).all(|partition| next(partition) > last_offset(self.bus, &topics[0], partition))
+                // What a dead process has open hides what others have committed behind it.
+                let is_stable = |partition| {
+                    let log = self.bus.offsets(&topics[0], partition).unwrap();
+                    log.stable_end == log.end
+                };
+                let is_read = |partition| next(partition) > last_offset(self.bus, &topics[0], partition);
+                (0..PARTITIONS).all(|partition| is_stable(partition) && is_read(partition))
             })
     }
 
