@@ -126,17 +126,17 @@ MUTATIONS = [
          "                refused.write(&self.group, batch.names[number], self.partition, outbox);\n", "                drop(refused);\n"),
     ], SIMULATION),
     ("a row that was sampled out is written", [
-        (f"{ENGINE}/task/mod.rs", "                        other => other,\n", "                        other => { if other.name() == \"sampled_out\" { drop(self.write_output(number, &row, entry.timestamp, outbox)); } other }\n"),
+        (f"{ENGINE}/task/mod.rs", "                        other => other,\n", "                        other => { if other.name() == \"sampled_out\" { let way = Way { pipeline: batch.names[number], origin, observed }; drop(self.write_output(number, &row, &way, entry.timestamp, outbox)); } other }\n"),
     ], ("unit", r"assertion .*failed|\d+ of \d+ kept")),
     ("absorbed rows are left out of the books", [
         (f"{ENGINE}/task/mod.rs",
-         "            self.books.row(number, batch.topic, entry.offset, &disposition);",
-         "            if disposition.name() != \"absorbed\" { self.books.row(number, batch.topic, entry.offset, &disposition); }"),
+         "            self.books.row(number, batch.rank, entry.offset, &disposition);",
+         "            if disposition.name() != \"absorbed\" { self.books.row(number, batch.rank, entry.offset, &disposition); }"),
     ], ("unit", r"assertion .*failed")),
     ("the outcome depends on how rows are cut into batches", [
         (f"{ENGINE}/task/mod.rs",
-         "                let observed = self.targets.observe(origin.target, entry.timestamp * 1000, origin.owner_epoch)?;",
-         "                let mut observed = self.targets.observe(origin.target, entry.timestamp * 1000, origin.owner_epoch)?;\n"
+         "                let observed = self.targets.observe(&origin, entry.timestamp * 1000)?;",
+         "                let mut observed = self.targets.observe(&origin, entry.timestamp * 1000)?;\n"
          "                if batch.entries.first().map(|first| first.offset) != Some(entry.offset) { observed.before = Some(observed.now); }"),
     ], ("unit", r"assertion .*failed")),
     ("the search for unknown schemas has no bound", [
@@ -144,6 +144,20 @@ MUTATIONS = [
     ], ("unit", r"assertion .*failed|held the partition back")),
     ("a timestamp from the future is believed", [
         (f"{ENGINE}/targets.rs", "timestamp.min(now.saturating_add(AHEAD_MAX))", "timestamp.max(now.min(now.saturating_add(AHEAD_MAX)))"),
+    ], ("unit", r"assertion .*failed")),
+    ("between groups a row has the time of its own record", [
+        (f"{ENGINE}/targets.rs", "let observed = self.see(origin.target, now, 0)?;",
+         "let _ = now;\n                let observed = self.see(origin.target, timestamp, 0)?;"),
+    ], ("unit", r"assertion .*failed")),
+    ("between groups a row goes through every pipeline", [
+        (f"{ENGINE}/task/pipeline.rs", "Source::Stage { pipeline, .. } => self.name == pipeline,",
+         "Source::Stage { pipeline, .. } => !pipeline.is_empty(),"),
+    ], ("unit", r"assertion .*failed")),
+    ("between groups a row loses the offset of its raw record", [
+        (f"{ENGINE}/staged.rs", "origin_offset: way.origin.offset,", "origin_offset: timestamp,"),
+    ], ("unit", r"assertion .*failed")),
+    ("a changelog that was copied from another cluster is believed", [
+        (f"{ENGINE}/store/mod.rs", "unwrap_or(0)) > self.changelog_next", "unwrap_or(0)) > i64::MAX - 1"),
     ], ("unit", r"assertion .*failed")),
     ("a literal of a statement is shown", [
         ("sqltext/src/normalize.rs", "Kind::Literal | Kind::Parameter => self.value(),",
