@@ -52,7 +52,7 @@ simulate: packages ## Play schedules of faults with the real engine on a model o
 chaos: build ## Let every kind of fault happen to processes on a genuine Kafka, and check the books (CHAOS_SECONDS=3600 for an hour)
 	@tests/servers/install.sh kafka
 	CHAOS_SECONDS=$(CHAOS_SECONDS) CHAOS_SEED=$(CHAOS_SEED) cargo test --locked --workspace --test all -- \
-	  faults::chaos
+	  faults::chaos faults::fleet
 
 mutations: packages ## Take one guarantee after the other away; a test has to notice each time
 	tests/mutations/mutations.py

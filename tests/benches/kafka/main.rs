@@ -21,6 +21,7 @@ use dbintel_bus::kafka::{Config, Kafka as KafkaBus};
 use dbintel_bus::{Bus, Framings, Publisher, planned_topics, topic_name};
 use dbintel_schemas::Topic;
 use dbintel_tests::scratch::Scratch;
+use dbintel_tests::servers::installed;
 use dbintel_tests::servers::kafka::Kafka;
 use serde_json::Value;
 
@@ -32,7 +33,8 @@ use self::workload::PARTITIONS;
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// What is measured, in turns; the first is what the others are compared with.
-const RUNS: [&str; 8] = ["bare", "bus", "delta", "sampling", "sampling-2", "whole", "whole-2", "split"];
+const RUNS: [&str; 10] =
+    ["bare", "bus", "delta", "sampling", "sampling-2", "whole", "whole-2", "split", "streams", "streams-2"];
 
 fn main() -> Outcome<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -91,10 +93,16 @@ fn compare(rows: u64, rounds: u64, runs: &[&'static str]) -> Outcome<()> {
     for round in 0..rounds {
         for name in runs {
             let state = scratch.path().join(format!("{name}-{round}"));
-            let output = Command::new(std::env::current_exe()?)
-                .args(["run", &kafka.bootstrap, name, &round.to_string()])
-                .arg(&state)
-                .output()?;
+            let mut command = match name.strip_prefix("streams") {
+                Some(threads) => streams(&kafka.bootstrap, threads, round),
+                None => {
+                    let mut command = Command::new(std::env::current_exe()?);
+                    command.args(["run", &kafka.bootstrap, name, &round.to_string()]);
+                    command
+                }
+            };
+            let output =
+                command.arg(&state).args(name.starts_with("streams").then(|| published.rows.to_string())).output()?;
             eprint!("{}", String::from_utf8_lossy(&output.stderr));
             let line = String::from_utf8(output.stdout)?;
             let figure: Value =
@@ -109,6 +117,16 @@ fn compare(rows: u64, rounds: u64, runs: &[&'static str]) -> Outcome<()> {
         println!("{name:<10} {}", to_text(&median(&figures[name]), &bare));
     }
     Ok(())
+}
+
+/// Kafka Streams, as it comes with the broker, compiled as it starts; `threads` is empty or `-2`.
+fn streams(servers: &str, threads: &str, round: u64) -> Command {
+    let mut command = Command::new("java");
+    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/kafka/Streams.java");
+    let jars = format!("{}/*", installed("kafka").join("lib").display());
+    let (threads, application) = (threads.strip_prefix('-').unwrap_or("1"), format!("streams{threads}-{round}"));
+    command.args(["-Xmx1g", "-cp", &jars, source, servers, threads, &application]);
+    command
 }
 
 fn run(servers: &str, name: &str, number: &str, state: &Path) -> Outcome<Meter> {

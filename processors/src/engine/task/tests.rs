@@ -3,14 +3,15 @@
 use std::collections::BTreeMap;
 
 use dbintel_schemas::offset_set::OffsetSet;
-use dbintel_schemas::records::{EnrichedQuery, Event, LedgerEntry, Quarantined};
+use dbintel_schemas::records::{EnrichedQuery, Event, LedgerEntry, Quarantined, RawText};
 
 use super::*;
 use crate::delta::Delta;
 use crate::engine::group::INPUTS;
 use crate::engine::processor::{Context, Processor, Tick};
 use crate::engine::state::{StateValue, Table};
-use crate::testing::{Bench, Input, decoded, factory, query_input, rank, raw_query};
+use crate::testing::{Bench, Input, decoded, factory, framed, query_input, rank, raw_poll, raw_query};
+use crate::text::Text;
 
 fn delta() -> (String, crate::engine::ProcessorFactory) {
     ("delta".into(), factory(Delta::new))
@@ -220,6 +221,60 @@ fn the_checkpoint_lets_old_changelog_go_and_the_rest_is_enough() {
         last.into_iter().map(|value| decoded::<EnrichedQuery<'_>>(value).delta.calls.unwrap()).collect();
     let expected: Vec<i64> = (0..2000).map(|id| if id < 500 { 10 } else { 2000 }).collect();
     assert_eq!(deltas, expected, "every baseline came back");
+}
+
+/// Parts of a changelog as format 3 has them, each behind its length (32 bits, little-endian): `recorded().changelog`. A format that
+/// follows gets a file of its own beside it.
+const RECORDED: &[u8] = include_bytes!("../../../testdata/changelog-3.bin");
+
+/// What the recorded changelog came of: statements with texts, a poll, a session of each of three polls.
+fn recorded() -> Bench {
+    let mut bench = Bench::new(vec![delta(), ("text".into(), factory(Text::new))]);
+    for seq in 1..=3 {
+        let text = RawText {
+            poller: "postgresql",
+            target: "db1",
+            database_id: "16384",
+            query_id: "1",
+            fingerprint: Some("00112233445566778899aabbccddeeff"),
+            verb: Some("SELECT"),
+            text: Some("SELECT ?"),
+            ..RawText::default()
+        };
+        let input = |topic, offset, value| Input { topic: rank(topic), offset, timestamp: seq * 1000, value };
+        bench.push(&[input("raw.texts", seq - 1, framed(&text))]);
+        bench.push(&inputs(4, seq..=seq));
+        bench.push(&[input("raw.polls", seq - 1, framed(&raw_poll(seq, seq == 2)))]);
+        bench.process(100).unwrap();
+        bench.commit();
+    }
+    bench
+}
+
+#[test]
+fn a_changelog_that_a_release_wrote_is_read_for_ever() {
+    let mut bench = Bench::new(vec![delta(), ("text".into(), factory(Text::new))]);
+    let mut rest = RECORDED;
+    while let Some((length, parts)) = rest.split_first_chunk::<4>() {
+        let (part, behind) = parts.split_at(u32::from_le_bytes(*length) as usize);
+        bench.changelog.push(part.to_vec());
+        rest = behind;
+    }
+    let mut goes_on = bench.moved();
+    let mut today = recorded();
+    for bench in [&mut goes_on, &mut today] {
+        bench.push(&inputs(4, 4..=4));
+        bench.process(100).unwrap();
+        bench.commit();
+    }
+    let last = |bench: &Bench| {
+        bench.values("enriched.queries").into_iter().rev().take(4).map(<[u8]>::to_vec).collect::<Vec<_>>()
+    };
+    assert_eq!(last(&goes_on), last(&today));
+    assert_eq!(decoded::<EnrichedQuery<'_>>(&last(&goes_on)[3]).delta.calls, Some(10));
+    let fingerprints =
+        last(&goes_on).iter().filter(|value| decoded::<EnrichedQuery<'_>>(value).fingerprint.is_some()).count();
+    assert_eq!(fingerprints, 1, "the text of one statement is known");
 }
 
 #[test]
