@@ -14,7 +14,7 @@ use prometheus::Registry;
 use crate::failure::Failure;
 use crate::health::Health;
 use crate::roles::{Ground, processor};
-use crate::settings::Settings;
+use crate::settings::{FIRST, Settings};
 use crate::slot::Slot;
 
 /// Longest wait until the schemas are on the log, before it is said that they are not.
@@ -88,6 +88,27 @@ async fn check_topics(settings: &Settings, bus: &Arc<dyn Bus>, planned: &[NewTop
             "{name} has {found} partitions and has to have {wanted}: {way_out}; `dbintel topics describe` shows all \
              differences"
         )));
+    }
+    Ok(())
+}
+
+/// A group that has never run would begin with all raw records that are kept: after a change of the layout all of them a second
+/// time.
+pub async fn check_layout(settings: &Settings, bus: &Arc<dyn Bus>) -> Result<(), Failure> {
+    for group in settings.carried_groups().filter(|group| group.is_first()) {
+        for other in FIRST.into_iter().filter(|other| *other != group.name) {
+            let (bus, inputs) = (Arc::clone(bus), group.input_names());
+            let (name, before) = (group.name.clone(), other.to_owned());
+            let positions = move || Ok((bus.committed(&name, &inputs)?.len(), bus.committed(&before, &inputs)?.len()));
+            if let (0, 1..) = patiently("look at the positions of the processors", positions).await? {
+                let name = &group.name;
+                return Err(Failure::Runtime(format!(
+                    "{name} has never run and {other} has: with another `service: layout` every raw record would be processed a \
+                     second time; `dbintel group seek --group {name} --to end` says what it means to begin at the end, and does it \
+                     with --yes"
+                )));
+            }
+        }
     }
     Ok(())
 }

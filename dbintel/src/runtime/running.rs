@@ -84,6 +84,7 @@ impl Running {
             self.addresses.extend(exports.map(|(_, address)| format!("  export   http://{address}/metrics")));
         }
         if roles.processor {
+            ground::check_layout(settings, &ground.bus).await?;
             let processors = self.processors.insert(Processors::start(settings.carried_groups(), &ground)?);
             health.watch("processors", processors.readiness());
         }

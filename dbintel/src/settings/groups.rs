@@ -9,6 +9,9 @@ use dbintel_schemas::topics::{self, PREFIX};
 /// Group of all processors, if they are in one.
 const ONE: &str = "dbintel.enrich";
 
+/// Groups that read raw topics, of every layout.
+pub const FIRST: [&str; 2] = [ONE, "dbintel.delta"];
+
 /// How processors are put into groups.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Layout {
@@ -33,6 +36,11 @@ impl ProcessorGroup {
     /// Full name of its changelog.
     pub fn changelog(&self) -> String {
         topics::changelog(&self.name)
+    }
+
+    /// It reads what pollers write.
+    pub fn is_first(&self) -> bool {
+        self.inputs == group::INPUTS
     }
 
     /// Full names of what it reads.
@@ -134,6 +142,16 @@ mod tests {
                 "dbintel.adaptive_sampler 1 b [\"adaptive_sampler\"] None",
             ]
         );
+    }
+
+    #[test]
+    fn what_reads_raw_topics_is_known_of_both_layouts() {
+        let mut groups = Vec::new();
+        split(&pipeline("a", &["delta", "text"]), &mut groups).unwrap();
+        groups.push(ProcessorGroup { name: ONE.into(), inputs: group::INPUTS.to_vec(), pipelines: Vec::new() });
+        let first: Vec<&str> = groups.iter().filter(|group| group.is_first()).map(|group| &*group.name).collect();
+        assert_eq!(first, ["dbintel.delta", ONE]);
+        assert!(first.iter().all(|name| FIRST.contains(name)));
     }
 
     #[test]

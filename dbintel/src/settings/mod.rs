@@ -17,7 +17,7 @@ use dbintel_schemas::topics::PREFIX;
 use crate::failure::Failure;
 
 pub use self::bus::Bus;
-pub use self::groups::{Layout, ProcessorGroup};
+pub use self::groups::{FIRST, Layout, ProcessorGroup};
 pub use self::pollers::Poller;
 pub use self::service::Service;
 pub use self::sinks::Sink;

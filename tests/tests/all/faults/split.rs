@@ -9,6 +9,8 @@ use dbintel_processors::engine::group::INPUTS;
 use dbintel_schemas::Topic;
 use dbintel_schemas::records::EnrichedQuery;
 use dbintel_schemas::wire::Schemas;
+use dbintel_tests::scratch::Scratch;
+use dbintel_tests::servers::postgres::{Major, Postgres};
 use dbintel_tests::{books, wait};
 use serde_json::Value;
 
@@ -139,6 +141,10 @@ fn a_group_for_each_processor_survives_faults_and_gives_what_one_group_gives() {
 
     // The same rows, in one group.
     let compact = configuration(&scene, "compact", "reference");
+    let refused = run(&["processor", "--config", text(&compact)], &[]);
+    assert!(refused.code == Some(1) && refused.stderr.contains("has never run and dbintel.delta has"), "{refused:?}");
+    let seek = ["group", "seek", "--group", "dbintel.enrich", "--to", "beginning", "--yes", "--config", text(&compact)];
+    assert!(said(&seek, &[]).contains("moved "));
     let mut reference = start(&scene, &compact, "reference", &[]);
     wait_until_caught_up(&scene, crate::engine::GROUP, &INPUTS);
     end(&mut reference);
@@ -166,4 +172,43 @@ fn a_group_that_is_not_there_is_refused_with_those_that_are() {
     let split = configuration(&scene, "split", PIPELINE);
     let refused = run(&["processor", "--config", text(&split), "--group", "verification"], &[]);
     assert!(refused.code != Some(0) && refused.stderr.contains("dbintel.delta, dbintel.text"), "{refused:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_one_machine_the_groups_share_the_embedded_log() {
+    let (postgres, scratch) = (Postgres::start(Major::V18), Scratch::new("split"));
+    let client = postgres.client("postgres").await;
+    client.batch_execute("CREATE EXTENSION pg_stat_statements").await.unwrap();
+    let configuration = format!(
+        "service: {{layout: split}}
+pollers: {{postgresql: {{endpoint: '127.0.0.1:{}', username: postgres, collection_interval: 500ms}}}}
+processors: {{adaptive_sampler: {{default_sampling_rate: 100}}}}
+sinks: {{prometheus: {{}}}}
+pipelines: {{main: {{pollers: [postgresql], processors: [adaptive_sampler], sinks: [prometheus]}}}}
+",
+        postgres.port
+    );
+    let configuration = scratch.write("dbintel.yaml", &configuration);
+    let state = [("DBINTEL_STATE_DIRECTORY", text(scratch.path()))];
+    let arguments: Vec<&str> =
+        ["up", "--quiet", "--config", text(&configuration)].into_iter().chain(FREE_PORTS).collect();
+    for life in 0..2 {
+        let mut up = Running::start(&arguments, &state);
+        up.wait_until_ready();
+        wait::eventually(LIMIT, "a statement on the export page", async || {
+            client.batch_execute("SELECT count(*) FROM pg_class").await.unwrap();
+            up.sample("export", "query_calls_total{").map(drop)
+        })
+        .await;
+        match life {
+            0 => drop(up.process.kill9()),
+            _ => end(&mut up),
+        }
+    }
+    let ended = run(&["ledger", "verify", "--json", "--config", text(&configuration)], &state);
+    let report: Value = serde_json::from_str(&ended.stdout).unwrap_or_else(|error| panic!("{error}: {ended:?}"));
+    assert_eq!(report["balances"], true, "{report:#}");
+    let of = |group: usize, what: &str| sum(&report, GROUPS[group], what);
+    assert!(of(2, "forwarded") > 0, "{report:#}");
+    assert_eq!(of(0, "forwarded"), of(1, "records") + of(1, "open"), "{report:#}");
 }

@@ -149,7 +149,7 @@ fn process(part: &Part, number: usize, bus: &Arc<Model>, disks: &Disks, faults: 
     let mut config = GroupConfig::new(part.group, vec![part.pipeline.clone()], Path::new("/").join(number.to_string()));
     config.inputs.clone_from(&part.inputs);
     // Small enough for many commits, writes of the store and cycles of the checkpoint.
-    (config.slot, config.commit_rows, config.flush_bytes) = (format!("p{number}").as_str().into(), 7, 700);
+    (config.slot, config.commit_rows, config.flush_bytes) = (format!("p{number}").as_str().into(), 7, 400);
     // On the only thread that there is.
     config.restores_at_once = 1;
     config.restore_bytes = 200;
