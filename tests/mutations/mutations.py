@@ -24,6 +24,9 @@ ENGINE = "processors/src/engine"
 ORACLE = r"(seed \d+|undisturbed): the (books|outputs|state|commits|work) .*"
 SIMULATION = ("simulation", ORACLE)
 
+# The suite that every log passes, on a genuine broker.
+CONFORMANCE = ("conformance", r"\d+ of \d+ cases failed.*(\n.*){0,3}")
+
 # Name, the file, what it says, what it is made to say, and who has to notice. Several edits make one mutation where two
 # safeguards stand behind each other: each alone is enough, and the test is that without both something goes wrong.
 MUTATIONS = [
@@ -159,6 +162,24 @@ MUTATIONS = [
     ("a changelog that was copied from another cluster is believed", [
         (f"{ENGINE}/store/mod.rs", "unwrap_or(0)) > self.changelog_next", "unwrap_or(0)) > i64::MAX - 1"),
     ], ("unit", r"assertion .*failed")),
+    ("on Kafka a slot has another transactional id at each start", [
+        ("bus/src/kafka/member.rs", "        let id = format!(\"{}.{}\", spec.group, spec.slot.name);\n",
+         "        static STARTS: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);\n"
+         "        let start = STARTS.fetch_add(1, std::sync::atomic::Ordering::Relaxed);\n"
+         "        let id = format!(\"{}.{}.{start}\", spec.group, spec.slot.name);\n"),
+    ], CONFORMANCE),
+    ("on Kafka a member commits for whatever generation there is", [
+        ("bus/src/kafka/member.rs", "let Some(membership) = self.membership.clone() else {",
+         "let Some(membership) = self.fetcher.pump().membership().map(Arc::new) else {"),
+    ], CONFORMANCE),
+    ("on Kafka a member reads what is not committed", [
+        ("bus/src/kafka/settings.rs", "        set_all(&mut properties, &EXACT_READING);\n        set(&mut properties, \"isolation.level\", isolation(Isolation::Committed));",
+         "        set_all(&mut properties, &EXACT_READING);\n        set(&mut properties, \"isolation.level\", isolation(Isolation::Uncommitted));"),
+    ], CONFORMANCE),
+    ("on Kafka positions are not part of the transaction", [
+        ("bus/src/kafka/transaction.rs", "        if !positions.is_empty() {\n            self.send_offsets",
+         "        if positions.len() > 9 {\n            self.send_offsets"),
+    ], CONFORMANCE),
     ("a literal of a statement is shown", [
         ("sqltext/src/normalize.rs", "Kind::Literal | Kind::Parameter => self.value(),",
          "Kind::Literal => self.name(lexeme),\n            Kind::Parameter => self.value(),"),
@@ -168,6 +189,7 @@ MUTATIONS = [
 TESTS = {
     "simulation": ["--profile", "simulation", "-p", "dbintel-processors", "--no-default-features", "--lib", "--", "simulation", "--nocapture"],
     "unit": ["--profile", "simulation", "-p", "dbintel-processors", "--no-default-features", "--lib", "--", "--skip", "simulation"],
+    "conformance": ["--workspace", "--test", "all", "--", "bus_kafka::conforms"],
     "sqltext": ["--profile", "simulation", "-p", "dbintel-sqltext"],
 }
 SEEDS = os.environ.get("SEEDS", "100000")
