@@ -59,6 +59,31 @@ pub(super) fn same_slot(bus: &dyn BusUnderTest, names: &Names) {
     assert_eq!(texts(bus, &output, 0), ["by the new member"]);
 }
 
+/// Sooner than the time that a transaction may be open: what a dead member has left holds all readers back.
+const ABORTED_WITHIN: Duration = Duration::from_secs(20);
+
+pub(super) fn left_open(bus: &dyn BusUnderTest, names: &Names) {
+    let (input, output) = (names.topic(bus, "input", 1), names.topic(bus, "output", 1));
+    let group = names.name("group");
+    let mut dead = Client::owner(bus, &group, "a", &[&input]);
+    dead.member.send(text(&output, 0, "left open")).expect("a record is taken");
+    let offsets = || bus.bus().offsets(&output, 0).expect("offsets");
+    let deadline = Deadline::after(LIMIT);
+    while bus.kafka() && offsets().end == 0 {
+        assert!(!deadline.passed(), "the record does not reach the log");
+        thread::yield_now();
+    }
+    // As if its process had ended.
+    std::mem::forget(dead.member);
+    let _next = Client::join(bus, &group, "a", &[&input]);
+    let deadline = Deadline::after(ABORTED_WITHIN);
+    while offsets().stable_end < offsets().end {
+        assert!(!deadline.passed(), "what was left open stays open");
+        thread::yield_now();
+    }
+    assert_eq!(texts(bus, &output, 0), Vec::<String>::new());
+}
+
 pub(super) fn no_owner(bus: &dyn BusUnderTest, names: &Names) {
     let (input, output) = (names.topic(bus, "input", 1), names.topic(bus, "output", 1));
     let mut client = Client::join(bus, &names.name("group"), "a", &[&input]);

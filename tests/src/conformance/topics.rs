@@ -39,7 +39,7 @@ pub(super) fn create_and_describe(bus: &dyn BusUnderTest, names: &Names) {
         message_bytes_max: 1 << 20,
     };
     let topics = [
-        topic("b", 3, Retention::Time(Duration::from_hours(24 * 365 * 20))),
+        topic("b", 3, Retention::Time(Duration::from_hours(24 * 365 * 100))),
         topic("a", 1, Retention::Compacted),
         topic("c", 2, Retention::Unlimited),
     ];

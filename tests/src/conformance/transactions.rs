@@ -58,6 +58,20 @@ pub(super) fn aborted(bus: &dyn BusUnderTest, names: &Names) {
     assert_eq!(client.inbox.texts(), ["one"], "its position was never committed");
 }
 
+pub(super) fn members_see_what_is_committed(bus: &dyn BusUnderTest, names: &Names) {
+    let (input, output) = (names.topic(bus, "input", 1), names.topic(bus, "output", 1));
+    let mut writer = Client::owner(bus, &names.name("writer"), "a", &[&input]);
+    writer.member.send(text(&output, 0, "aborted")).expect("a record is taken");
+    writer.member.abort().expect("an abort");
+    publish(bus, &output, 0, &["plain"]);
+    writer.member.send(text(&output, 0, "committed")).expect("a record is taken");
+    writer.member.commit(&[]).expect("a commit");
+    let mut reader = Client::owner(bus, &names.name("reader"), "a", &[&output]);
+    reader.receive(2);
+    reader.until("the end", |reader| !reader.inbox.ends.is_empty());
+    assert_eq!(reader.inbox.texts(), ["plain", "committed"]);
+}
+
 pub(super) fn read_committed_end(bus: &dyn BusUnderTest, names: &Names) {
     let (input, output) = (names.topic(bus, "input", 1), names.topic(bus, "output", 1));
     publish(bus, &output, 0, &["before"]);
