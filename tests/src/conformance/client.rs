@@ -218,6 +218,15 @@ pub(super) fn read_all(bus: &dyn BusUnderTest, topic: &str, partition: u32, star
     inbox
 }
 
+/// Waits until a broker has something on a partition, committed or not; other logs get a transaction when it ends.
+pub(super) fn reaches(bus: &dyn BusUnderTest, topic: &str, partition: u32) {
+    let deadline = Deadline::after(LIMIT);
+    while bus.kafka() && bus.bus().offsets(topic, partition).expect("offsets").end == 0 {
+        assert!(!deadline.passed(), "nothing reaches {topic} {partition}");
+        thread::yield_now();
+    }
+}
+
 /// Waits until no transaction is open on a partition. A commit is true when it returns, and brokers tell readers a moment
 /// later.
 pub(super) fn settled(bus: &dyn BusUnderTest, topic: &str, partition: u32) {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use dbintel_bus::{CommitError, Polled};
 
-use super::client::{Client, Deadline, position, publish, text, texts};
+use super::client::{Client, Deadline, position, publish, reaches, text, texts};
 use super::{BusUnderTest, LIMIT, Names};
 
 /// How long the member waits; it has to wake up long before.
@@ -68,11 +68,7 @@ pub(super) fn left_open(bus: &dyn BusUnderTest, names: &Names) {
     let mut dead = Client::owner(bus, &group, "a", &[&input]);
     dead.member.send(text(&output, 0, "left open")).expect("a record is taken");
     let offsets = || bus.bus().offsets(&output, 0).expect("offsets");
-    let deadline = Deadline::after(LIMIT);
-    while bus.kafka() && offsets().end == 0 {
-        assert!(!deadline.passed(), "the record does not reach the log");
-        thread::yield_now();
-    }
+    reaches(bus, &output, 0);
     // As if its process had ended.
     std::mem::forget(dead.member);
     let _next = Client::join(bus, &group, "a", &[&input]);

@@ -2,7 +2,7 @@
 
 use dbintel_bus::{Committed, Start};
 
-use super::client::{Client, group_spec, position, publish, read_all, settled, text, texts};
+use super::client::{Client, group_spec, position, publish, reaches, read_all, settled, text, texts};
 use super::{BusUnderTest, Names};
 
 pub(super) fn all_or_nothing(bus: &dyn BusUnderTest, names: &Names) {
@@ -62,6 +62,7 @@ pub(super) fn members_see_what_is_committed(bus: &dyn BusUnderTest, names: &Name
     let (input, output) = (names.topic(bus, "input", 1), names.topic(bus, "output", 1));
     let mut writer = Client::owner(bus, &names.name("writer"), "a", &[&input]);
     writer.member.send(text(&output, 0, "aborted")).expect("a record is taken");
+    reaches(bus, &output, 0);
     writer.member.abort().expect("an abort");
     publish(bus, &output, 0, &["plain"]);
     writer.member.send(text(&output, 0, "committed")).expect("a record is taken");
