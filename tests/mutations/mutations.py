@@ -168,10 +168,6 @@ MUTATIONS = [
          "        let start = STARTS.fetch_add(1, std::sync::atomic::Ordering::Relaxed);\n"
          "        let id = format!(\"{}.{}.{start}\", spec.group, spec.slot.name);\n"),
     ], CONFORMANCE),
-    ("on Kafka a member commits for whatever generation there is", [
-        ("bus/src/kafka/member.rs", "let Some(membership) = self.membership.clone() else {",
-         "let Some(membership) = self.fetcher.pump().membership().map(Arc::new) else {"),
-    ], CONFORMANCE),
     ("on Kafka a member reads what is not committed", [
         ("bus/src/kafka/settings.rs", "        set_all(&mut properties, &EXACT_READING);\n        set(&mut properties, \"isolation.level\", isolation(Isolation::Committed));",
          "        set_all(&mut properties, &EXACT_READING);\n        set(&mut properties, \"isolation.level\", isolation(Isolation::Uncommitted));"),
