@@ -59,6 +59,7 @@ mutations: packages ## Take one guarantee after the other away; a test has to no
 
 bench: packages ## Measure codec, embedded log, statement text and the engine on Kafka on this machine
 	@tests/servers/install.sh kafka
+	@bash -c '. tests/servers/tools.sh && need javac default-jdk-headless'
 	cargo bench --locked -p dbintel-tests --bench kafka
 	cargo run --locked --release -p dbintel-schemas --example codec_speed
 	@scratch=$$(mktemp -d) && trap 'rm -rf "$$scratch"' EXIT && \

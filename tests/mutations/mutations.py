@@ -149,8 +149,8 @@ MUTATIONS = [
         (f"{ENGINE}/targets.rs", "timestamp.min(now.saturating_add(AHEAD_MAX))", "timestamp.max(now.min(now.saturating_add(AHEAD_MAX)))"),
     ], ("unit", r"assertion .*failed")),
     ("between groups a row has the time of its own record", [
-        (f"{ENGINE}/targets.rs", "let observed = self.see(origin.target, now, 0)?;",
-         "let _ = now;\n                let observed = self.see(origin.target, timestamp, 0)?;"),
+        (f"{ENGINE}/targets.rs", "Source::Stage { now, time_clamped, .. } => (now, time_clamped, 0),",
+         "Source::Stage { time_clamped, .. } => (timestamp, time_clamped, 0),"),
     ], ("unit", r"assertion .*failed")),
     ("between groups a row goes through every pipeline", [
         (f"{ENGINE}/task/pipeline.rs", "Source::Stage { pipeline, .. } => self.name == pipeline,",

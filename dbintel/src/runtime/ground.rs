@@ -99,8 +99,9 @@ pub async fn check_layout(settings: &Settings, bus: &Arc<dyn Bus>) -> Result<(),
         for other in FIRST.into_iter().filter(|other| *other != group.name) {
             let (bus, inputs) = (Arc::clone(bus), group.input_names());
             let (name, before) = (group.name.clone(), other.to_owned());
-            let positions = move || Ok((bus.committed(&name, &inputs)?.len(), bus.committed(&before, &inputs)?.len()));
-            if let (0, 1..) = patiently("look at the positions of the processors", positions).await? {
+            let is_changed =
+                move || Ok(bus.committed(&name, &inputs)?.is_empty() && !bus.committed(&before, &inputs)?.is_empty());
+            if patiently("look at the positions of the processors", is_changed).await? {
                 let name = &group.name;
                 return Err(Failure::Runtime(format!(
                     "{name} has never run and {other} has: with another `service: layout` every raw record would be processed a \

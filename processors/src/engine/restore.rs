@@ -193,10 +193,6 @@ impl Restore<'_> {
 
     fn bring_up(&self, store: &dyn Store) -> Result<Restored, RestoreError> {
         let wanted = committed_seq(self.committed);
-        let needed_from = self.marks().map(|(_, restore_from)| restore_from).max().unwrap_or(0);
-        if needed_from > self.bus.offsets(self.changelog, self.partition)?.end {
-            return Err(self.copied());
-        }
         let (mut state, fits) = self.catch_up(store)?;
         if state.marker.commit_seq < wanted || !fits {
             tracing::warn!(
@@ -265,8 +261,11 @@ impl Restore<'_> {
     /// as can be seen: its last commit is in the changelog, and it had the value of each difference after that.
     fn catch_up(&self, store: &dyn Store) -> Result<(Place, bool), RestoreError> {
         let log = self.bus.offsets(self.changelog, self.partition)?;
-        let place = self.usable_place(store, &log)?;
         let restore_from = self.marks().map(|(_, restore_from)| restore_from).max().unwrap_or(0);
+        if restore_from > log.end {
+            return Err(self.copied());
+        }
+        let place = self.usable_place(store, &log)?;
         let from = place.as_ref().map_or(restore_from.max(log.start), |place| place.changelog_next - 1);
         let expected = place.as_ref().map(|place| place.marker.clone());
         let refilled = place.is_none();

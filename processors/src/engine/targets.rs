@@ -50,22 +50,15 @@ impl Targets {
 
     /// Takes a record's timestamp (µs) and owner into account. What another group has believed is believed.
     pub fn observe(&mut self, origin: &Origin<'_>, timestamp: i64) -> Result<Observed, StateError> {
-        match origin.source {
-            Source::Stage { now, time_clamped, .. } => {
-                let observed = self.see(origin.target, now, 0)?;
-                Ok(Observed { clamped: time_clamped, ..observed })
-            }
-            Source::Poller { owner_epoch, .. } => {
-                let partition = self.table.get(PARTITION)?.map(|known| known.now);
-                let believed = partition.map_or(timestamp, |now| timestamp.min(now.saturating_add(AHEAD_MAX)));
-                let observed = self.see(origin.target, believed, owner_epoch)?;
-                Ok(Observed { clamped: believed < timestamp, ..observed })
-            }
-        }
-    }
-
-    fn see(&mut self, target: &str, believed: i64, owner_epoch: i64) -> Result<Observed, StateError> {
         let partition = self.table.get(PARTITION)?.map(|known| known.now);
+        let (believed, clamped, owner_epoch) = match origin.source {
+            Source::Stage { now, time_clamped, .. } => (now, time_clamped, 0),
+            Source::Poller { owner_epoch, .. } => {
+                let believed = partition.map_or(timestamp, |now| timestamp.min(now.saturating_add(AHEAD_MAX)));
+                (believed, believed < timestamp, owner_epoch)
+            }
+        };
+        let target = origin.target;
         if partition.is_none_or(|now| believed > now) {
             self.table.insert(PARTITION, Known { now: believed, owner_epoch: 0 })?;
         }
@@ -76,7 +69,7 @@ impl Targets {
         if !stale_owner && known != Some(Known { now, owner_epoch }) {
             self.table.insert(target.as_bytes(), Known { now, owner_epoch })?;
         }
-        Ok(Observed { before, now, clamped: false, stale_owner })
+        Ok(Observed { before, now, clamped, stale_owner })
     }
 
     /// Largest event time of the partition in µs; 0 before the first record.

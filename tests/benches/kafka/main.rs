@@ -70,7 +70,7 @@ fn restore(statements: u64, rounds: u64) -> Outcome<()> {
     let published = workload::publish_each(&publisher, statements)?;
     println!("{} statements", published.rows);
     let scratch = Scratch::new("bench");
-    restart::restore(&kafka.bootstrap, &publisher, &scratch.path().join("state"), rounds)
+    restart::measure(&kafka.bootstrap, &publisher, &scratch.path().join("state"), rounds, false)
 }
 
 fn open(servers: &str) -> Outcome<Arc<dyn Bus>> {
@@ -87,7 +87,7 @@ fn compare(rows: u64, rounds: u64, runs: &[&'static str]) -> Outcome<()> {
     println!("{} rows of {} bytes, {} with a delta", published.rows, published.bytes, published.again);
     let scratch = Scratch::new("bench");
     if runs.is_empty() {
-        return restart::measure(&kafka.bootstrap, &publisher, scratch.path(), rounds);
+        return restart::measure(&kafka.bootstrap, &publisher, scratch.path(), rounds, true);
     }
     let mut figures: BTreeMap<&str, Vec<Value>> = BTreeMap::new();
     for round in 0..rounds {

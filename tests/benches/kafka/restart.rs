@@ -18,39 +18,18 @@ use crate::workload::{self, PARTITIONS};
 const WORKERS: usize = 2;
 const GROUP: &str = "dbintel.bench-restart";
 
-/// Processes everything, kills the process, publishes a little more, and starts the next one; so many times.
-pub fn measure(servers: &str, publisher: &Publisher, state: &Path, rounds: u64) -> Outcome<()> {
+/// Processes everything, kills the process, publishes a little more, and starts the next one; so many times. `keeps_state` says
+/// whether it finds the state on disk or has to get it from the changelog.
+pub fn measure(servers: &str, publisher: &Publisher, state: &Path, rounds: u64, keeps_state: bool) -> Outcome<()> {
     let mut running = start(servers, state)?;
     wait_for(&mut running, "done")?;
     for round in 0..rounds {
         running.kill()?;
         running.wait()?;
-        workload::publish_again(publisher, round)?;
         println!("state on disk {} MiB", mebibytes(state));
-        running = start(servers, state)?;
-        println!("{}", wait_for(&mut running, "first")?);
-        wait_for(&mut running, "done")?;
-    }
-    running.kill()?;
-    running.wait()?;
-    Ok(())
-}
-
-/// Processes everything, kills the process, deletes its state, and starts the next one, which gets it from the changelog; so many
-/// times.
-pub fn restore(servers: &str, publisher: &Publisher, state: &Path, rounds: u64) -> Outcome<()> {
-    let mut running = start(servers, state)?;
-    wait_for(&mut running, "done")?;
-    let bus = crate::open(servers)?;
-    let changelog = dbintel_schemas::topics::changelog(GROUP);
-    for round in 0..rounds {
-        running.kill()?;
-        running.wait()?;
-        println!("state on disk {} MiB", mebibytes(state));
-        std::fs::remove_dir_all(state)?;
-        let kept = |partition| bus.offsets(&changelog, partition).map(|log| log.end - log.start);
-        let kept = (0..PARTITIONS).map(kept).sum::<Result<i64, _>>()?;
-        println!("the changelog holds {kept} offsets");
+        if !keeps_state {
+            std::fs::remove_dir_all(state)?;
+        }
         workload::publish_again(publisher, round)?;
         running = start(servers, state)?;
         println!("{}", wait_for(&mut running, "first")?);

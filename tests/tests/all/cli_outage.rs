@@ -194,7 +194,7 @@ fn exports(log: &dyn Bus) -> Exported {
 }
 
 /// Identifiers of the log records in requests that were taken.
-fn accepted(peer: &OtlpPeer) -> BTreeSet<String> {
+pub fn accepted(peer: &OtlpPeer) -> BTreeSet<String> {
     let mut ids = BTreeSet::new();
     for export in peer.accepted() {
         let otlp_peer::Export::Logs(request) = export else { continue };

@@ -62,7 +62,7 @@ fn mortal(scene: &Scene) -> Process {
 fn a_record_that_kills_the_process_again_and_again_is_quarantined_and_the_flow_goes_on() {
     let scene = Scene::new(1);
     load::publish(&scene.publisher, 1, 20, 1..3);
-    let caught_up = || super::open(&*scene.bus, 0) == 0;
+    let caught_up = || super::open(&*scene.bus, GROUP, &super::INPUTS, 0) == 0;
     let mut deaths = 0;
     while deaths < 20 {
         let mut process = mortal(&scene);

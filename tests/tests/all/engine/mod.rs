@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use dbintel_bus::{Bus, Producer, Publisher, planned_topics, topic_name};
 use dbintel_processors::delta::Delta;
+use dbintel_processors::engine::group::INPUTS;
 use dbintel_processors::engine::store::StoreMemory;
 use dbintel_processors::engine::{
     Context, Disposition, Group, GroupConfig, Metrics, Pipeline, Processor, Row, StateError,
@@ -58,15 +59,19 @@ pub fn start(bus: &Arc<dyn Bus>, state: &Path, slot: &str) -> Group {
 
 /// Waits until the group has committed everything that is on its inputs.
 pub fn wait_until_caught_up(bus: &dyn Bus, partitions: u32) {
-    wait::blocking(Duration::from_secs(60), "the group catches up", || {
-        (0..partitions).all(|partition| open(bus, partition) == 0).then_some(())
+    wait_until_group_caught_up(bus, GROUP, &INPUTS, partitions);
+}
+
+/// The same of any group with these inputs.
+pub fn wait_until_group_caught_up(bus: &dyn Bus, group: &str, inputs: &[Topic], partitions: u32) {
+    wait::blocking(Duration::from_secs(60), group, || {
+        (0..partitions).all(|partition| open(bus, group, inputs, partition) == 0).then_some(())
     });
 }
 
-fn open(bus: &dyn Bus, partition: u32) -> i64 {
-    let topics: Vec<String> =
-        dbintel_processors::engine::group::INPUTS.iter().map(|topic| topic_name(*topic)).collect();
-    let committed = bus.committed(GROUP, &topics).expect("positions");
+fn open(bus: &dyn Bus, group: &str, inputs: &[Topic], partition: u32) -> i64 {
+    let topics: Vec<String> = inputs.iter().map(|topic| topic_name(*topic)).collect();
+    let committed = bus.committed(group, &topics).expect("positions");
     let behind = |topic: &String| {
         let end = bus.offsets(topic, partition).expect("offsets").stable_end;
         let position = committed.iter().find(|position| position.topic == *topic && position.partition == partition);

@@ -13,13 +13,13 @@ use dbintel_tests::books;
 use dbintel_tests::otlp_peer::{Export, OtlpPeer};
 use dbintel_tests::servers::postgres::{Major, Postgres};
 use dbintel_tests::wait;
-use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::interval;
 use tokio_postgres::Client;
 
 use super::{SESSION_TIMEOUT, Scene, end, ledger, number_of, say};
+use crate::cli_outage::accepted;
 use crate::cli_rig::{FREE_OWN_PORTS, LIMIT, Running, text};
 use crate::engine::{PIPELINE, check_books, wait_until_caught_up};
 use crate::pollers_statements::{connect_as, open_shop};
@@ -171,22 +171,6 @@ fn row_ids(scene: &Scene) -> BTreeSet<String> {
     ids
 }
 
-/// Identifiers of the log records that the receiver took.
-fn delivered(peer: &OtlpPeer) -> BTreeSet<String> {
-    let mut ids = BTreeSet::new();
-    for export in peer.accepted() {
-        let Export::Logs(request) = export else { continue };
-        let scopes = request.resource_logs.iter().flat_map(|resource| &resource.scope_logs);
-        let attributes = scopes.flat_map(|scope| &scope.log_records).flat_map(|record| &record.attributes);
-        for attribute in attributes.filter(|attribute| attribute.key == "dbintel.record_id") {
-            if let Some(Value::StringValue(id)) = attribute.value.as_ref().and_then(|value| value.value.as_ref()) {
-                ids.insert(id.clone());
-            }
-        }
-    }
-    ids
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn pollers_and_sinks_may_die_and_freeze_and_what_was_counted_is_delivered() {
     let mut fleet = Fleet::start().await;
@@ -215,7 +199,7 @@ async fn pollers_and_sinks_may_die_and_freeze_and_what_was_counted_is_delivered(
         });
         wait_until_caught_up(&*fleet.scene.bus, 1);
         let rows = row_ids(&fleet.scene);
-        wait::blocking(LIMIT, "the delivery of all rows", || rows.is_subset(&delivered(&fleet.peer)).then_some(()));
+        wait::blocking(LIMIT, "the delivery of all rows", || rows.is_subset(&accepted(&fleet.peer)).then_some(()));
         fleet.roles.iter_mut().flatten().for_each(end);
         // Each delta is the difference of two readings, from the first to the last.
         let balance = check_books(&*fleet.scene.bus, 1);

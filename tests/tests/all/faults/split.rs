@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use dbintel_bus::topic_name;
 use dbintel_processors::engine::group::INPUTS;
 use dbintel_schemas::Topic;
 use dbintel_schemas::records::EnrichedQuery;
@@ -16,7 +15,7 @@ use serde_json::Value;
 
 use super::{SESSION_TIMEOUT, Scene, end, sample};
 use crate::cli_rig::{FREE_PORTS, LIMIT, Running, json_lines, run, said, text};
-use crate::engine::{PIPELINE, send_raw};
+use crate::engine::{PIPELINE, send_raw, wait_until_caught_up, wait_until_group_caught_up};
 
 const PARTITIONS: u32 = 4;
 const GROUPS: [&str; 3] = ["dbintel.delta", "dbintel.text", "dbintel.adaptive_sampler"];
@@ -56,25 +55,10 @@ fn wait_until_busy(running: &mut Running, group: &str) {
     running.process.wait_until(|_| sample(port, "dbintel_processor_partitions", &label) > 0.0 && commits() >= wanted);
 }
 
-/// Waits until a group has nothing more to read.
-fn wait_until_caught_up(scene: &Scene, group: &str, inputs: &[Topic]) {
-    let topics: Vec<String> = inputs.iter().map(|topic| topic_name(*topic)).collect();
-    wait::blocking(LIMIT, group, || {
-        let committed = scene.bus.committed(group, &topics).unwrap();
-        let is_done = |topic: &String, partition: u32| {
-            let end = scene.bus.offsets(topic, partition).unwrap().stable_end;
-            let position = committed.iter().find(|at| at.topic == *topic && at.partition == partition);
-            let next = position.map_or(0, |position| position.next_offset);
-            end <= next || books::records_between(&*scene.bus, topic, partition, next, end) == 0
-        };
-        topics.iter().all(|topic| (0..PARTITIONS).all(|partition| is_done(topic, partition))).then_some(())
-    });
-}
-
 fn wait_until_all_caught_up(scene: &Scene) {
-    wait_until_caught_up(scene, GROUPS[0], &INPUTS);
-    wait_until_caught_up(scene, GROUPS[1], &[Topic::StagedText]);
-    wait_until_caught_up(scene, GROUPS[2], &[Topic::StagedAdaptiveSampler]);
+    wait_until_group_caught_up(&*scene.bus, GROUPS[0], &INPUTS, PARTITIONS);
+    wait_until_group_caught_up(&*scene.bus, GROUPS[1], &[Topic::StagedText], PARTITIONS);
+    wait_until_group_caught_up(&*scene.bus, GROUPS[2], &[Topic::StagedAdaptiveSampler], PARTITIONS);
 }
 
 fn verify(configuration: &Path) -> Value {
@@ -146,7 +130,7 @@ fn a_group_for_each_processor_survives_faults_and_gives_what_one_group_gives() {
     let seek = ["group", "seek", "--group", "dbintel.enrich", "--to", "beginning", "--yes", "--config", text(&compact)];
     assert!(said(&seek, &[]).contains("moved "));
     let mut reference = start(&scene, &compact, "reference", &[]);
-    wait_until_caught_up(&scene, crate::engine::GROUP, &INPUTS);
+    wait_until_caught_up(&*scene.bus, PARTITIONS);
     end(&mut reference);
     let (found, expected) = (outputs(&scene, PIPELINE), outputs(&scene, "reference"));
     assert_eq!(found.len() as u64, of(2, "forwarded"));
