@@ -11,6 +11,10 @@ use dbintel_schemas::partition::partition_of;
 use dbintel_schemas::record_id::record_id;
 use dbintel_schemas::records::{InstanceEpoch, QueryCounters, RawPoll, RawQuery};
 
+/// How long the log may take to acknowledge. A client sends again what it gave to a broker that froze only after some time of
+/// silence, and may come upon that broker twice.
+const FLUSH_LIMIT: Duration = Duration::from_secs(120);
+
 /// Time of the first poll in ms.
 pub const START_MS: i64 = 1_780_000_000_000;
 
@@ -43,7 +47,7 @@ pub fn publish(publisher: &Publisher, count: usize, statements: usize, polls: Ra
             send(|| publisher.publish(&poll(target, poll_seq), target, time(poll_seq)));
         }
     }
-    publisher.flush(Duration::from_secs(30)).expect("flush");
+    publisher.flush(FLUSH_LIMIT).expect("flush");
 }
 
 /// Polls that are published one after the other, from a thread of its own, until it is stopped.
@@ -79,7 +83,7 @@ impl Flow {
 /// Publishes one statement.
 pub fn publish_one(publisher: &Publisher, target: &str, id: &str, poll_seq: i64) {
     send(|| publisher.publish(&query(target, id, poll_seq, poll_seq), target, time(poll_seq)));
-    publisher.flush(Duration::from_secs(30)).expect("flush");
+    publisher.flush(FLUSH_LIMIT).expect("flush");
 }
 
 fn send(mut attempt: impl FnMut() -> Result<(), SendError>) {

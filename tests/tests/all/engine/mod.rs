@@ -64,7 +64,7 @@ pub fn wait_until_caught_up(bus: &dyn Bus, partitions: u32) {
 
 /// The same of any group with these inputs.
 pub fn wait_until_group_caught_up(bus: &dyn Bus, group: &str, inputs: &[Topic], partitions: u32) {
-    wait::blocking(Duration::from_secs(60), group, || {
+    wait::blocking(Duration::from_secs(120), group, || {
         (0..partitions).all(|partition| open(bus, group, inputs, partition) == 0).then_some(())
     });
 }
