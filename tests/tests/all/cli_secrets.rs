@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use dbintel_bus::embedded::{Config, Embedded};
 use dbintel_bus::{Bus, topic_name};
@@ -109,35 +109,36 @@ async fn no_secret_of_a_statement_is_anywhere() {
     secrets_were_there(&*open(log));
 }
 
-/// Samples of sessions that each target has had.
-type Counts = BTreeMap<String, usize>;
+/// When the newest sample of sessions began, by target, in microseconds since 1970.
+type Newest = BTreeMap<String, i64>;
 
-/// Tells how many samples each target has had.
+/// Tells when each target was sampled.
 #[derive(Clone)]
-struct Samples(watch::Receiver<Counts>);
+struct Samples(watch::Receiver<Newest>);
 
 impl Samples {
-    /// Counts them for as long as somebody listens.
+    /// Follows the log for as long as somebody listens.
     fn of(directory: PathBuf) -> Samples {
-        let (sender, receiver) = watch::channel(Counts::new());
+        let (sender, receiver) = watch::channel(Newest::new());
         thread::spawn(move || {
             let log = open(directory);
             while !sender.is_closed() {
-                sender.send_replace(good_polls(&*log, "sessions"));
+                sender.send_replace(good_polls(&*log, "sessions").collect());
                 thread::sleep(Duration::from_millis(200));
             }
         });
         Samples(receiver)
     }
 
-    /// Waits until every target has had two more: one of them began after the call.
-    async fn two_of_each(&self) {
+    /// Waits until every target has had a sample that began after the call.
+    async fn one_of_each(&self) {
+        let called_at = wall_us();
+        let all_have =
+            |newest: &Newest| newest.len() == TARGETS && newest.values().all(|began_at| *began_at > called_at);
         let mut receiver = self.0.clone();
-        let before = receiver.borrow().clone();
-        let has_more = |now: &Counts, target: &String| now[target] >= before.get(target).map_or(0, |count| *count) + 2;
-        let all_have = |now: &Counts| now.len() == TARGETS && now.keys().all(|target| has_more(now, target));
-        let waited = timeout(LIMIT, receiver.wait_for(all_have)).await;
-        drop(waited.expect("samples of every target").expect("they are counted"));
+        let waited =
+            timeout(LIMIT, receiver.wait_for(all_have)).await.map(|newest| drop(newest.expect("they are followed")));
+        assert!(waited.is_ok(), "no sample of every target after {called_at}: {:?}", self.0.borrow());
     }
 }
 
@@ -145,18 +146,18 @@ fn open(directory: PathBuf) -> Arc<dyn Bus> {
     Arc::new(Embedded::open_reader(&Config { directory, ..Config::default() }).unwrap())
 }
 
-/// How many polls of a class went well, by target.
-fn good_polls(log: &dyn Bus, class: &str) -> Counts {
+/// The polls of a class that went well, as they follow each other: the target, and when they began.
+fn good_polls(log: &dyn Bus, class: &str) -> impl Iterator<Item = (String, i64)> {
     let schemas = Schemas::new();
-    let mut counts = Counts::new();
-    for record in read_all(log, Topic::RawPolls, 0) {
+    read_all(log, Topic::RawPolls, 0).into_iter().filter_map(move |record| {
         let mut scratch = Vec::new();
         let poll: RawPoll<'_> = schemas.read(&record.value, &mut scratch).unwrap();
-        if poll.poll_class == class && poll.outcome == "ok" {
-            *counts.entry(poll.target.to_owned()).or_default() += 1;
-        }
-    }
-    counts
+        (poll.poll_class == class && poll.outcome == "ok").then(|| (poll.target.to_owned(), poll.started_at))
+    })
+}
+
+fn wall_us() -> i64 {
+    UNIX_EPOCH.elapsed().unwrap().as_micros().try_into().unwrap()
 }
 
 /// Executes all statements, waits until they were polled, and looks at the pages.
@@ -171,12 +172,14 @@ async fn work(servers: &Servers, up: &mut Running, search: &mut Search<'_>) {
         planted::execute_on_mysql(mysql, &samples),
         planted::execute_on_mysql(mariadb, &samples),
     );
-    let log = open(directory);
-    let before = good_polls(&*log, "statements");
+    let (log, executed_at) = (open(directory), wall_us());
     // Texts are read right after the statements that were not seen before.
     wait::blocking(LIMIT, "polls of statements", || {
-        let now = good_polls(&*log, "statements");
-        now.iter().all(|(target, count)| *count >= before[target] + 3).then_some(())
+        let mut polls: BTreeMap<String, usize> = BTreeMap::new();
+        for (target, _) in good_polls(&*log, "statements").filter(|(_, began_at)| *began_at > executed_at) {
+            *polls.entry(target).or_default() += 1;
+        }
+        (polls.len() == TARGETS && polls.values().all(|count| *count >= 2)).then_some(())
     });
     for (of, path) in [("metrics", "/metrics"), ("export", "/metrics"), ("health", "/readyz?verbose")] {
         search.look(&format!("the page of {of}"), &up.get(of, path).body);

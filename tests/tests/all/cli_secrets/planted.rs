@@ -178,7 +178,7 @@ pub(super) async fn execute_on_postgresql(server: &Postgres, samples: &Samples) 
                 let _ = client.simple_query(&statement).await;
                 client.simple_query("BEGIN").await.unwrap();
                 let _ = client.simple_query(&statement).await;
-                samples.two_of_each().await;
+                samples.one_of_each().await;
             });
         }
         let (port, raw) = (server.port, "SELECT pg_sleep(2.5), '\u{e4}geheim'".chars().map(|c| c as u8).collect());
@@ -222,10 +222,10 @@ pub(super) async fn execute_on_mysql(server: &Mysql, samples: &Samples) {
                 client.query_drop("SET NAMES latin1").await.unwrap();
                 client.query_drop("START TRANSACTION WITH CONSISTENT SNAPSHOT").await.unwrap();
                 let _ = client.query_drop(statement).await;
-                samples.two_of_each().await;
+                samples.one_of_each().await;
             });
         }
-        samples.two_of_each().await;
+        samples.one_of_each().await;
         admin.query_drop("UNLOCK TABLES").await.unwrap();
         while let Some(ended) = sessions.join_next().await {
             ended.unwrap();
