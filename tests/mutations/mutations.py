@@ -5,7 +5,7 @@ Works on a copy of the tree. A mutation is red when its test fails by what it ch
 does not end, or a mutant that does not compile is a failure of this script, and so is a text that is not found any more.
 
     make mutations                all of them, as a table
-    make mutations ONLY=trim      those whose name contains the word
+    make mutations ONLY=trim      those whose name contains the word, or that such a test notices: simulation, conformance …
 """
 
 import os
@@ -21,11 +21,17 @@ ENGINE = "processors/src/engine"
 
 # What the simulation says when it finds something; anything else that ends it is not a finding.
 # That the work comes to its end, counted in turns, is one of its checks.
-ORACLE = r"(seed \d+|undisturbed): the (books|outputs|state|commits|work) .*"
+ORACLE = r"(seed \d+|undisturbed( \w+)?): (the (books|outputs|state|commits|work) |what is refused).*"
 SIMULATION = ("simulation", ORACLE)
 
 # The suite that every log passes, on a genuine broker.
 CONFORMANCE = ("conformance", r"\d+ of \d+ cases failed.*(\n.*){0,3}")
+
+# A producer outside of transactions, and all that can happen to a genuine Kafka.
+PRODUCED = ("produced", r"panicked at tests/.*\n.*")
+
+# Pollers on a genuine PostgreSQL: only what the test itself finds counts.
+WATCHED = ("watched", r"panicked at tests/.*\n.*")
 
 # Name, the file, what it says, what it is made to say, and who has to notice. Several edits make one mutation where two
 # safeguards stand behind each other: each alone is enough, and the test is that without both something goes wrong.
@@ -176,6 +182,43 @@ MUTATIONS = [
         ("bus/src/kafka/transaction.rs", "        if !positions.is_empty() {\n            self.send_offsets",
          "        if positions.len() > 9 {\n            self.send_offsets"),
     ], CONFORMANCE),
+    ("on Kafka a commit is fenced by what the member is by now", [
+        ("bus/src/kafka/member.rs", "        let Some(membership) = self.membership.clone() else {",
+         "        let Some(membership) = self.fetcher.pump().membership().map(Arc::new) else {"),
+        ("bus/src/kafka/ffi.rs", "        (membership.generation() >= 0 && !nameless).then_some(membership)",
+         "        let _ = nameless;\n        Some(membership)"),
+    ], CONFORMANCE),
+    ("on Kafka a member keeps the membership of its first assignment", [
+        ("bus/src/kafka/member.rs", "        self.membership = self.fetcher.pump().membership().map(Arc::new);\n",
+         "        self.membership = self.membership.take().or_else(|| self.fetcher.pump().membership().map(Arc::new));\n"),
+        ("bus/src/kafka/member.rs", "        self.fetcher.unassign()?;\n        self.membership = None;\n",
+         "        self.fetcher.unassign()?;\n"),
+    ], CONFORMANCE),
+    ("on Kafka an error of a delivery is ignored in a transaction", [
+        ("bus/src/kafka/transaction.rs", "            (Some(code), _) => self.refuse(&String::from_utf8_lossy(record.topic), code),\n",
+         "            (Some(_), _) => {}\n"),
+    ], CONFORMANCE),
+    ("on Kafka a producer has several requests on their way", [
+        ("bus/src/kafka/settings.rs", "\"max.in.flight.requests.per.connection\", \"1\"", "\"max.in.flight.requests.per.connection\", \"5\""),
+    ], PRODUCED),
+    ("on Kafka a client that lost its brokers does not look for them", [
+        ("bus/src/kafka/lookout.rs", "        if !self.has_broker(GLANCE) {", "        if !self.has_broker(GLANCE) && servers.is_empty() {"),
+    ], PRODUCED),
+    ("an open circuit is not obeyed", [
+        ("pollers/src/limits.rs", "        !open || class == Class::Sessions", "        let _ = (open, class);\n        true"),
+    ], WATCHED),
+    ("a statement of ours has no time-out in the server", [
+        ("pollers/src/postgresql/transaction.rs", "&timeouts.statement.as_millis().to_string()", "\"0\""),
+    ], WATCHED),
+    ("a server sees more connections of ours than it may", [
+        ("pollers/src/postgresql/mod.rs", "let shares = target.config.connections_max;", "let shares = target.config.connections_max * 2;"),
+    ], WATCHED),
+    ("a key of the configuration that nobody asked for is taken", [
+        ("config/src/section.rs", "            if was_asked_for || entry.key.is_unresolved() {", "            if !was_asked_for || entry.key.is_unresolved() {"),
+    ], ("config", r"assertion .*failed")),
+    ("values in memory have no bound", [
+        (f"{ENGINE}/state/table.rs", "        self.evict(values_max);\n    }\n}\n", "        let _ = values_max;\n    }\n}\n"),
+    ], ("unit", r"assertion .*failed|values are in memory")),
     ("a literal of a statement is shown", [
         ("sqltext/src/normalize.rs", "Kind::Literal | Kind::Parameter => self.value(),",
          "Kind::Literal => self.name(lexeme),\n            Kind::Parameter => self.value(),"),
@@ -186,6 +229,9 @@ TESTS = {
     "simulation": ["--profile", "simulation", "-p", "dbintel-processors", "--no-default-features", "--lib", "--", "simulation", "--nocapture"],
     "unit": ["--profile", "simulation", "-p", "dbintel-processors", "--no-default-features", "--lib", "--", "--skip", "simulation"],
     "conformance": ["--workspace", "--test", "all", "--", "bus_kafka::conforms"],
+    "produced": ["--workspace", "--test", "all", "--", "faults::producer"],
+    "watched": ["--workspace", "--test", "all", "--", "pollers_faults", "pollers_metrics"],
+    "config": ["--profile", "simulation", "-p", "dbintel-config"],
     "sqltext": ["--profile", "simulation", "-p", "dbintel-sqltext"],
 }
 SEEDS = os.environ.get("SEEDS", "100000")
@@ -244,7 +290,7 @@ def judge(tree: Path, test) -> tuple:
 
 def main() -> int:
     only = os.environ.get("ONLY", "")
-    chosen = [mutation for mutation in MUTATIONS if only in mutation[0]]
+    chosen = [mutation for mutation in MUTATIONS if only in mutation[0] or only == mutation[2][0]]
     failed = 0
     with tempfile.TemporaryDirectory(prefix="dbintel-mutations-") as scratch:
         tree = copy_of_the_tree(Path(scratch))

@@ -47,6 +47,12 @@ impl Proxy {
         Proxy { shared, port }
     }
 
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
     /// Relays nothing until [`Proxy::go_on`]: connections stay open and nothing comes through.
     pub fn hold(&self) {
         self.shared.state().held = true;

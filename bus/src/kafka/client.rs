@@ -20,6 +20,7 @@ use super::clock::{self, Deadline};
 use super::failure::{self, Failure, bus_error, code_error, way_out};
 use super::ffi::{Event, Handle, Pump};
 use super::log::Log;
+use super::lookout::Lookout;
 use super::oauth;
 use super::settings::Settings;
 use crate::BusError;
@@ -40,6 +41,7 @@ pub struct Context {
     token_asked: AtomicBool,
     coordinator_troubled: AtomicBool,
     last_failure: Mutex<Option<LastFailure>>,
+    lookout: Lookout,
 }
 
 struct LastFailure {
@@ -57,7 +59,18 @@ impl Context {
             token_asked: AtomicBool::new(false),
             coordinator_troubled: AtomicBool::new(false),
             last_failure: Mutex::default(),
+            lookout: Lookout::new(settings),
         }
+    }
+
+    /// What the client does.
+    pub fn name(&self) -> &str {
+        self.log.client()
+    }
+
+    /// What finds lost brokers again.
+    pub fn lookout(&self) -> &Lookout {
+        &self.lookout
     }
 
     /// Whether the connection to the transaction coordinator has ever broken or timed out. A request of this client may

@@ -4,6 +4,7 @@
 //!   for the whole time-out on a producer, and leave the queues of admin clients unserved.
 //! - The generation of a consumer: the crate hides it, and a commit without one is not fenced.
 //! - `send_offsets_to_transaction` with that generation, and a flush that overrides the linger time.
+//! - Whether a client has a broker, and naming brokers to one that has none.
 //!
 //! What makes it sound: a [`Pump`] owns its client and drops its queue before it; what an [`Event`] borrows lives as long as
 //! the event, which is destroyed after the handler returns; librdkafka's handles may be used from any thread.
@@ -164,6 +165,7 @@ impl<T: Handle> Pump<T> {
         // SAFETY: the queue is alive.
         let event = unsafe { sys::rd_kafka_queue_poll(self.queue.0.as_ptr(), milliseconds(wait)) };
         let Some(event) = NonNull::new(event).map(OwnedEvent) else {
+            self.look_for_brokers();
             return false;
         };
         // SAFETY: the event lives until the end of this function, the handler's borrow does not.
@@ -220,6 +222,26 @@ impl<T: Handle> Pump<T> {
             sys::rd_kafka_error_destroy(error);
             failure
         })
+    }
+
+    /// Whether some broker is connected, or will be within the wait.
+    pub fn has_broker(&self, wait: Duration) -> bool {
+        let mut metadata = ptr::null();
+        // SAFETY: the client is alive; no topic is named; what is returned is ours to destroy.
+        let status = unsafe {
+            let status = sys::rd_kafka_metadata(self.native(), 0, ptr::null_mut(), &mut metadata, milliseconds(wait));
+            if !metadata.is_null() {
+                sys::rd_kafka_metadata_destroy(metadata);
+            }
+            status
+        };
+        status != RDKafkaRespErr::RD_KAFKA_RESP_ERR__TRANSPORT
+    }
+
+    /// Names brokers, as bootstrap servers are named.
+    pub fn add_brokers(&self, servers: &CStr) {
+        // SAFETY: the client is alive, and the string during the call, which copies it.
+        unsafe { sys::rd_kafka_brokers_add(self.native(), servers.as_ptr()) };
     }
 
     /// Answers [`Event::TokenWanted`].

@@ -18,6 +18,7 @@ mod fetch;
 mod ffi;
 mod groups;
 mod log;
+mod lookout;
 mod member;
 mod oauth;
 mod outcome;

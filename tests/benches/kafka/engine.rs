@@ -10,10 +10,13 @@ use dbintel_processors::adaptive_sampler::{AdaptiveSampler, Config};
 use dbintel_processors::delta::Delta;
 use dbintel_processors::engine::group::INPUTS;
 use dbintel_processors::engine::store::StoreMemory;
-use dbintel_processors::engine::{Group, GroupConfig, Metrics, Pipeline, ProcessorFactory};
+use dbintel_processors::engine::{
+    Context, Disposition, Group, GroupConfig, Metrics, Pipeline, Processor, ProcessorFactory, Row, StateError,
+};
 use dbintel_processors::text::Text;
 
 use crate::measure::{Meter, Outcome};
+use crate::oracle::enriched;
 use crate::workload::PARTITIONS;
 
 /// Eight numeric rules: with the default rate about 12 % of the rows are kept.
@@ -32,6 +35,8 @@ rules:
 /// What stands in the pipeline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Chain {
+    /// Nothing is computed: every row is written, without state.
+    Pass,
     /// `delta` alone: every row with a delta is written.
     Delta,
     /// `delta` and `adaptive_sampler`.
@@ -52,11 +57,25 @@ fn processors(chain: Chain) -> Outcome<Vec<(String, ProcessorFactory)>> {
     let text: (String, ProcessorFactory) = ("text".into(), Arc::new(|| Box::new(Text::new())));
     let sampler: (String, ProcessorFactory) =
         ("adaptive_sampler".into(), Arc::new(move || Box::new(AdaptiveSampler::new(Arc::clone(&rules)))));
+    let pass: (String, ProcessorFactory) = ("pass".into(), Arc::new(|| Box::new(Pass)));
     Ok(match chain {
+        Chain::Pass => vec![pass],
         Chain::Delta => vec![delta],
         Chain::Sampling => vec![delta, sampler],
         Chain::Whole => vec![delta, text, sampler],
     })
+}
+
+/// What the engine itself costs.
+struct Pass;
+
+impl Processor for Pass {
+    fn process<'a>(&mut self, row: &mut Row<'a>, context: &mut Context<'a, '_>) -> Result<Disposition, StateError> {
+        if let Row::RawQuery(raw) = row {
+            *row = Row::Query(context.arena().alloc(enriched(raw, context.offset)));
+        }
+        Ok(Disposition::Forwarded)
+    }
 }
 
 /// Runs a group of this name until it has done everything.

@@ -7,7 +7,9 @@
 
 mod copy;
 mod engine;
+mod latency;
 mod measure;
+mod oracle;
 mod restart;
 mod split;
 mod workload;
@@ -17,6 +19,7 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 
+use dbintel_bus::embedded::{self, Embedded};
 use dbintel_bus::kafka::{Config, Kafka as KafkaBus};
 use dbintel_bus::{Bus, Framings, Publisher, planned_topics, topic_name};
 use dbintel_schemas::Topic;
@@ -32,18 +35,38 @@ use self::workload::PARTITIONS;
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
-/// What is measured, in turns; the first is what the others are compared with.
-const RUNS: [&str; 10] =
-    ["bare", "bus", "delta", "sampling", "sampling-2", "whole", "whole-2", "split", "streams", "streams-2"];
+/// What is measured, in turns; the first is what the others are compared with. `@embedded` is on the embedded log.
+const RUNS: [&str; 15] = [
+    "bare",
+    "bus",
+    "pass",
+    "delta",
+    "sampling",
+    "sampling-2",
+    "whole",
+    "whole-2",
+    "split",
+    "streams",
+    "streams-2",
+    "bus@embedded",
+    "pass@embedded",
+    "sampling@embedded",
+    "whole@embedded",
+];
+
+/// The two logs.
+const LOGS: [&str; 2] = ["kafka", "embedded"];
 
 fn main() -> Outcome<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    if let ["run", servers, "restart", _, state] = words.as_slice() {
-        return restart::run(open(servers)?, Path::new(state));
-    }
-    if let ["run", servers, name, number, state] = words.as_slice() {
-        println!("{}", run(servers, name, number, Path::new(state))?.to_json());
+    if let ["run", log, name, number, state] = words.as_slice() {
+        let (bus, state) = (open(log)?, Path::new(state));
+        match *name {
+            "restart" => restart::run(bus, state)?,
+            "latency" => println!("{}", latency::run(bus, state, "dbintel.bench-latency")?),
+            _ => println!("{}", run(bus, log, name, number, state)?.to_json()),
+        }
         return Ok(());
     }
     let number = |flag: &str, default: u64| -> Outcome<u64> {
@@ -57,8 +80,12 @@ fn main() -> Outcome<()> {
     if words.contains(&"--restore") {
         return restore(number("--statements", 62_500)?, rounds);
     }
+    if words.contains(&"--latency") {
+        return latencies(rounds);
+    }
     let restarts = words.contains(&"--restart");
-    compare(number("--rows", 2_000_000)?, rounds, if restarts { &[] } else { &runs })
+    compare(number("--rows", 2_000_000)?, rounds, if restarts { &[] } else { &runs })?;
+    if only.is_some() || restarts { Ok(()) } else { latencies(rounds) }
 }
 
 /// How long it takes to fill the state of so many statements for each target from the changelog alone.
@@ -73,48 +100,91 @@ fn restore(statements: u64, rounds: u64) -> Outcome<()> {
     restart::measure(&kafka.bootstrap, &publisher, &scratch.path().join("state"), rounds, false)
 }
 
-fn open(servers: &str) -> Outcome<Arc<dyn Bus>> {
-    let bootstrap_servers = vec![servers.to_owned()];
+/// A log: a directory of the embedded one, or the address of a broker.
+fn open(log: &str) -> Outcome<Arc<dyn Bus>> {
+    if log.starts_with('/') {
+        let config = embedded::Config { directory: log.into(), ..embedded::Config::default() };
+        return Ok(Arc::new(Embedded::open(&config)?));
+    }
+    let bootstrap_servers = vec![log.to_owned()];
     Ok(Arc::new(KafkaBus::open(&Config { bootstrap_servers, ..Config::default() })?))
 }
 
-fn compare(rows: u64, rounds: u64, runs: &[&'static str]) -> Outcome<()> {
-    let kafka = Kafka::start();
-    let bus = open(&kafka.bootstrap)?;
+/// Runs this program again, for one run on a log, and gives what it printed.
+fn run_alone(log: &str, name: &str, number: u64, state: &Path) -> Outcome<Value> {
+    let mut command = Command::new(std::env::current_exe()?);
+    figure(name, command.args(["run", log, name, &number.to_string()]).arg(state))
+}
+
+fn figure(name: &str, command: &mut Command) -> Outcome<Value> {
+    let output = command.output()?;
+    eprint!("{}", String::from_utf8_lossy(&output.stderr));
+    let line = String::from_utf8(output.stdout)?;
+    Ok(serde_json::from_str(line.trim()).map_err(|error| format!("{name}: {error}: {line}"))?)
+}
+
+/// From the end of a read to a reader of the outputs, each time on a log of its own.
+fn latencies(rounds: u64) -> Outcome<()> {
+    println!("\nfrom the end of a read to a reader of the outputs, 10,000 rows/s");
+    for (round, log) in (0..rounds).flat_map(|round| LOGS.map(|log| (round, log))) {
+        let scratch = Scratch::new("bench");
+        let kafka = (log == "kafka").then(Kafka::start);
+        let directory = scratch.path().join("log").display().to_string();
+        let address = kafka.as_ref().map_or(&directory, |kafka| &kafka.bootstrap);
+        let found = run_alone(address, "latency", round, &scratch.path().join("state"))?;
+        let ms = |name| field(&found, name);
+        println!(
+            "{log:<10} {} rows kept, p50 {:.0} ms, p99 {:.0} ms, longest {:.0} ms",
+            found["rows"],
+            ms("p50_ms"),
+            ms("p99_ms"),
+            ms("max_ms")
+        );
+    }
+    Ok(())
+}
+
+/// Brings the workload to a log, and gives the number of its rows.
+fn fill(log: &str, rows: u64) -> Outcome<(Publisher, u64)> {
+    let bus = open(log)?;
     bus.create_topics(&planned_topics(PARTITIONS, &[]))?;
     let publisher = Publisher::new(bus.producer()?, Framings::single_object(), PARTITIONS);
     let published = workload::publish(&publisher, rows)?;
     println!("{} rows of {} bytes, {} with a delta", published.rows, published.bytes, published.again);
+    Ok((publisher, published.rows))
+}
+
+fn compare(rows: u64, rounds: u64, runs: &[&'static str]) -> Outcome<()> {
+    let kafka = Kafka::start();
+    let (publisher, filled) = fill(&kafka.bootstrap, rows)?;
     let scratch = Scratch::new("bench");
     if runs.is_empty() {
         return restart::measure(&kafka.bootstrap, &publisher, scratch.path(), rounds, true);
     }
-    let mut figures: BTreeMap<&str, Vec<Value>> = BTreeMap::new();
-    for round in 0..rounds {
-        for name in runs {
-            let state = scratch.path().join(format!("{name}-{round}"));
-            let mut command = match name.strip_prefix("streams") {
-                Some(threads) => streams(&kafka.bootstrap, threads, round),
-                None => {
-                    let mut command = Command::new(std::env::current_exe()?);
-                    command.args(["run", &kafka.bootstrap, name, &round.to_string()]);
-                    command
-                }
-            };
-            let output =
-                command.arg(&state).args(name.starts_with("streams").then(|| published.rows.to_string())).output()?;
-            eprint!("{}", String::from_utf8_lossy(&output.stderr));
-            let line = String::from_utf8(output.stdout)?;
-            let figure: Value =
-                serde_json::from_str(line.trim()).map_err(|error| format!("{name}: {error}: {line}"))?;
-            println!("{name:<10} {}", to_text(&figure, &figure));
-            figures.entry(name).or_default().push(figure);
-        }
+    let directory = scratch.path().join("log").display().to_string();
+    if runs.iter().any(|run| run.ends_with("@embedded")) {
+        // Dropped at once: one process at a time has the log open.
+        drop(fill(&directory, rows)?);
     }
-    println!("\nmedians of {rounds}, and their ratio to the bare copy");
-    let bare = median(figures.get("bare").unwrap_or(&figures[runs[0]]));
+    let mut figures: BTreeMap<&str, Vec<Value>> = BTreeMap::new();
+    for (round, name) in (0..rounds).flat_map(|round| runs.iter().map(move |name| (round, *name))) {
+        let (run, log) = name.split_once('@').map_or((name, &kafka.bootstrap), |(run, _)| (run, &directory));
+        let state = scratch.path().join(format!("{name}-{round}"));
+        let from = oracle::ends(&*open(log)?)?;
+        let found = match run.strip_prefix("streams") {
+            Some(threads) => figure(name, streams(log, threads, round).arg(&state).arg(filled.to_string()))?,
+            None => run_alone(log, run, round, &state)?,
+        };
+        println!("{name:<17} {}", to_text(&found, &found));
+        if let Some(chain) = chain(run) {
+            println!("{:<17} {} outputs, all as expected", "", oracle::check(&*open(log)?, chain, &from)?);
+        }
+        figures.entry(name).or_default().push(found);
+    }
+    println!("\nmedians of {rounds}, and their ratio to {}", runs[0]);
+    let first = median(&figures[runs[0]]);
     for name in runs {
-        println!("{name:<10} {}", to_text(&median(&figures[name]), &bare));
+        println!("{name:<17} {}", to_text(&median(&figures[name]), &first));
     }
     Ok(())
 }
@@ -129,19 +199,27 @@ fn streams(servers: &str, threads: &str, round: u64) -> Command {
     command
 }
 
-fn run(servers: &str, name: &str, number: &str, state: &Path) -> Outcome<Meter> {
-    let bus = open(servers)?;
+/// What a run's pipeline does; none for what is no pipeline of ours.
+fn chain(run: &str) -> Option<Chain> {
+    Some(match run {
+        "pass" => Chain::Pass,
+        "delta" => Chain::Delta,
+        "sampling" | "sampling-2" => Chain::Sampling,
+        "whole" | "whole-2" | "split" => Chain::Whole,
+        _ => return None,
+    })
+}
+
+fn run(bus: Arc<dyn Bus>, log: &str, name: &str, number: &str, state: &Path) -> Outcome<Meter> {
     let input = topic_name(Topic::RawQueries);
+    let output = format!("copy-{name}-{number}");
     let group = format!("dbintel.bench-{name}-{number}");
-    match name {
-        "bare" => copy::bare(&*bus, servers, &input, &format!("copy-{name}-{number}")),
-        "bus" => copy::through_bus(&*bus, &input, &format!("copy-{name}-{number}")),
-        "delta" => engine::run(bus, state, &group, Chain::Delta, 1),
-        "sampling" => engine::run(bus, state, &group, Chain::Sampling, 1),
-        "sampling-2" => engine::run(bus, state, &group, Chain::Sampling, 2),
-        "whole" => engine::run(bus, state, &group, Chain::Whole, 1),
-        "whole-2" => engine::run(bus, state, &group, Chain::Whole, 2),
-        "split" => split::run(bus, state, &group),
+    let workers = if name.ends_with("-2") { 2 } else { 1 };
+    match (name, chain(name)) {
+        ("bare", _) => copy::bare(&*bus, log, &input, &output),
+        ("bus", _) => copy::through_bus(&*bus, &input, &output),
+        ("split", _) => split::run(bus, state, &group),
+        (_, Some(chain)) => engine::run(bus, state, &group, chain, workers),
         _ => Err(format!("there is no run {name}").into()),
     }
 }

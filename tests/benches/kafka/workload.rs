@@ -78,6 +78,29 @@ pub fn publish_again(publisher: &Publisher, round: u64) -> Outcome<()> {
     Ok(())
 }
 
+/// A steady flow of statements that all move, read as they are published.
+pub struct Steady {
+    targets: Vec<String>,
+    ids: Vec<String>,
+    rows: usize,
+}
+
+impl Steady {
+    /// None yet.
+    pub fn new() -> Steady {
+        Steady { targets: targets(), ids: (0..100).map(|rank| format!("-48923748923748{rank:05}")).collect(), rows: 0 }
+    }
+
+    /// Publishes one row more, whose read ended at `now_us`.
+    pub fn publish(&mut self, publisher: &Publisher, now_us: i64) -> Outcome<()> {
+        let (statement, target) = (self.rows / self.targets.len(), &self.targets[self.rows % self.targets.len()]);
+        let poll_seq = 1 + (statement / self.ids.len()) as i64;
+        let row = row(target, &self.ids[statement % self.ids.len()], poll_seq, poll_seq * 50);
+        self.rows += 1;
+        send(publisher, &RawQuery { observed_at: now_us, server_time: Some(now_us), ..row }, &mut Published::default())
+    }
+}
+
 fn next(random: &mut u64) -> u64 {
     *random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
     (*random >> 32 ^ *random) & 0xffff_ffff | (*random & 0xffff_ffff_0000_0000)

@@ -2,10 +2,13 @@
 
 mod brokers;
 mod chaos;
+mod clock;
+mod embedded;
 mod fleet;
 mod kills;
 mod ledger;
 mod network;
+mod producer;
 mod quarantine;
 mod rehearsal;
 mod slots;

@@ -40,6 +40,7 @@ fn properties_replace_defaults_but_not_what_has_to_hold() {
         ("partition.assignment.strategy", "cooperative-sticky"),
         ("enable.idempotence", "false"),
         ("bootstrap.servers", "elsewhere:1"),
+        ("max.in.flight", "5"),
         ("message.timeout.ms", "1"),
         ("delivery.timeout.ms", "1"),
         ("auto.commit.enable", "true"),
@@ -62,6 +63,7 @@ fn properties_replace_defaults_but_not_what_has_to_hold() {
     }
     assert_eq!(settings.transactions("id").get("log.connection.close"), Some("true"));
     assert_eq!(settings.producer().get("enable.idempotence"), Some("true"));
+    assert_eq!(settings.producer().get("max.in.flight.requests.per.connection"), Some("1"));
     assert_eq!(settings.producer().get("message.timeout.ms"), Some("0"));
 }
 

@@ -20,7 +20,7 @@ const TYPED: [(&str, &str); 10] = [
 ];
 
 /// Properties that are what they are so that each row has its effect exactly once, and everything stays bounded.
-const FIXED: [&str; 17] = [
+const FIXED: [&str; 19] = [
     "auto.commit.enable",
     "auto.offset.reset",
     "delivery.timeout.ms",
@@ -31,6 +31,8 @@ const FIXED: [&str; 17] = [
     "group.id",
     "heartbeat.interval.ms",
     "isolation.level",
+    "max.in.flight",
+    "max.in.flight.requests.per.connection",
     "max.poll.interval.ms",
     "message.max.bytes",
     "message.timeout.ms",

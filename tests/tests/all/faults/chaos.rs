@@ -18,7 +18,8 @@ use dbintel_tests::wait;
 use rdkafka::admin::AdminOptions;
 use rustix::process::Signal;
 
-use super::{SESSION_TIMEOUT, Scene, end, number_of, say, wait_until_busy};
+use super::clock::Clocked;
+use super::{SESSION_TIMEOUT, Scene, end, number_of, owned, say, slots, wait_until_busy};
 use crate::cli_rig::Running;
 use crate::engine::load::Flow;
 use crate::engine::{GROUP, wait_until_caught_up};
@@ -33,7 +34,7 @@ const GAP_MAX: Duration = Duration::from_secs(60);
 /// What can go wrong.
 type Fault = (&'static str, fn(&mut Chaos));
 
-const FAULTS: [Fault; 17] = [
+const FAULTS: [Fault; 19] = [
     ("a processor is stopped and partitions swap their state", |chaos| chaos.stop(swap_partitions)),
     ("a processor is killed", |chaos| chaos.kill(|_| {})),
     ("a processor is killed and its state deleted", |chaos| {
@@ -45,6 +46,8 @@ const FAULTS: [Fault; 17] = [
     ("a processor is frozen for less than a session", |chaos| chaos.freeze(SESSION_TIMEOUT / 3)),
     ("all processors are killed", Chaos::kill_all),
     ("a processor joins and leaves", Chaos::visit),
+    ("two processors have one name", Chaos::twins),
+    ("the clock of a processor jumps by an hour, and back by two", Chaos::step_clock),
     ("connections are cut", Chaos::cut),
     ("connections are closed on one side", Chaos::half_close),
     ("everything comes late", Chaos::delay),
@@ -70,7 +73,7 @@ fn stores(directory: &Path) -> Vec<PathBuf> {
 }
 
 /// Cuts the files of each store to half their length, as a file system that lost writes may have them.
-fn cut_files(directory: &Path) {
+pub fn cut_files(directory: &Path) {
     let files = stores(directory).into_iter().flat_map(|store| stores(&store));
     let tables: Vec<PathBuf> =
         files.filter(|path| path.extension().is_some_and(|extension| extension == "sst")).collect();
@@ -159,6 +162,27 @@ impl Chaos {
         wait_until_busy(&mut visitor, 2);
         visitor.process.signal(Signal::TERM);
         assert!(visitor.process.wait_for_end(GAP_MAX).success(), "{}", visitor.process.log());
+    }
+
+    /// The older one gives way.
+    fn twins(&mut self) {
+        let mut twins = ["twin-1", "twin-2"].map(|state| {
+            let mut twin = slots::named(&self.scene, &self.scene.configuration, state, "twin");
+            wait_until_busy(&mut twin, 2);
+            twin
+        });
+        let port = twins[0].port("metrics");
+        twins[0]
+            .process
+            .wait_until(|process| process.log().contains("another process uses the same slot") && owned(port) == 0.0);
+        twins.iter_mut().for_each(end);
+    }
+
+    fn step_clock(&mut self) {
+        let mut visitor = Clocked::start(&self.scene, "clocked");
+        wait_until_busy(&mut visitor.running, 2);
+        ["+1h", "-1h", "+0"].iter().for_each(|offset| visitor.step(offset));
+        end(&mut visitor.running);
     }
 
     fn cut(&mut self) {
@@ -284,7 +308,7 @@ fn chaos() {
     let time = Duration::from_secs(number_of("CHAOS_SECONDS", 180));
     let clock = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64;
     let seed = number_of("CHAOS_SEED", clock);
-    say!("seed {seed}\n{:>7}  {:<52} {:>9}", "after s", "fault", "gap s");
+    say!("seed {seed}\n{:>7}  {:<60} {:>9}", "after s", "fault", "gap s");
     let mut chaos = Chaos::begin(seed);
     let watch = Watch::start(Arc::clone(&chaos.scene.bus));
     watch.recovered();
@@ -301,18 +325,18 @@ fn chaos() {
             let at = began.elapsed();
             fault(&mut chaos);
             let gap = watch.recovered();
-            say!("{:>7.1}  {name:<52} {:>9.2}", at.as_secs_f64(), gap.as_secs_f64());
+            say!("{:>7.1}  {name:<60} {:>9.2}", at.as_secs_f64(), gap.as_secs_f64());
             gaps.entry(name).or_default().push(gap);
         }
     }
     watch.end();
     let mut processes: Vec<Running> = chaos.processes.into_iter().flatten().collect();
     let balance = chaos.scene.settle(chaos.flow.take().expect("it flows"), &mut processes);
-    say!("\n{:>5}  {:<52} {:>9} {:>9}", "times", "fault", "median s", "longest s");
+    say!("\n{:>5}  {:<60} {:>9} {:>9}", "times", "fault", "median s", "longest s");
     for (name, mut gaps) in gaps {
         gaps.sort_unstable();
         let (median, longest) = (gaps[gaps.len() / 2], gaps[gaps.len() - 1]);
-        say!("{:>5}  {name:<52} {:>9.2} {:>9.2}", gaps.len(), median.as_secs_f64(), longest.as_secs_f64());
+        say!("{:>5}  {name:<60} {:>9.2} {:>9.2}", gaps.len(), median.as_secs_f64(), longest.as_secs_f64());
     }
     say!("\nbooks after {:.0} s: {balance:?}", began.elapsed().as_secs_f64());
 }

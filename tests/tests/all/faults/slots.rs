@@ -9,7 +9,8 @@ use crate::cli_rig::{FREE_PORTS, Running, text};
 /// Longer than the tests wait for anything: who had to wait for the end of a session would fail.
 const LONG_SESSION: Duration = Duration::from_secs(300);
 
-fn named(scene: &Scene, configuration: &Path, state: &str, slot: &str) -> Running {
+/// A process with this name.
+pub fn named(scene: &Scene, configuration: &Path, state: &str, slot: &str) -> Running {
     let state = scene.scratch.path().join(state);
     let arguments = ["processor", "--config", text(configuration), "--slot", slot];
     let arguments: Vec<&str> = arguments.into_iter().chain(FREE_PORTS).collect();
