@@ -181,8 +181,8 @@ impl Chaos {
     fn step_clock(&mut self) {
         let mut visitor = Clocked::start(&self.scene, "clocked");
         wait_until_busy(&mut visitor.running, 2);
-        ["+1h", "-1h", "+0"].iter().for_each(|offset| visitor.step(offset));
-        end(&mut visitor.running);
+        [3600, -3600].into_iter().for_each(|seconds| visitor.step(seconds));
+        visitor.end();
     }
 
     fn cut(&mut self) {

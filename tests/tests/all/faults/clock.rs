@@ -1,6 +1,7 @@
 //! Processors whose wall clock the test moves, as a machine's does that is set right after hours. The monotonic one goes on.
 
 use std::path::PathBuf;
+use std::process::Command;
 
 use super::{Scene, wait_until_busy};
 use crate::cli_rig::{FREE_PORTS, Running, text};
@@ -8,39 +9,52 @@ use crate::cli_rig::{FREE_PORTS, Running, text};
 /// A processor with a clock of its own.
 pub struct Clocked {
     pub running: Running,
-    clock: PathBuf,
+    library: PathBuf,
+    offset: PathBuf,
 }
 
 impl Clocked {
     /// Its clock goes right until it is moved.
     pub fn start(scene: &Scene, state: &str) -> Clocked {
-        let clock = scene.scratch.write("clock", "+0");
-        let state = scene.scratch.path().join(state);
+        let directory = scene.scratch.path();
+        let (offset, library) = (directory.join("offset"), directory.join("clock.so"));
+        std::fs::write(&offset, 0i64.to_ne_bytes()).unwrap();
+        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/all/faults/clock.c");
+        let mut compiler = Command::new("clang");
+        compiler.args(["-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-o", text(&library), source]);
+        assert!(compiler.status().unwrap().success());
+        let state = directory.join(state);
         let arguments = ["processor", "--config", text(&scene.configuration)];
         let arguments: Vec<&str> = arguments.into_iter().chain(FREE_PORTS).collect();
-        let library = library();
         let environment = [
             ("DBINTEL_STATE_DIRECTORY", text(&state)),
             ("LD_PRELOAD", text(&library)),
-            ("FAKETIME_TIMESTAMP_FILE", text(&clock)),
-            ("FAKETIME_NO_CACHE", "1"),
-            ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
+            ("CLOCK_OFFSET", text(&offset)),
         ];
-        Clocked { running: Running::start(&arguments, &environment), clock }
+        Clocked { running: Running::start(&arguments, &environment), library, offset }
     }
 
-    /// From now on the clock is so far off: `+1h`, `-1h`. What it writes into its log from now on has that time.
-    pub fn step(&mut self, offset: &str) {
-        let replaced = self.clock.with_extension("new");
-        std::fs::write(&replaced, offset).unwrap();
-        std::fs::rename(&replaced, &self.clock).unwrap();
+    /// From now on the clock is so many seconds off, and the processor goes on.
+    pub fn step(&mut self, seconds: i64) {
+        // Not truncated: the process has the file mapped.
+        let mut file = std::fs::OpenOptions::new().write(true).open(&self.offset).unwrap();
+        std::io::Write::write_all(&mut file, &seconds.to_ne_bytes()).unwrap();
         wait_until_busy(&mut self.running, 2);
     }
-}
 
-/// The library that stands before the clock, from the package `libfaketime`.
-fn library() -> PathBuf {
-    let places = std::fs::read_dir("/usr/lib").unwrap().map(|entry| entry.unwrap().path());
-    let found = places.map(|place| place.join("faketime/libfaketimeMT.so.1")).find(|library| library.exists());
-    found.expect("libfaketime is not installed: tests/servers/system-packages.sh installs it")
+    /// Ends it in order; its last words have to be of the hour that its clock shows.
+    pub fn end(mut self) {
+        let before = self.hour();
+        super::end(&mut self.running);
+        let (log, after) = (self.running.process.log(), self.hour());
+        let last = log.lines().rfind(|line| line.contains("T")).unwrap_or_default();
+        assert!(last.contains(&before) || last.contains(&after), "{last} is not of {before}");
+    }
+
+    /// As another program with this clock sees it.
+    fn hour(&self) -> String {
+        let mut date = Command::new("date");
+        date.args(["-u", "+%Y-%m-%dT%H:"]).env("LD_PRELOAD", &self.library).env("CLOCK_OFFSET", &self.offset);
+        String::from_utf8(date.output().unwrap().stdout).unwrap().trim().to_owned()
+    }
 }
