@@ -1,11 +1,14 @@
 /* Stands before the wall clock of a process (LD_PRELOAD) and adds the seconds that the file CLOCK_OFFSET holds, as eight bytes.
    It allocates nothing: allocators ask for the time while they start. */
 #define _GNU_SOURCE
+#include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
+#include <threads.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -48,4 +51,18 @@ time_t time(time_t *now) {
     if (now)
         *now = precise.tv_sec;
     return precise.tv_sec;
+}
+
+/* The kernel's clock is not moved: who waits until a time of ours waits until that time less the offset. */
+int pthread_cond_timedwait(pthread_cond_t *restrict changed, pthread_mutex_t *restrict lock,
+                           const struct timespec *restrict until) {
+    struct timespec kernels = *until;
+    kernels.tv_sec -= seconds();
+    return pthread_cond_clockwait(changed, lock, CLOCK_REALTIME, &kernels);
+}
+
+/* In glibc these are those of pthread by another name. */
+int cnd_timedwait(cnd_t *restrict changed, mtx_t *restrict lock, const struct timespec *restrict until) {
+    int failed = pthread_cond_timedwait((pthread_cond_t *)changed, (pthread_mutex_t *)lock, until);
+    return failed == ETIMEDOUT ? thrd_timedout : failed ? thrd_error : thrd_success;
 }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::process::Command;
+use std::time::Duration;
 
 use super::{Scene, wait_until_busy};
 use crate::cli_rig::{FREE_PORTS, Running, text};
@@ -57,4 +58,16 @@ impl Clocked {
         date.args(["-u", "+%Y-%m-%dT%H:"]).env("LD_PRELOAD", &self.library).env("CLOCK_OFFSET", &self.offset);
         String::from_utf8(date.output().unwrap().stdout).unwrap().trim().to_owned()
     }
+}
+
+#[test]
+fn a_clock_that_jumps_by_an_hour_stops_no_processor() {
+    let scene = Scene::new(2, 100);
+    let flow = scene.flow(1, Duration::from_millis(250));
+    let mut clocked = Clocked::start(&scene, "clocked");
+    wait_until_busy(&mut clocked.running, 2);
+    [3600, -3600, 0, -3600].into_iter().for_each(|seconds| clocked.step(seconds));
+    clocked.end();
+    let other = scene.processor("other");
+    scene.settle(flow, &mut [other]);
 }
