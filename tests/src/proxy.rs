@@ -25,6 +25,10 @@ struct Shared {
 #[derive(Debug, Default)]
 struct State {
     held: bool,
+    /// Ends from which something has come that is held.
+    holding: usize,
+    /// How often what was held was lost.
+    losses: u64,
     /// What comes is passed on so much later.
     delay: Duration,
     ended: bool,
@@ -64,6 +68,16 @@ impl Proxy {
         self.shared.changed.notify_all();
     }
 
+    /// Loses what is held as soon as something is, and relays what comes after it.
+    pub fn lose_what_is_held(&self) {
+        let nothing = |state: &mut State| state.holding == 0;
+        let mut state =
+            self.shared.changed.wait_while(self.shared.state(), nothing).unwrap_or_else(PoisonError::into_inner);
+        (state.held, state.losses) = (false, state.losses + 1);
+        drop(state);
+        self.shared.changed.notify_all();
+    }
+
     /// Passes everything on later by this time.
     pub fn delay(&self, time: Duration) {
         self.shared.state().delay = time;
@@ -99,9 +113,16 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn wait_while_held(&self) {
+    /// False if what came is lost meanwhile.
+    fn wait_while_held(&self) -> bool {
         let held = |state: &mut State| state.held && !state.ended;
-        drop(self.changed.wait_while(self.state(), held).unwrap_or_else(PoisonError::into_inner));
+        let mut state = self.state();
+        let losses = state.losses;
+        state.holding += 1;
+        self.changed.notify_all();
+        let mut state = self.changed.wait_while(state, held).unwrap_or_else(PoisonError::into_inner);
+        state.holding -= 1;
+        state.losses == losses
     }
 }
 
@@ -110,7 +131,7 @@ fn accept(listener: &TcpListener, address: &str, shared: &Arc<Shared>) {
         if shared.state().ended {
             return;
         }
-        shared.wait_while_held();
+        let _not_lost = shared.wait_while_held();
         // Whoever cannot be connected is cut at once, as by a server that refuses.
         if let (Ok(client), Ok(server)) = (client, TcpStream::connect(address)) {
             connect([client, server], shared);
@@ -142,7 +163,9 @@ fn connect(ends: [TcpStream; 2], shared: &Arc<Shared>) {
 fn relay(mut from: TcpStream, mut to: TcpStream, shared: &Shared) {
     let mut buffer = vec![0; BUFFER_BYTES];
     while let Ok(length @ 1..) = from.read(&mut buffer) {
-        shared.wait_while_held();
+        if !shared.wait_while_held() {
+            continue;
+        }
         let delay = shared.state().delay;
         if !delay.is_zero() {
             thread::sleep(delay);

@@ -50,7 +50,7 @@ fn check_partition(bus: &dyn Bus, chain: Chain, partition: u32, from: i64) -> Ou
         let mut scratch = Vec::new();
         let found: EnrichedQuery<'_> = SCHEMAS.read(&output.value, &mut scratch)?;
         if found != expected {
-            return Err(format!("offset {}: {found:#?} instead of {expected:#?}", output.offset).into());
+            return Err(format!("offset {}: {found:?} instead of {expected:?}", output.offset).into());
         }
         rows += 1;
     }
@@ -80,17 +80,20 @@ fn expect<'a>(
     let now = raw.counters.values();
     let key = format!("{} {}", raw.target, raw.query_id);
     let Some(before) = seen.get_mut(&key) else {
-        seen.insert(key, Seen { counters: now, total: now.map(|value| value.map(|_| 0)) });
+        seen.insert(key, Seen { counters: now, total: [None; QueryCounters::FIELDS.len()] });
         return None;
     };
-    let delta = each(&now, &before.counters, |now, before| now - before);
+    let delta: Values = std::array::from_fn(|index| Some(now[index]? - before.counters[index]?));
     before.counters = now;
     if delta.iter().flatten().all(|delta| *delta == 0) {
         return None;
     }
     row.delta_valid = delta.iter().flatten().all(|delta| *delta >= 0);
     if row.delta_valid {
-        before.total = each(&before.total, &delta, |total, delta| total + delta);
+        for (total, delta) in before.total.iter_mut().zip(delta) {
+            // Unknown until there is something to add.
+            *total = delta.map(|delta| total.unwrap_or(0) + delta);
+        }
         row.delta = QueryCounters::of_values(delta);
         row.mean_exec_time_ns = mean(&row.delta);
     } else {
@@ -128,15 +131,11 @@ pub fn enriched<'a>(raw: &RawQuery<'a>, offset: i64) -> EnrichedQuery<'a> {
     }
 }
 
-fn each(left: &Values, right: &Values, of: impl Fn(i64, i64) -> i64) -> Values {
-    std::array::from_fn(|index| Some(of(left[index]?, right[index]?)))
-}
-
 fn mean(counters: &QueryCounters) -> Option<i64> {
     Some(counters.total_exec_time_ns? / counters.calls?)
 }
 
-/// The eight rules of the bench as code, and the coin: 56 bits of a hash of the record.
+/// The eight rules of the bench as code, and the coin: 56 bits of a hash of the record and the salt, here the default one.
 fn sample(row: &mut EnrichedQuery<'_>) -> bool {
     let ms = |ns: Option<i64>| ns.unwrap_or(0) as f64 / 1e6;
     let count = |value: Option<i64>| value.unwrap_or(0);
@@ -153,7 +152,7 @@ fn sample(row: &mut EnrichedQuery<'_>) -> bool {
         ("default", true, 0.1),
     ];
     let (rule, _, probability) = rules.into_iter().find(|(_, is_true, _)| *is_true).expect("the last one is true");
-    let hash = hash128(&[&row.record_id, b""]);
+    let hash = hash128(&[&row.record_id, b"dbintel"]);
     let coin = (u128::from_le_bytes(hash) as u64 >> 8) as i64;
     row.sampling_rule = Some(rule);
     row.sampling_probability = probability;

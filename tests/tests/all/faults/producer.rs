@@ -121,3 +121,29 @@ fn what_a_producer_accepted_arrives_though_the_brokers_have_forgotten_it() {
         assert_eq!(missing, [0; 0], "of {sent}");
     }
 }
+
+/// The first record of a partition gets lost on its way. A broker that has never heard of the producer would take the second.
+#[test]
+fn a_record_that_gets_lost_on_its_way_is_sent_again_before_the_next() {
+    let (scene, proxy) = Scene::behind_a_proxy(PARTITIONS, 1);
+    let bootstrap_servers = vec![proxy.address()];
+    let bus = KafkaBus::open(&Config { bootstrap_servers, ..Config::default() }).unwrap();
+    let producer = bus.producer().unwrap();
+    let topic = topic_name(Topic::RawPolls);
+    let timestamp = UNIX_EPOCH.elapsed().unwrap().as_millis() as i64;
+    let send = |partition, value: &'static str| {
+        let value = Some(value.as_bytes());
+        producer.send(Outgoing { topic: &topic, partition, timestamp, key: None, value, headers: &[] }).unwrap();
+    };
+    // So that it is connected and knows the topic.
+    send(1, "zero");
+    producer.flush(LIMIT).unwrap();
+    proxy.hold();
+    send(0, "one");
+    proxy.lose_what_is_held();
+    send(0, "two");
+    producer.flush(LIMIT).unwrap();
+    let values: Vec<Vec<u8>> =
+        read_all(&*scene.bus, Topic::RawPolls, 0).into_iter().map(|record| record.value).collect();
+    assert_eq!(values, [b"one", b"two"]);
+}
