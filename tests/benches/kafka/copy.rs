@@ -14,6 +14,8 @@ use rdkafka::{Offset, TopicPartitionList};
 use crate::measure::{Meter, Outcome};
 
 const COMMIT_INTERVAL: Duration = Duration::from_millis(200);
+/// The embedded log takes no larger transactions than some MiB.
+const COMMIT_BYTES: usize = 16 << 20;
 const STEP: Duration = Duration::from_millis(1);
 const LIMIT: Duration = Duration::from_secs(30);
 
@@ -139,7 +141,7 @@ pub fn through_bus(bus: &dyn Bus, input: &str, output: &str) -> Outcome<Meter> {
     let mut meter = Meter::default();
     let mut batch = Batch::default();
     let mut opened_at = Instant::now();
-    let mut assigned = 0;
+    let (mut assigned, mut open_bytes) = (0, 0);
     while assigned == 0 || batch.ended < assigned {
         batch.rows.clear();
         batch.bytes.clear();
@@ -157,11 +159,14 @@ pub fn through_bus(bus: &dyn Bus, input: &str, output: &str) -> Outcome<Meter> {
             meter.begin();
         }
         meter.rows += batch.rows.len() as u64;
+        open_bytes += batch.bytes.len();
         for row in &batch.rows {
             member.send(row.outgoing(output, &batch.bytes))?;
         }
-        if opened_at.elapsed() >= COMMIT_INTERVAL || (assigned > 0 && batch.ended == assigned) {
+        let is_due = opened_at.elapsed() >= COMMIT_INTERVAL || open_bytes >= COMMIT_BYTES;
+        if is_due || (assigned > 0 && batch.ended == assigned) {
             let started = Instant::now();
+            open_bytes = 0;
             member.commit(&batch.positions(input))?;
             meter.commits += 1;
             meter.committing += started.elapsed();

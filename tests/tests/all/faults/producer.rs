@@ -36,7 +36,7 @@ const FAULTS: [Fault; 7] = [
     }),
     ("the broker is frozen for a moment", |scene, _| freeze(scene, Duration::from_secs(6))),
     ("the broker is frozen", |scene, _| freeze(scene, LONG)),
-    ("the broker is restarted", |scene, _| scene.kafka.restart()),
+    RESTART,
     ("the broker is killed", |scene, _| {
         scene.kafka.process.kill9();
         scene.kafka.start_again();
@@ -47,6 +47,9 @@ const FAULTS: [Fault; 7] = [
 fn at_work(disturb: impl Fn() -> usize) {
     wait::blocking(LIMIT, "a connection", || (disturb() > 0).then_some(()));
 }
+
+/// While it stops it answers for a moment that there are topics and no brokers.
+const RESTART: Fault = ("the broker is restarted", |scene, _| scene.kafka.restart());
 
 fn freeze(scene: &mut Scene, time: Duration) {
     scene.kafka.process.sigstop();
@@ -77,7 +80,7 @@ fn send_numbers(producer: &dyn Producer, age: Duration, stop: &AtomicBool) -> u6
 }
 
 /// Lets everything happen while records of this age are sent. Gives how many were sent to each partition, and what is there.
-fn play(age: Duration) -> (u64, Vec<Vec<u64>>) {
+fn play(age: Duration, faults: &[Fault]) -> (u64, Vec<Vec<u64>>) {
     let (mut scene, proxy) = Scene::behind_a_proxy(PARTITIONS, 1);
     let bootstrap_servers = vec![proxy.address()];
     let bus = KafkaBus::open(&Config { bootstrap_servers, ..Config::default() }).unwrap();
@@ -87,7 +90,7 @@ fn play(age: Duration) -> (u64, Vec<Vec<u64>>) {
     let topic = topic_name(Topic::RawPolls);
     let end = |scene: &Scene| scene.bus.offsets(&topic, 0).map_or(0, |log| log.end);
     for round in 0..number_of("PRODUCER_ROUNDS", 1) {
-        for (name, fault) in FAULTS {
+        for (name, fault) in faults {
             fault(&mut scene, &proxy);
             let (before, since) = (end(&scene), Instant::now());
             wait::blocking(LIMIT, name, || (end(&scene) > before).then_some(()));
@@ -103,18 +106,24 @@ fn play(age: Duration) -> (u64, Vec<Vec<u64>>) {
 
 #[test]
 fn what_a_producer_accepted_arrives_once_and_in_order() {
-    let (sent, arrived) = play(Duration::ZERO);
+    let (sent, arrived) = play(Duration::ZERO, &FAULTS);
     for numbers in arrived {
         let wrong = numbers.iter().zip(0..).find(|(found, expected)| *found != expected);
         assert_eq!((numbers.len() as u64, wrong), (sent, None), "sent, and the first that is not the next");
     }
 }
 
+#[test]
+fn a_broker_that_is_restarted_again_and_again_is_found_each_time() {
+    let (sent, arrived) = play(Duration::ZERO, &[RESTART; 6]);
+    assert!(arrived.iter().all(|numbers| numbers.len() as u64 == sent));
+}
+
 /// Brokers tell a producer's first request from its second by what they remember of it, and forget it a day after the time of its
 /// last record: then they may take a record twice.
 #[test]
 fn what_a_producer_accepted_arrives_though_the_brokers_have_forgotten_it() {
-    let (sent, arrived) = play(Duration::from_secs(7 * 24 * 3600));
+    let (sent, arrived) = play(Duration::from_secs(7 * 24 * 3600), &FAULTS);
     for numbers in arrived {
         let distinct: BTreeSet<u64> = numbers.into_iter().collect();
         let missing: Vec<u64> = (0..sent).filter(|number| !distinct.contains(number)).collect();
