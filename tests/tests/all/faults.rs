@@ -48,7 +48,8 @@ macro_rules! say {
     ($($text:tt)*) => {
         {
             use std::io::Write as _;
-            writeln!(std::io::stdout(), $($text)*).unwrap()
+            let mut output = std::io::stdout();
+            writeln!(output, $($text)*).unwrap()
         }
     };
 }

@@ -68,7 +68,7 @@ fn send_numbers(producer: &dyn Producer, age: Duration, stop: &AtomicBool) -> u6
             let record =
                 || Outgoing { topic: &topic, partition, timestamp, key: None, value: Some(&value), headers: &[] };
             while let Err(error) = producer.send(record()) {
-                assert!(matches!(error, SendError::Full), "{error}");
+                assert!(matches!(error, SendError::Full) && !stop.load(Ordering::Relaxed), "{error}");
                 thread::yield_now();
             }
         }
