@@ -36,7 +36,15 @@ fn a_named_process_that_is_killed_or_stopped_finds_its_partitions_again_and_the_
     wait_until_busy(&mut running, 2);
     wait_until_busy(&mut other, 2);
     let given_back = |running: &Running| running.process.log().matches("partitions given back").count();
-    let before = given_back(&other);
+    // Workers join one by one, and each brings a new division until all are there.
+    let mut before = given_back(&other);
+    loop {
+        wait_until_busy(&mut other, 10);
+        match given_back(&other) {
+            now if now == before => break,
+            now => before = now,
+        }
+    }
     for kill in [true, false] {
         match kill {
             true => drop(running.process.kill9()),
