@@ -32,10 +32,15 @@ pub struct Copied {
 
 /// All committed records of a partition.
 pub fn read_all(bus: &dyn Bus, topic: Topic, partition: u32) -> Vec<Copied> {
+    read_from(bus, topic, partition, Start::Beginning)
+}
+
+/// The committed records of a partition from a place on.
+pub fn read_from(bus: &dyn Bus, topic: Topic, partition: u32, start: Start) -> Vec<Copied> {
     let name = topic_name(topic);
     let end = bus.offsets(&name, partition).expect("offsets").stable_end;
     let mut reading = Reading { records: Vec::new(), position: 0 };
-    let partitions = vec![Position { topic: name.clone(), partition, start: Start::Beginning }];
+    let partitions = vec![Position { topic: name.clone(), partition, start }];
     let mut reader = bus.reader(&ReaderSpec { partitions, isolation: Isolation::Committed }).expect("reader");
     let deadline = crate::wait::Deadline::after(Duration::from_secs(60));
     while reading.position < end {

@@ -1,16 +1,15 @@
 //! What has to come out: deltas and sampling of the same rows by a plain hash map, knowing nothing of the processors. Each output
 //! of a run is compared with it, field by field.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::sync::LazyLock;
-use std::time::Duration;
 
-use dbintel_bus::{Bus, Isolation, Position, Reader, ReaderSpec, Receive, Record, Start, topic_name};
+use dbintel_bus::{Bus, Start, topic_name};
 use dbintel_schemas::Topic;
 use dbintel_schemas::record_id::hash128;
 use dbintel_schemas::records::{EnrichedQuery, QueryCounters, RawQuery};
 use dbintel_schemas::wire::Schemas;
-use dbintel_tests::books::Copied;
+use dbintel_tests::books::{read_all, read_from};
 
 use crate::engine::Chain;
 use crate::measure::Outcome;
@@ -37,14 +36,13 @@ pub fn check(bus: &dyn Bus, chain: Chain, from: &[i64]) -> Outcome<u64> {
 }
 
 fn check_partition(bus: &dyn Bus, chain: Chain, partition: u32, from: i64) -> Outcome<u64> {
-    let mut inputs = Records::open(bus, Topic::RawQueries, partition, 0)?;
-    let mut outputs = Records::open(bus, Topic::EnrichedQueries, partition, from)?;
+    let mut outputs = read_from(bus, Topic::EnrichedQueries, partition, Start::Offset(from)).into_iter();
     let (mut seen, mut rows) = (HashMap::new(), 0);
-    while let Some(input) = inputs.next()? {
+    for input in read_all(bus, Topic::RawQueries, partition) {
         let mut scratch = Vec::new();
         let raw: RawQuery<'_> = SCHEMAS.read(&input.value, &mut scratch)?;
         let Some(expected) = expect(&raw, input.offset, chain, &mut seen) else { continue };
-        let Some(output) = outputs.next()? else {
+        let Some(output) = outputs.next() else {
             return Err(format!("the output of offset {} is missing", input.offset).into());
         };
         let mut scratch = Vec::new();
@@ -54,7 +52,7 @@ fn check_partition(bus: &dyn Bus, chain: Chain, partition: u32, from: i64) -> Ou
         }
         rows += 1;
     }
-    match outputs.next()? {
+    match outputs.next() {
         None => Ok(rows),
         Some(more) => Err(format!("an output too many at offset {}", more.offset).into()),
     }
@@ -159,45 +157,4 @@ fn sample(row: &mut EnrichedQuery<'_>) -> bool {
     row.sampling_randomness = Some(coin);
     row.sampling_weight = 1.0 / probability;
     (coin as f64) < probability * 2f64.powi(56)
-}
-
-/// The committed records of a partition, one after the other.
-struct Records {
-    reader: Box<dyn Reader>,
-    end: i64,
-    ahead: Ahead,
-}
-
-#[derive(Default)]
-struct Ahead {
-    records: VecDeque<Copied>,
-    position: i64,
-}
-
-impl Records {
-    fn open(bus: &dyn Bus, topic: Topic, partition: u32, from: i64) -> Outcome<Records> {
-        let topic = topic_name(topic);
-        let end = bus.offsets(&topic, partition)?.stable_end;
-        let partitions = vec![Position { topic, partition, start: Start::Offset(from) }];
-        let reader = bus.reader(&ReaderSpec { partitions, isolation: Isolation::Committed })?;
-        Ok(Records { reader, end, ahead: Ahead { position: from, ..Ahead::default() } })
-    }
-
-    fn next(&mut self) -> Outcome<Option<Copied>> {
-        while self.ahead.records.is_empty() && self.ahead.position < self.end {
-            self.reader.read(Duration::from_millis(100), 10_000, &mut self.ahead)?;
-        }
-        Ok(self.ahead.records.pop_front())
-    }
-}
-
-impl Receive for Ahead {
-    fn record(&mut self, record: Record<'_>) {
-        self.position = self.position.max(record.offset + 1);
-        self.records.push_back(Copied { offset: record.offset, value: record.value.unwrap_or_default().to_vec() });
-    }
-
-    fn at_end(&mut self, _topic: usize, _partition: u32, next_offset: i64) {
-        self.position = self.position.max(next_offset);
-    }
 }

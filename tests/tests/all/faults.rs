@@ -145,8 +145,14 @@ bus:
 
 /// Starts a process with processors, and waits until it has said where it listens.
 pub fn processor(configuration: &Path, state: &Path) -> Running {
-    let arguments: Vec<&str> = ["processor", "--config", text(configuration)].into_iter().chain(FREE_PORTS).collect();
-    let mut running = Running::start(&arguments, &[("DBINTEL_STATE_DIRECTORY", text(state))]);
+    processor_with(configuration, state, &[], &[])
+}
+
+/// As [`processor`], with more arguments and environment.
+fn processor_with(configuration: &Path, state: &Path, more: &[&str], environment: &[(&str, &str)]) -> Running {
+    let arguments = [&["processor", "--config", text(configuration)], more, &FREE_PORTS].concat();
+    let environment = [&[("DBINTEL_STATE_DIRECTORY", text(state))], environment].concat();
+    let mut running = Running::start(&arguments, &environment);
     running.port("health");
     running
 }

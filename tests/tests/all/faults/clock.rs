@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
-use super::{Scene, wait_until_busy};
-use crate::cli_rig::{FREE_PORTS, Running, text};
+use super::{Scene, processor_with, wait_until_busy};
+use crate::cli_rig::{Running, text};
 
 /// A processor with a clock of its own.
 pub struct Clocked {
@@ -24,15 +24,9 @@ impl Clocked {
         let mut compiler = Command::new("clang");
         compiler.args(["-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-o", text(&library), source]);
         assert!(compiler.status().unwrap().success());
-        let state = directory.join(state);
-        let arguments = ["processor", "--config", text(&scene.configuration)];
-        let arguments: Vec<&str> = arguments.into_iter().chain(FREE_PORTS).collect();
-        let environment = [
-            ("DBINTEL_STATE_DIRECTORY", text(&state)),
-            ("LD_PRELOAD", text(&library)),
-            ("CLOCK_OFFSET", text(&offset)),
-        ];
-        Clocked { running: Running::start(&arguments, &environment), library, offset }
+        let environment = [("LD_PRELOAD", text(&library)), ("CLOCK_OFFSET", text(&offset))];
+        let running = processor_with(&scene.configuration, &directory.join(state), &[], &environment);
+        Clocked { running, library, offset }
     }
 
     /// From now on the clock is so many seconds off, and the processor goes on.

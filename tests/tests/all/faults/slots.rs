@@ -3,20 +3,15 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::{SESSION_TIMEOUT, Scene, end, owned, wait_until_busy};
-use crate::cli_rig::{FREE_PORTS, Running, text};
+use super::{SESSION_TIMEOUT, Scene, end, owned, processor_with, wait_until_busy};
+use crate::cli_rig::Running;
 
 /// Longer than the tests wait for anything: who had to wait for the end of a session would fail.
 const LONG_SESSION: Duration = Duration::from_secs(300);
 
 /// A process with this name.
 pub fn named(scene: &Scene, configuration: &Path, state: &str, slot: &str) -> Running {
-    let state = scene.scratch.path().join(state);
-    let arguments = ["processor", "--config", text(configuration), "--slot", slot];
-    let arguments: Vec<&str> = arguments.into_iter().chain(FREE_PORTS).collect();
-    let mut running = Running::start(&arguments, &[("DBINTEL_STATE_DIRECTORY", text(&state))]);
-    running.port("health");
-    running
+    processor_with(configuration, &scene.scratch.path().join(state), &["--slot", slot], &[])
 }
 
 fn with_session(scene: &Scene, session: Duration) -> PathBuf {
