@@ -14,7 +14,7 @@ mod found;
 mod lane;
 pub mod limits;
 mod link;
-mod metric;
+pub mod metric;
 mod metrics;
 pub mod mysql;
 mod outlet;

@@ -22,6 +22,10 @@ pub enum Class {
     Texts,
     /// Metrics of the server and its databases.
     Metrics,
+    /// Replication, locks, and what is under way.
+    Replication,
+    /// Settings and other things that change seldom.
+    Settings,
     /// Metrics of tables and indexes.
     Tables,
     /// Sizes on disk.
@@ -30,8 +34,16 @@ pub enum Class {
 
 impl Class {
     /// All classes.
-    pub const ALL: [Class; 6] =
-        [Class::Sessions, Class::Statements, Class::Texts, Class::Metrics, Class::Tables, Class::Sizes];
+    pub const ALL: [Class; 8] = [
+        Class::Sessions,
+        Class::Statements,
+        Class::Texts,
+        Class::Metrics,
+        Class::Replication,
+        Class::Settings,
+        Class::Tables,
+        Class::Sizes,
+    ];
 
     /// The name in records and metrics.
     pub fn name(self) -> &'static str {
@@ -40,6 +52,8 @@ impl Class {
             Class::Statements => "statements",
             Class::Texts => "texts",
             Class::Metrics => "metrics",
+            Class::Replication => "replication",
+            Class::Settings => "settings",
             Class::Tables => "tables",
             Class::Sizes => "sizes",
         }

@@ -2,7 +2,7 @@
 # Installs the real servers that the tests start, each into a folder of the cache.
 #
 #   install.sh              all of them
-#   install.sh postgres     only those named (postgres stands for postgres-13 and postgres-18)
+#   install.sh postgres     only those named (postgres stands for all of its majors)
 #
 # Everything comes through a package manager's own client, with the machine's own settings.
 # A finished server leaves a stamp, so that a second run only looks at stamps.
@@ -10,12 +10,18 @@ set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 servers="${DBINTEL_CACHE:-$HOME/.cache/dbintel}/servers"
-all=(kafka postgres-13 postgres-18 mysql-9 mariadb-10 mariadb-11 registry rotel pgbouncer prometheus python collector)
+postgres=(postgres-12 postgres-13 postgres-14 postgres-15 postgres-16 postgres-17 postgres-18)
+all=(kafka "${postgres[@]}" mysql-9 mariadb-10 mariadb-11 registry rotel pgbouncer prometheus python collector)
 
 # What each server is; a stamp with another text means that the server is installed again.
 declare -A version=(
     [kafka]="4.3.0"
+    [postgres-12]="12.22.0-beta.15"
     [postgres-13]="13.23.0-beta.16"
+    [postgres-14]="14.23.0-beta.17"
+    [postgres-15]="15.18.0-beta.17"
+    [postgres-16]="16.14.0-beta.17"
+    [postgres-17]="17.10.0-beta.17"
     [postgres-18]="18.4.0-beta.17"
     [mysql-9]="sid"
     [mariadb-10]="stable"
@@ -59,7 +65,7 @@ install_server() {
 wanted=()
 for name in "${@:-${all[@]}}"; do
     case $name in
-        postgres) wanted+=(postgres-13 postgres-18) ;;
+        postgres) wanted+=("${postgres[@]}") ;;
         *)
             [[ -v "version[$name]" ]] || { echo "servers: no server is called $name, there are: ${all[*]}" >&2; exit 64; }
             wanted+=("$name")

@@ -23,7 +23,7 @@ impl Engine for MySql {
         match class {
             Class::Sessions => config.sessions,
             Class::Texts => config.texts,
-            Class::Statements | Class::Metrics | Class::Tables | Class::Sizes => config.statements,
+            _ => config.statements,
         }
     }
 

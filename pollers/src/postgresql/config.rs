@@ -54,6 +54,10 @@ pub struct Config {
     pub text: TextConfig,
     /// Server-wide and per-database metrics.
     pub metrics: ClassConfig,
+    /// Replication, locks, and what is under way.
+    pub replication: ClassConfig,
+    /// Settings and other things that change seldom.
+    pub settings: ClassConfig,
     /// Metrics of tables and indexes.
     pub tables: ClassConfig,
     /// Sizes on disk of databases, tables and indexes.
@@ -103,7 +107,9 @@ impl Config {
             text: TextConfig::read(section),
             texts: ClassConfig::read(&mut section.section("texts"), Duration::from_secs(1), "10s"),
             metrics: ClassConfig::read(&mut section.section("metrics"), interval, "5s"),
-            tables: ClassConfig::read(&mut section.section("tables"), interval, "5s"),
+            replication: ClassConfig::read(&mut section.section("replication"), interval, "5s"),
+            settings: ClassConfig::read(&mut section.section("settings"), Duration::from_secs(300), "5s"),
+            tables: ClassConfig::read(&mut section.section("tables"), Duration::from_secs(60), "10s"),
             sizes: ClassConfig::read(&mut section.section("sizes"), Duration::from_secs(300), "30s"),
         };
         config.check(section);
@@ -153,7 +159,9 @@ impl Default for Config {
             text: TextConfig::default(),
             texts: ClassConfig::new(1, 10),
             metrics: ClassConfig::new(10, 5),
-            tables: ClassConfig::new(10, 5),
+            replication: ClassConfig::new(10, 5),
+            settings: ClassConfig::new(300, 5),
+            tables: ClassConfig::new(60, 10),
             sizes: ClassConfig::new(300, 30),
         }
     }

@@ -7,24 +7,25 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio_postgres::config::SslMode;
-use tokio_postgres::tls::MakeTlsConnect;
-use tokio_postgres::{Client, NoTls, Socket};
+use tokio_postgres::tls::{MakeTlsConnect, TlsConnect};
+use tokio_postgres::{Client, NoTls};
 use tokio_postgres_rustls::MakeRustlsConnect;
 use tracing::info;
 
 use super::config::Config;
 use super::transaction::{Timeouts, Transaction};
+use super::wire::Wire;
 use super::{process_id, tls};
 use crate::failure::Failure;
+use crate::settings::Endpoint;
 
-/// How long a silent connection lives before the network is asked whether it is still there.
-const KEEPALIVE_IDLE: Duration = Duration::from_secs(30);
 /// Time for the goodbye to the server. Then the connection is cut, whatever the server still owes us.
 const CLOSE_GRACE: Duration = Duration::from_millis(500);
 
 /// A connection to one database. Closed when dropped, within [`CLOSE_GRACE`], even if the server never answers.
 pub struct Connection {
     client: Client,
+    endpoint: Endpoint,
     tls: Option<MakeRustlsConnect>,
     driver: Driver,
     /// Name that the server shows for our sessions.
@@ -52,15 +53,21 @@ impl Connection {
 
     async fn try_open(config: &Config, target: &str, database: &str) -> Result<Connection, Failure> {
         let mut settings = settings(config, database);
+        let tls = match config.tls.is_on(&config.endpoint) {
+            true => Some(tls::connector(&config.tls).map_err(|error| Failure::refused("tls", error.to_string()))?),
+            false => None,
+        };
+        let endpoint = config.endpoint.clone();
+        let wire = Wire::open(&endpoint).await.map_err(|error| {
+            let class = if error.kind() == std::io::ErrorKind::TimedOut { "timeout" } else { "io" };
+            Failure::refused(class, format!("error connecting to server: {error}"))
+        })?;
+        let (client, driver) = match &tls {
+            Some(tls) => connect(&settings, wire, encryption(tls, &endpoint)?, target).await?,
+            None => connect(settings.ssl_mode(SslMode::Disable), wire, NoTls, target).await?,
+        };
         let (application_name, via_pooler) = (config.application_name.clone(), config.via_pooler);
-        if config.tls.is_on(&config.endpoint) {
-            let tls = tls::connector(&config.tls).map_err(|error| Failure::refused("tls", error.to_string()))?;
-            let (client, driver) = connect(&settings, tls.clone(), target).await?;
-            return Ok(Connection { client, tls: Some(tls), driver, application_name, via_pooler });
-        }
-        settings.ssl_mode(SslMode::Disable);
-        let (client, driver) = connect(&settings, NoTls, target).await?;
-        Ok(Connection { client, tls: None, driver, application_name, via_pooler })
+        Ok(Connection { client, endpoint, tls, driver, application_name, via_pooler })
     }
 
     /// Whether the connection is of no more use.
@@ -74,7 +81,7 @@ impl Connection {
         Transaction::begin(&self.client, timeouts, application_name).await
     }
 
-    /// Closes, and waits until the server was told.
+    /// Closes, and waits until the server has ended the session, or for [`CLOSE_GRACE`].
     pub async fn close(self) {
         let Driver { task, in_use } = self.driver;
         drop((self.client, in_use));
@@ -86,12 +93,13 @@ impl Connection {
     pub async fn abandon(self, limit: Duration) {
         let token = self.client.cancel_token();
         let cancelled = async {
+            let wire = Wire::open(&self.endpoint).await.ok()?;
             match &self.tls {
-                Some(tls) => token.cancel_query(tls.clone()).await,
-                None => token.cancel_query(NoTls).await,
+                Some(tls) => token.cancel_query_raw(wire, encryption(tls, &self.endpoint).ok()?).await.ok(),
+                None => token.cancel_query_raw(wire, NoTls).await.ok(),
             }
         };
-        if !matches!(tokio::time::timeout(limit, cancelled).await, Ok(Ok(()))) {
+        if !matches!(tokio::time::timeout(limit, cancelled).await, Ok(Some(()))) {
             info!("could not ask the server to end a statement; its statement_timeout will");
         }
         self.driver.task.abort();
@@ -106,14 +114,7 @@ impl Connection {
 
 fn settings(config: &Config, database: &str) -> tokio_postgres::Config {
     let mut settings = tokio_postgres::Config::new();
-    settings
-        .host(&config.endpoint.host)
-        .port(config.endpoint.port)
-        .user(&config.username)
-        .dbname(database)
-        .ssl_mode(SslMode::Require)
-        .connect_timeout(config.connect_timeout)
-        .keepalives_idle(KEEPALIVE_IDLE);
+    settings.user(&config.username).dbname(database).ssl_mode(SslMode::Require);
     if let Some(password) = &config.password {
         settings.password(password.expose());
     }
@@ -123,13 +124,27 @@ fn settings(config: &Config, database: &str) -> tokio_postgres::Config {
     settings
 }
 
+fn encryption(
+    tls: &MakeRustlsConnect,
+    endpoint: &Endpoint,
+) -> Result<<MakeRustlsConnect as MakeTlsConnect<Wire>>::TlsConnect, Failure> {
+    let mut tls = tls.clone();
+    let made = MakeTlsConnect::<Wire>::make_tls_connect(&mut tls, &endpoint.host);
+    made.map_err(|error| Failure::refused("tls", format!("{} is no name for a certificate: {error}", endpoint.host)))
+}
+
 /// Connects and leaves a task that moves bytes until the server goes away, or until we have closed.
-async fn connect<T>(settings: &tokio_postgres::Config, tls: T, target: &str) -> Result<(Client, Driver), Failure>
+async fn connect<T>(
+    settings: &tokio_postgres::Config,
+    wire: Wire,
+    tls: T,
+    target: &str,
+) -> Result<(Client, Driver), Failure>
 where
-    T: MakeTlsConnect<Socket>,
+    T: TlsConnect<Wire>,
     T::Stream: Send + 'static,
 {
-    let (client, connection) = settings.connect(tls).await?;
+    let (client, connection) = settings.connect_raw(wire, tls).await?;
     let (in_use, closed) = oneshot::channel();
     let target = target.to_owned();
     let task = tokio::spawn(async move {
@@ -146,7 +161,7 @@ where
     Ok((client, Driver { task, in_use }))
 }
 
-async fn drive<T>(mut connection: tokio_postgres::Connection<Socket, T>, target: &str)
+async fn drive<T>(mut connection: tokio_postgres::Connection<Wire, T>, target: &str)
 where
     T: AsyncRead + AsyncWrite + Unpin,
 {

@@ -16,7 +16,8 @@ use super::engine::{PostgreSql, TransactionReader};
 use super::server::Server;
 use super::server_reader::Fleet;
 use super::transaction::Transaction;
-use super::{pg_database, pg_relation_size, pg_stat_user_indexes, pg_stat_user_tables};
+use super::view::View;
+use super::views::{self, pg_relation_size};
 use crate::failure::Failure;
 
 /// A lane's share of the databases.
@@ -78,9 +79,9 @@ impl TransactionReader for DatabaseReader {
             return Err(Failure::server_changed());
         }
         match job.class {
-            Class::Tables => tables(transaction, poll).await,
-            Class::Sizes => sizes(transaction, poll).await,
-            Class::Sessions | Class::Statements | Class::Texts | Class::Metrics => Ok(()),
+            Class::Tables => read(&views::OF_DATABASE, transaction, server, poll).await,
+            Class::Sizes => read(&views::SIZES, transaction, server, poll).await,
+            _ => Ok(()),
         }
     }
 
@@ -93,20 +94,20 @@ impl TransactionReader for DatabaseReader {
     }
 }
 
-async fn tables(transaction: &Transaction<'_>, poll: &mut Poll) -> Result<(), Failure> {
-    let (mut rows, missing_tables) = pg_stat_user_tables::read(transaction).await?;
-    let (indexes, missing_indexes) = pg_stat_user_indexes::read(transaction).await?;
-    rows.extend(indexes);
+/// Reads views of the connected database, each up to its limit.
+async fn read(
+    views: &[(&'static View, usize)],
+    transaction: &Transaction<'_>,
+    server: &Server,
+    poll: &mut Poll,
+) -> Result<(), Failure> {
+    let mut rows = Vec::new();
+    for (view, max) in views {
+        let (of_view, missing) = view.read_first(*max, transaction, &server.catalog).await?;
+        rows.extend(of_view);
+        poll.capabilities.extend(missing);
+    }
+    poll.capabilities.extend(pg_relation_size::drop_locked(&mut rows));
     poll.rows = Rows::Metrics(rows);
-    poll.capabilities.extend(missing_tables.into_iter().chain(missing_indexes));
-    Ok(())
-}
-
-async fn sizes(transaction: &Transaction<'_>, poll: &mut Poll) -> Result<(), Failure> {
-    let mut rows = pg_database::size(transaction).await?;
-    let (relations, missing) = pg_relation_size::read(transaction).await?;
-    rows.extend(relations);
-    poll.rows = Rows::Metrics(rows);
-    poll.capabilities.extend(missing);
     Ok(())
 }

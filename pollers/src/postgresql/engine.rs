@@ -30,6 +30,8 @@ impl Engine for PostgreSql {
             Class::Statements => config.statements,
             Class::Texts => config.texts,
             Class::Metrics => config.metrics,
+            Class::Replication => config.replication,
+            Class::Settings => config.settings,
             Class::Tables => config.tables,
             Class::Sizes => config.sizes,
         }

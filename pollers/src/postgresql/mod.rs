@@ -16,25 +16,17 @@ mod engine;
 mod error;
 pub mod mapping;
 mod names;
-mod objects;
-mod pg_database;
-mod pg_relation_size;
-mod pg_settings;
 mod pg_stat_activity;
-mod pg_stat_archiver;
-mod pg_stat_bgwriter;
-mod pg_stat_checkpointer;
-mod pg_stat_database;
-mod pg_stat_replication;
 mod pg_stat_statements;
-mod pg_stat_user_indexes;
-mod pg_stat_user_tables;
 mod process_id;
 mod server;
 mod server_reader;
 mod tls;
 mod transaction;
 mod value;
+pub mod view;
+pub mod views;
+mod wire;
 
 use std::sync::Arc;
 

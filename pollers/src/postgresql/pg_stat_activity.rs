@@ -5,17 +5,14 @@ use std::collections::BTreeSet;
 use tokio_postgres::types::Type;
 
 use crate::poll::{Capability, Signals};
-use crate::rows::{MetricRow, SessionRow};
+use crate::rows::SessionRow;
 use crate::text::{StatementText, TextReader, UNAVAILABLE};
 
-use super::config::Config;
-use super::mapping;
-use super::objects::{View, beyond};
-use super::pg_database::{CHOSEN, Chosen};
 use super::pg_stat_statements::texts::INSUFFICIENT_PRIVILEGE;
 use super::server::Server;
 use super::transaction::Transaction;
 use super::value::{Bytes, Columns};
+use super::view::beyond;
 use crate::failure::Failure;
 
 /// Most sessions of one sample; those with the oldest transactions come first.
@@ -23,13 +20,6 @@ pub const SESSIONS_MAX: usize = 5_000;
 /// Most sessions waiting for locks for which the server is asked who is in their way: each one costs a look at all locks,
 /// of which there are the more the more wait.
 pub const WAITERS_MAX: i64 = 100;
-
-const BACKENDS: View = View {
-    name: "pg_stat_activity",
-    object_type: "database",
-    identity: &["database"],
-    series: mapping::PG_STAT_ACTIVITY,
-};
 
 /// Bytes by which a cut text may be shorter than what the server has room for: it is cut between characters.
 const CHARACTER_BYTES_MAX: usize = 4;
@@ -176,15 +166,6 @@ fn statement(text: &[u8], query_size: Option<usize>, texts: &mut TextReader) -> 
     // One byte is the end of the text.
     let is_cut = query_size.is_some_and(|size| text.len() + CHARACTER_BYTES_MAX >= size);
     texts.session(text.strip_prefix(AUTOVACUUM).unwrap_or(text), is_cut)
-}
-
-/// Processes per database, of any kind and state, ours too.
-pub async fn backends(transaction: &Transaction<'_>, config: &Config) -> Result<Vec<MetricRow>, Failure> {
-    let from = format!(
-        "SELECT d.datname AS database, NULL::timestamptz AS stats_reset, count(a.pid) AS backends
-         FROM pg_database AS d LEFT JOIN pg_stat_activity AS a ON a.datid = d.oid WHERE {CHOSEN} GROUP BY d.datname"
-    );
-    BACKENDS.read(transaction, &from, &Chosen(config).parameters()).await
 }
 
 #[cfg(test)]

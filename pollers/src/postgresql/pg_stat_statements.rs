@@ -3,18 +3,20 @@
 //! All rows are read; published are those that changed since they were last published, and all of them in a complete
 //! snapshot: after each connect, every ten minutes, and after rows were lost on the way to the bus.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
 use dbintel_schemas::records::QueryCounters;
 use tokio_postgres::Row;
 
+use crate::metric::Value;
 use crate::poll::{Capability, Entries};
-use crate::rows::{QueryRow, StatementId};
+use crate::rows::{MetricRow, QueryRow, StatementId};
 
 use self::columns::{Extension, Field, IDENTITY_COLUMNS, Layout};
+use super::mapping;
 use super::names::Names;
 use super::transaction::Transaction;
 use super::value::{Columns, Micros, milliseconds_to_ns};
@@ -101,6 +103,28 @@ pub async fn read(transaction: &Transaction<'_>, extension: &Extension) -> Resul
         reading.statistics_reset_at = Columns(&row).micros("stats_reset")?;
     }
     Ok(reading)
+}
+
+/// What a reading says of the server and of each of its databases.
+pub fn metrics(reading: &Reading, names: &Names) -> Vec<MetricRow> {
+    let row = |object_type, object, points| {
+        let statistics_reset_at = reading.statistics_reset_at;
+        MetricRow { object_type, view: "pg_stat_statements", object, statistics_reset_at, points }
+    };
+    let mut by_database: BTreeMap<u32, i64> = BTreeMap::new();
+    for statement in &reading.statements {
+        let sum = by_database.entry(statement.key.database).or_default();
+        *sum = sum.saturating_add(statement.counters.total_exec_time_ns.unwrap_or(0));
+    }
+    let of_databases = by_database.into_iter().filter_map(|(oid, sum)| {
+        let database = names.database(oid)?.to_string();
+        let point = (&mapping::STATEMENTS_BY_DATABASE, Value::Double(sum as f64 / 1e9));
+        Some(row("database", vec![("database", database)], vec![point]))
+    });
+    let Entries { held, max, evictions } = reading.entries;
+    let of_server = mapping::STATEMENTS.iter().zip([held, max, evictions]);
+    let points = of_server.filter_map(|(series, value)| Some((series, Value::Integer(value?)))).collect();
+    std::iter::once(row("server", Vec::new(), points)).chain(of_databases).collect()
 }
 
 /// A statement; none if it is hidden from us, which the server shows by a null identifier.

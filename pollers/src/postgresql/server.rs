@@ -7,6 +7,8 @@ use crate::poll::Capability;
 use super::pg_stat_statements::columns::Extension;
 use super::transaction::{Facts, Transaction};
 use super::value::Columns;
+use super::view::{self, Catalog};
+use super::views;
 use crate::failure::Failure;
 
 /// A server as it was found.
@@ -28,12 +30,14 @@ pub struct Server {
     pub activity_columns: BTreeSet<String>,
     /// Room for the text of a session in bytes, its end included: `track_activity_query_size`.
     pub activity_query_size: Option<usize>,
-    /// There is a view `pg_stat_checkpointer`.
-    pub has_checkpointer: bool,
+    /// Columns of the views that are read.
+    pub catalog: Catalog,
     /// The extension, if it is created in `connect_database`.
     pub statements: Option<Extension>,
-    /// What is missing.
+    /// What is missing, and how to get it.
     pub missing: Vec<Capability>,
+    /// What this version does not have.
+    pub absent: Vec<Capability>,
 }
 
 /// Settings, rights and relations, in one statement. Rights are asked for before they are used: an error would end the
@@ -47,7 +51,6 @@ SELECT current_setting('server_version') AS version,
        has_function_privilege('pg_control_checkpoint()', 'EXECUTE') AS reads_control_checkpoint,
        has_function_privilege('pg_walfile_name(pg_lsn)', 'EXECUTE')
            AND has_function_privilege('pg_current_wal_lsn()', 'EXECUTE') AS reads_wal_position,
-       to_regclass('pg_catalog.pg_stat_checkpointer') IS NOT NULL AS has_checkpointer,
        current_user::text AS username,
        current_database()::text AS database";
 
@@ -70,7 +73,7 @@ impl Server {
             in_recovery: facts.in_recovery,
             connections_max: row.optional("connections_max")?,
             activity_query_size: row.optional::<i64>("activity_query_size")?.and_then(|size| size.try_into().ok()),
-            has_checkpointer: row.required("has_checkpointer")?,
+            catalog: view::catalog(transaction, &views::all()).await?,
             activity_columns: transaction.columns("pg_stat_activity").await?.into_iter().collect(),
             ..Server::default()
         };
@@ -81,6 +84,7 @@ impl Server {
             server.missing.push(no_statistics(&username));
         }
         server.read_extension(transaction, &database).await?;
+        server.absent = views::all().into_iter().filter_map(|view| view.absent(&server.catalog)).collect();
         Ok(server)
     }
 

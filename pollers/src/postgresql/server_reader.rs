@@ -17,29 +17,16 @@ use crate::text::TextReader;
 
 use super::engine::{PostgreSql, TransactionReader};
 use super::names::Names;
+use super::pg_stat_activity::{self, Wanted};
 use super::pg_stat_statements::breaks::{Break, Breaks};
 use super::pg_stat_statements::texts::{self, Texts};
 use super::pg_stat_statements::{self, Published, Statement};
 use super::server::Server;
 use super::transaction::Transaction;
-use super::{
-    pg_database, pg_settings, pg_stat_activity, pg_stat_archiver, pg_stat_bgwriter, pg_stat_checkpointer,
-    pg_stat_database, pg_stat_replication,
-};
+use super::view::View;
+use super::views::pg_database::{self, Chosen};
+use super::views::{self, pg_stat_replication};
 use crate::failure::Failure;
-use pg_stat_activity::Wanted;
-
-/// Server-wide views, in the order in which they are read.
-const VIEWS: [&str; 8] = [
-    "pg_database",
-    "pg_stat_database",
-    "pg_stat_activity",
-    "pg_stat_bgwriter",
-    "pg_stat_checkpointer",
-    "pg_stat_archiver",
-    "pg_stat_replication",
-    "pg_settings",
-];
 
 /// Polls of sessions that do without blockers after one that did not end in time.
 const POLLS_WITHOUT_BLOCKERS: u32 = 10;
@@ -63,6 +50,8 @@ pub struct ServerReader {
     names: Names,
     texts: Texts,
     text_reader: TextReader,
+    /// Metrics of the last reading of statements, which wait for a poll of metrics.
+    of_statements: Vec<MetricRow>,
     /// Views that the server does not let us read, until it is asked again what it offers.
     unavailable: BTreeMap<&'static str, Capability>,
     /// The view that is being read.
@@ -86,6 +75,7 @@ impl ServerReader {
             breaks: Breaks::default(),
             names: Names::default(),
             texts: Texts::default(),
+            of_statements: Vec::new(),
             unavailable: BTreeMap::new(),
             view: "",
             without_blockers: 0,
@@ -146,6 +136,7 @@ impl ServerReader {
             self.text_reader.forget();
         }
         self.texts.note(keys);
+        self.of_statements = pg_stat_statements::metrics(&reading, &self.names);
         let selection = self.published.select(&reading.statements, now, target.config.snapshot_interval);
         poll.snapshot_complete = selection.snapshot && reading.complete;
         poll.entries = reading.entries;
@@ -203,42 +194,39 @@ impl ServerReader {
     ) -> Result<(), Failure> {
         read_recovery(transaction, poll).await?;
         poll.signals.connections_max = server.connections_max;
-        let mut rows = Vec::new();
-        for view in VIEWS {
-            if !self.unavailable.contains_key(view) {
-                self.view = view;
-                rows.extend(self.view_rows(view, target, transaction, server, poll).await?);
-            }
-        }
-        poll.capabilities.extend(server.missing.iter().chain(self.unavailable.values()).cloned());
-        poll.capabilities.extend(self.changing_servers());
+        let (databases, missing) = pg_database::connectable(transaction, &target.config).await?;
+        self.announce(server, databases);
+        poll.capabilities.extend(missing);
+        let mut rows = self.views(&views::METRICS, target, transaction, server, poll).await?;
+        rows.append(&mut self.of_statements);
         poll.rows = Rows::Metrics(rows);
+        poll.capabilities.extend(server.missing.iter().cloned());
+        poll.capabilities.extend(self.changing_servers());
         Ok(())
     }
 
-    async fn view_rows(
+    /// Rows of those of these views that the server lets us read.
+    async fn views(
         &mut self,
-        view: &str,
+        views: &[&'static View],
         target: &Target<PostgreSql>,
         transaction: &Transaction<'_>,
-        server: &Arc<Server>,
+        server: &Server,
         poll: &mut Poll,
     ) -> Result<Vec<MetricRow>, Failure> {
-        match view {
-            "pg_database" => {
-                let databases = pg_database::read(transaction, &target.config).await?;
-                self.announce(server, databases.connectable);
-                poll.capabilities.extend(databases.missing);
-                Ok(databases.count)
+        let mut rows = Vec::new();
+        for view in views {
+            if let Some(missing) = self.unavailable.get(view.name) {
+                poll.capabilities.push(missing.clone());
+                continue;
             }
-            "pg_stat_database" => pg_stat_database::read(transaction, &target.config).await,
-            "pg_stat_activity" => pg_stat_activity::backends(transaction, &target.config).await,
-            "pg_stat_bgwriter" => pg_stat_bgwriter::read(transaction, server).await,
-            "pg_stat_checkpointer" => pg_stat_checkpointer::read(transaction, server).await,
-            "pg_stat_archiver" => pg_stat_archiver::read(transaction).await,
-            "pg_stat_replication" => pg_stat_replication::read(transaction).await,
-            _ => pg_settings::read(transaction).await,
+            self.view = view.name;
+            let chosen = Chosen(&target.config);
+            let all = chosen.parameters();
+            let parameters = if view.rest.contains("$1") { all.as_slice() } else { &[] };
+            rows.extend(view.read(transaction, &server.catalog, parameters).await?);
         }
+        Ok(rows)
     }
 
     fn announce(&self, server: &Arc<Server>, databases: Vec<String>) {
@@ -305,6 +293,8 @@ impl TransactionReader for ServerReader {
             jobs.every(job(Class::Sessions));
             jobs.every(job(Class::Statements));
             jobs.every(job(Class::Metrics));
+            jobs.every(job(Class::Replication));
+            jobs.every(job(Class::Settings));
             jobs.on_demand(job(Class::Texts));
         }
         let interval = jobs.target().limits.borrow().sessions_interval(jobs.target().config.sessions.interval);
@@ -345,6 +335,17 @@ impl TransactionReader for ServerReader {
             Class::Statements => self.statements(target, transaction, server, poll).await,
             Class::Texts => self.texts(target, transaction, server, poll).await,
             Class::Metrics => self.metrics(target, transaction, server, poll).await,
+            Class::Replication => {
+                let rows = self.views(&views::REPLICATION, target, transaction, server, poll).await?;
+                poll.rows = Rows::Metrics(rows);
+                Ok(())
+            }
+            Class::Settings => {
+                let rows = self.views(&views::SETTINGS, target, transaction, server, poll).await?;
+                poll.rows = Rows::Metrics(rows);
+                poll.capabilities.extend(server.absent.iter().cloned());
+                Ok(())
+            }
             Class::Tables | Class::Sizes => Ok(()),
         }
     }
@@ -360,11 +361,14 @@ impl TransactionReader for ServerReader {
             Class::Texts if failure.outcome != Outcome::Refused => self.texts.fail(failure),
             Class::Sessions if failure.is_of_encoding() => self.without_texts = POLLS_WITHOUT_TEXTS,
             Class::Sessions if failure.outcome == Outcome::Timeout => self.without_blockers = POLLS_WITHOUT_BLOCKERS,
-            Class::Metrics if failure.is_missing_capability() => {
+            Class::Metrics | Class::Replication | Class::Settings if failure.is_missing_capability() => {
                 let missing = Capability {
                     name: self.view.to_owned(),
                     consequence: format!("its metrics are missing: {}", failure.message),
-                    remedy: format!("GRANT SELECT ON {} to the poller's role", self.view),
+                    remedy: format!(
+                        "GRANT pg_monitor to the poller's role, and SELECT on {} if it was revoked",
+                        self.view
+                    ),
                 };
                 self.unavailable.insert(self.view, missing);
                 return false;

@@ -32,7 +32,7 @@ fn poll(class: Class, rows: usize) -> Poll {
         Class::Sessions => Rows::Sessions(vec![SessionRow::default(); rows]),
         Class::Statements => Rows::Queries((0..rows).map(query).collect()),
         Class::Texts => Rows::Texts((0..rows).map(text).collect()),
-        Class::Metrics | Class::Tables | Class::Sizes => Rows::Metrics((0..rows).map(|_| metric()).collect()),
+        _ => Rows::Metrics((0..rows).map(|_| metric()).collect()),
     };
     poll
 }

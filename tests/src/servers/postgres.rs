@@ -11,18 +11,36 @@ use crate::process::{Process, Program};
 use crate::scratch::Scratch;
 
 /// The majors that are installed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Major {
-    /// The oldest that the tests cover.
+    /// The oldest that is supported.
+    V12,
+    /// 13.
     V13,
+    /// 14.
+    V14,
+    /// 15.
+    V15,
+    /// 16.
+    V16,
+    /// 17.
+    V17,
     /// The newest.
     V18,
 }
 
 impl Major {
+    /// All, the oldest first.
+    pub const ALL: [Major; 7] = [Major::V12, Major::V13, Major::V14, Major::V15, Major::V16, Major::V17, Major::V18];
+
     fn server(self) -> &'static str {
         match self {
+            Major::V12 => "postgres-12",
             Major::V13 => "postgres-13",
+            Major::V14 => "postgres-14",
+            Major::V15 => "postgres-15",
+            Major::V16 => "postgres-16",
+            Major::V17 => "postgres-17",
             Major::V18 => "postgres-18",
         }
     }

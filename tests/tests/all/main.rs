@@ -37,6 +37,7 @@ mod pollers_statements;
 mod pollers_tape;
 mod pollers_tls;
 mod pollers_verbatim;
+mod pollers_views;
 mod search;
 mod servers;
 mod sinks_kafka;

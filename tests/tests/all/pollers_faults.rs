@@ -20,7 +20,7 @@ use crate::pollers_tape::{LIMIT, Seen, Tape, decode, settings};
 
 #[tokio::test]
 async fn a_restart_begins_a_new_epoch_with_a_complete_snapshot() {
-    for major in [Major::V13, Major::V18] {
+    for major in [Major::V12, Major::V18] {
         let mut postgres = Postgres::start(major);
         open_shop(&postgres).await;
         let mut tape = Tape::of(watcher(&postgres));
@@ -65,7 +65,7 @@ fn assert_one_identity(tape: &Tape) {
 
 #[tokio::test]
 async fn an_exclusive_lock_on_a_table_stops_nothing() {
-    for major in [Major::V13, Major::V18] {
+    for major in [Major::V12, Major::V18] {
         let postgres = Postgres::start(major);
         let admin = open_shop(&postgres).await;
         admin.batch_execute("CREATE TABLE free AS SELECT 1 AS id; CREATE INDEX ON goods (id)").await.unwrap();
@@ -94,7 +94,8 @@ async fn an_exclusive_lock_on_a_table_stops_nothing() {
             tape.metrics().get(&("postgresql.table.size".to_owned(), identity)).copied()
         };
         assert_eq!((size("goods"), size("awaited"), size("free")), (None, None, Some(8192.0)));
-        assert!(tape.polls().iter().all(|poll| poll.outcome == "ok"));
+        let failed: Vec<_> = tape.polls().into_iter().filter(|poll| poll.outcome != "ok").collect();
+        assert!(failed.is_empty(), "{failed:?}");
 
         locker.batch_execute("COMMIT").await.unwrap();
         reader.batch_execute("COMMIT").await.unwrap();

@@ -30,12 +30,12 @@ const OF_SERVER: [&str; 8] = [
          ('maxwritten', '', maxwritten_clean)) AS v (name, attributes, value)",
 ];
 
-const CHECKPOINTS_OF_18: &str = "SELECT 'postgresql.bgwriter.' || name, attributes, value FROM pg_stat_checkpointer, LATERAL (VALUES
+const CHECKPOINTS_SINCE_17: &str = "SELECT 'postgresql.bgwriter.' || name, attributes, value FROM pg_stat_checkpointer, LATERAL (VALUES
     ('buffers.writes', 'source=checkpoints', buffers_written::float8), ('checkpoint.count', 'type=requested', num_requested::float8),
     ('checkpoint.count', 'type=scheduled', num_timed::float8), ('duration', 'type=write', write_time),
     ('duration', 'type=sync', sync_time)) AS v (name, attributes, value)";
 
-const CHECKPOINTS_OF_13: &str = "SELECT 'postgresql.bgwriter.' || name, attributes, value FROM pg_stat_bgwriter, LATERAL (VALUES
+const CHECKPOINTS_UNTIL_16: &str = "SELECT 'postgresql.bgwriter.' || name, attributes, value FROM pg_stat_bgwriter, LATERAL (VALUES
     ('buffers.writes', 'source=checkpoints', buffers_checkpoint::float8), ('checkpoint.count', 'type=requested', checkpoints_req::float8),
     ('checkpoint.count', 'type=scheduled', checkpoints_timed::float8), ('duration', 'type=write', checkpoint_write_time),
     ('duration', 'type=sync', checkpoint_sync_time), ('buffers.writes', 'source=backend', buffers_backend::float8),
@@ -73,7 +73,7 @@ async fn values_of_server(admin: &Client, shop: &Client, major: Major) -> Values
     for sql in OF_SERVER {
         add(&mut values, admin, sql).await;
     }
-    add(&mut values, admin, if major == Major::V18 { CHECKPOINTS_OF_18 } else { CHECKPOINTS_OF_13 }).await;
+    add(&mut values, admin, if major >= Major::V17 { CHECKPOINTS_SINCE_17 } else { CHECKPOINTS_UNTIL_16 }).await;
     for sql in OF_DATABASE {
         add(&mut values, shop, sql).await;
     }
@@ -127,7 +127,7 @@ fn assert_between(published: &Values, before: &Values, after: &Values) {
 
 #[tokio::test]
 async fn metrics_are_those_of_the_server_at_two_moments() {
-    for major in [Major::V13, Major::V18] {
+    for major in Major::ALL {
         let quiet = [("autovacuum", "off"), ("archive_mode", "on"), ("archive_command", "true")];
         let postgres = Postgres::start_with(major, &quiet);
         let admin = postgres.client("postgres").await;

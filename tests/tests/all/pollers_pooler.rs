@@ -12,7 +12,7 @@ use crate::pollers_tape::{Tape, settings};
 
 #[tokio::test]
 async fn a_pooler_is_refused_unless_it_is_accepted() {
-    for major in [Major::V13, Major::V18] {
+    for major in [Major::V12, Major::V18] {
         let postgres = Postgres::start(major);
         let pooler = PgBouncer::in_front_of(&postgres);
         assert!(probe(&settings(postgres.port)).await.is_ok());
@@ -45,7 +45,7 @@ async fn session(application: &Client) -> BTreeMap<String, String> {
 
 #[tokio::test]
 async fn nothing_sticks_to_the_connection_of_an_application() {
-    for major in [Major::V13, Major::V18] {
+    for major in [Major::V12, Major::V18] {
         let postgres = Postgres::start(major);
         postgres.client("postgres").await.batch_execute("CREATE EXTENSION pg_stat_statements").await.unwrap();
         // One connection of the server for all, so that the application gets the one that we used.

@@ -60,7 +60,7 @@ async fn pid(client: &Client) -> String {
 
 #[tokio::test]
 async fn a_lock_chain_shows_who_waits_for_whom() {
-    for major in [Major::V13, Major::V18] {
+    for major in [Major::V12, Major::V18] {
         let postgres = Postgres::start(major);
         let admin = open_shop(&postgres).await;
         admin.batch_execute("INSERT INTO goods VALUES (1, 1)").await.unwrap();

@@ -137,7 +137,7 @@ async fn compare_delay(tape: &Tape, admin: &Client) -> f64 {
     let sql = "SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), replay_lsn)::float8 FROM pg_stat_replication";
     wait_for_standby(admin, "flush_lsn").await;
     let before: f64 = admin.query_one(sql, &[]).await.unwrap().get(0);
-    tape.whole_poll("metrics").await;
+    tape.whole_poll("replication").await;
     let key = ("postgresql.replication.data_delay".to_owned(), CLIENT.to_owned());
     let published = tape.metrics()[&key];
     let after: f64 = admin.query_one(sql, &[]).await.unwrap().get(0);
@@ -161,7 +161,7 @@ async fn compare_lag(tape: &Tape, admin: &Client) {
             admin.simple_query("INSERT INTO written VALUES (1)").await.unwrap();
             wait_for_standby(admin, "replay_lsn").await;
             let before: Option<f64> = admin.query_one(&sql, &[]).await.unwrap().get(0);
-            tape.next_polls("metrics", 1).await;
+            tape.next_polls("replication", 1).await;
             let (metrics, after) = (tape.metrics(), admin.query_one(&sql, &[]).await.unwrap().get(0));
             let delay = metrics.get(&("postgresql.wal.delay".to_owned(), identity.clone())).copied();
             let lag = metrics.get(&("postgresql.wal.lag".to_owned(), identity.clone())).copied();

@@ -111,7 +111,7 @@ fn counters_of_tape(tape: &Tape) -> Counters {
 
 #[tokio::test]
 async fn counters_are_those_of_the_server_at_two_moments() {
-    for major in [Major::V13, Major::V18] {
+    for major in [Major::V12, Major::V18] {
         let postgres = Postgres::start_with(major, &[("pg_stat_statements.track_planning", "on")]);
         let admin = open_shop(&postgres).await;
         let shop = connect_as(&postgres, "shop").await;
@@ -159,7 +159,7 @@ async fn only_changes_are_published_between_complete_snapshots() {
 
 #[tokio::test]
 async fn a_reset_and_evictions_show() {
-    for major in [Major::V13, Major::V18] {
+    for major in [Major::V12, Major::V18] {
         let postgres = Postgres::start_with(major, &[("pg_stat_statements.max", "100")]);
         let admin = open_shop(&postgres).await;
         let shop = connect_as(&postgres, "shop").await;
@@ -205,7 +205,7 @@ fn texts(tape: &Tape) -> Vec<(String, String, Option<String>)> {
 
 #[tokio::test]
 async fn each_text_is_published_once_and_literals_never() {
-    for major in [Major::V13, Major::V18] {
+    for major in [Major::V12, Major::V18] {
         let postgres = Postgres::start(major);
         let admin = open_shop(&postgres).await;
         let mut tape = Tape::of(watcher(&postgres));

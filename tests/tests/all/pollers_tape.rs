@@ -68,6 +68,8 @@ pub fn settings(port: u16) -> Config {
     config.sessions.interval = Duration::from_millis(100);
     config.statements.interval = Duration::from_millis(200);
     config.metrics.interval = Duration::from_millis(200);
+    config.replication.interval = Duration::from_millis(200);
+    config.settings.interval = Duration::from_millis(200);
     config.tables.interval = Duration::from_millis(200);
     config.sizes.interval = Duration::from_millis(300);
     config.texts.interval = Duration::from_millis(100);

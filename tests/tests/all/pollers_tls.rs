@@ -63,7 +63,7 @@ async fn the_certificate_of_the_server_is_verified() {
 
 #[tokio::test]
 async fn a_server_without_encryption_is_refused_when_encryption_is_asked_for() {
-    let postgres = Postgres::start(Major::V13);
+    let postgres = Postgres::start(Major::V12);
     let tls = TlsConfig { insecure_skip_verify: true, ..TlsConfig::default() };
     let refused = probe(&Config { tls, ..settings(postgres.port) }).await.unwrap_err();
     assert_eq!((refused.class.as_str(), refused.connection_lost), ("tls", true), "{refused}");

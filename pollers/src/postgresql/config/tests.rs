@@ -36,7 +36,9 @@ sessions: {interval: 500ms, timeout: 400ms}
 statements: {interval: 20s, timeout: 3s, snapshot_interval: 5m}
 texts: {interval: 1m, timeout: 20s}
 metrics: {timeout: 4s}
-tables: {interval: 1m}
+replication: {interval: 5s}
+settings: {interval: 2m, timeout: 3s}
+tables: {interval: 2m}
 sizes: {interval: 10m, timeout: 1m}
 tls: {ca_file: /ca.pem, cert_file: /cert.pem, key_file: /key.pem}
 text: normalised
@@ -51,7 +53,9 @@ text: normalised
     assert_eq!(config.snapshot_interval, Duration::from_secs(300));
     assert_eq!(config.texts, ClassConfig::new(60, 20));
     assert_eq!(config.metrics, ClassConfig::new(30, 4));
-    assert_eq!(config.tables, ClassConfig::new(60, 5));
+    assert_eq!(config.replication, ClassConfig::new(5, 5));
+    assert_eq!(config.settings, ClassConfig::new(120, 3));
+    assert_eq!(config.tables, ClassConfig::new(120, 10));
     assert_eq!(config.sizes, ClassConfig::new(600, 60));
     assert!(config.via_pooler && config.tls.is_on(&config.endpoint));
     assert!(!format!("{config:?}").contains("hunter2"));

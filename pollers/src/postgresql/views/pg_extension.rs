@@ -1,0 +1,23 @@
+//! Extensions that are created in a database.
+
+use crate::postgresql::mapping;
+use crate::postgresql::view::{VIEW, View};
+
+/// Most extensions of a database that are read.
+pub const EXTENSIONS_MAX: usize = 1_000;
+
+/// Each extension, with its version and the one that is installed.
+pub const PG_EXTENSION: View = View {
+    name: "pg_extension",
+    object_type: "extension",
+    identity: &[
+        ("database", "current_database()"),
+        ("extension", "v.extname"),
+        ("version", "v.extversion"),
+        ("version_available", "coalesce(a.default_version, '')"),
+    ],
+    from: "pg_extension AS v LEFT JOIN pg_available_extensions AS a ON a.name = v.extname",
+    rest: "ORDER BY v.extname",
+    series: mapping::PG_EXTENSION,
+    ..VIEW
+};
