@@ -59,7 +59,7 @@ impl Processors {
         config.slot.clone_from(&ground.slot);
         config.framings = ground.framings.clone();
         config.schema_registry.clone_from(&ground.schema_registry);
-        config.buffer_bytes = share;
+        config.buffer_bytes = config.buffer_bytes.min(share);
         // What is not in the store yet stays in memory.
         config.flush_bytes = config.flush_bytes.min(share);
         let stores = StoreMemory::new(share).stores();

@@ -88,7 +88,7 @@ impl GroupConfig {
             slot: "0".into(),
             commit_interval: Duration::from_millis(200),
             commit_rows: 50_000,
-            buffer_bytes: 64 << 20,
+            buffer_bytes: 16 << 20,
             flush_bytes: 16 << 20,
             part_bytes: changelog::PART_BYTES_MAX,
             restore_bytes: restore::BATCH_BYTES,

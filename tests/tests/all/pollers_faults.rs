@@ -106,6 +106,24 @@ async fn an_exclusive_lock_on_a_table_stops_nothing() {
     }
 }
 
+/// The server itself ends what takes too long, and the connection stays.
+#[tokio::test]
+async fn a_statement_that_takes_too_long_is_ended_by_the_server() {
+    let postgres = Postgres::start(Major::V18);
+    let admin = open_shop(&postgres).await;
+    let many = "DO $$ BEGIN FOR n IN 1..2000 LOOP EXECUTE format('CREATE TABLE t_%s (id int PRIMARY KEY)', n); END LOOP; END $$";
+    admin.batch_execute(many).await.unwrap();
+    let mut config = watcher(&postgres);
+    config.sizes.timeout = Duration::from_millis(10);
+    let mut tape = Tape::of(config);
+    let ended = tape.poll_with("a poll that was ended", |poll| poll.class == "sizes" && poll.outcome != "ok").await;
+    assert_eq!((ended.outcome.as_str(), ended.error_class.as_deref()), ("timeout", Some("57014")));
+    assert!(ended.duration_ns < 1_000_000_000, "{ended:?}");
+    let tables = tape.whole_poll("tables").await;
+    assert_eq!(tables.error, None);
+    tape.stop().await;
+}
+
 fn names(poll: &Seen) -> BTreeSet<&str> {
     poll.capabilities.iter().map(|(name, ..)| name.as_str()).collect()
 }
