@@ -27,6 +27,7 @@ mod spool;
 mod start;
 mod target;
 mod text;
+pub mod view;
 
 pub use found::Found;
 pub use start::{Config, Handle, StartError, start};

@@ -61,3 +61,38 @@ pub enum Value {
     /// A number with a fraction.
     Double(f64),
 }
+
+type Attributes = &'static [(&'static str, &'static str)];
+
+/// No attributes.
+pub const NONE: Attributes = &[];
+
+const fn series(
+    column: &'static str,
+    metric: &'static str,
+    unit: &'static str,
+    kind: Kind,
+    attributes: Attributes,
+) -> Series {
+    Series { column, metric, unit, kind, number: Number::Integer, attributes }
+}
+
+/// A sum that only grows.
+pub const fn counter(column: &'static str, metric: &'static str, unit: &'static str, attributes: Attributes) -> Series {
+    series(column, metric, unit, Kind::Counter, attributes)
+}
+
+/// A sum that may fall.
+pub const fn sum(column: &'static str, metric: &'static str, unit: &'static str, attributes: Attributes) -> Series {
+    series(column, metric, unit, Kind::Sum, attributes)
+}
+
+/// A value as it is.
+pub const fn gauge(column: &'static str, metric: &'static str, unit: &'static str, attributes: Attributes) -> Series {
+    series(column, metric, unit, Kind::Gauge, attributes)
+}
+
+/// With a fraction.
+pub const fn double(series: Series) -> Series {
+    Series { number: Number::Double, ..series }
+}

@@ -110,7 +110,30 @@ pub struct MetricRow {
     /// Last reset of these statistics, in µs since the epoch.
     pub statistics_reset_at: Option<i64>,
     /// Values that the server gave; what it did not give is not there.
-    pub points: Vec<(&'static Series, Value)>,
+    pub points: Vec<Point>,
+}
+
+/// A value of a metric.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Point {
+    /// Which metric.
+    pub series: &'static Series,
+    /// The value.
+    pub value: Value,
+    /// An attribute that the server names.
+    pub label: Option<(&'static str, String)>,
+}
+
+impl Point {
+    /// A value with the attributes of its series alone.
+    pub fn new(series: &'static Series, value: Value) -> Point {
+        Point { series, value, label: None }
+    }
+
+    fn attributes(&self) -> Vec<(&str, &str)> {
+        let label = self.label.as_ref().map(|(name, value)| (*name, value.as_str()));
+        self.series.attributes.iter().copied().chain(label).collect()
+    }
 }
 
 /// Fills the fields that all raw records share.
@@ -403,7 +426,9 @@ fn publish_verbatim(
 impl MetricRow {
     fn publish(&self, stamp: &Stamp, labels: &[(&str, &str)], bus: &Publisher) -> Result<(), SendError> {
         let object: Vec<_> = self.object.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        let points: Vec<_> = self.points.iter().map(|(series, value)| self.point(series, *value)).collect();
+        let attributes: Vec<_> = self.points.iter().map(Point::attributes).collect();
+        let points: Vec<_> =
+            self.points.iter().zip(&attributes).map(|(point, attributes)| self.point(point, attributes)).collect();
         let mut row_key = vec![b"metrics".as_slice(), self.view.as_bytes()];
         row_key.extend(self.object.iter().map(|(_, value)| value.as_bytes()));
         send(
@@ -417,8 +442,9 @@ impl MetricRow {
         )
     }
 
-    fn point(&self, series: &'static Series, value: Value) -> MetricPoint<'static> {
-        let (int_value, double_value) = match value {
+    fn point<'a>(&self, point: &'a Point, attributes: &'a [(&'a str, &'a str)]) -> MetricPoint<'a> {
+        let series = point.series;
+        let (int_value, double_value) = match point.value {
             Value::Integer(value) => (Some(value), None),
             Value::Double(value) => (None, Some(value)),
         };
@@ -429,7 +455,7 @@ impl MetricRow {
             int_value,
             double_value,
             started_at: if series.kind.is_cumulative() { self.statistics_reset_at } else { None },
-            attributes: TextMap::from_slice(series.attributes),
+            attributes: TextMap::from_slice(attributes),
         }
     }
 }

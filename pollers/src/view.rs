@@ -2,18 +2,9 @@
 //! not have are left out, and said.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
 
-use tokio_postgres::Row;
-use tokio_postgres::types::Type;
-
-use crate::failure::Failure;
-use crate::metric::{Number, Series, Value};
+use crate::metric::{Number, Series};
 use crate::poll::Capability;
-use crate::rows::MetricRow;
-
-use super::transaction::{Parameter, Transaction};
-use super::value::Columns;
 
 /// Columns of the views of a server, by the name of the view.
 pub type Catalog = BTreeMap<String, BTreeSet<String>>;
@@ -46,6 +37,8 @@ pub enum Source {
     Relation,
     /// Something made of this relation, which a version may not have.
     MadeOf(&'static str),
+    /// What this function gives, which not everybody may call.
+    Function(&'static str),
     /// What every version has.
     Any,
 }
@@ -62,40 +55,76 @@ pub const VIEW: View = View {
     series: &[],
 };
 
-/// What a server gives of a view.
+/// How a kind of server spells what is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Spelling {
+    /// PostgreSQL.
+    PostgreSql,
+    /// MySQL and MariaDB.
+    MySql,
+}
+
+/// What a server gives of a view: the attributes of its object, the last reset (of PostgreSQL alone), and then the series.
 #[derive(Debug)]
 pub struct Selection {
-    series: Vec<&'static Series>,
-    sql: String,
+    /// The statement that reads it.
+    pub sql: String,
+    /// Series, in the order of their columns.
+    pub series: Vec<&'static Series>,
 }
 
 impl View {
     /// What a server with these columns gives; none when it has no such view, or none of its columns.
-    pub fn select(&self, catalog: &Catalog) -> Option<Selection> {
-        let columns = match self.relation() {
-            Some(relation) => Some(catalog.get(relation)?),
-            None => None,
-        };
-        let is_relation = self.source == Source::Relation;
-        let has = |column: &str| !is_relation || columns.is_some_and(|columns| columns.contains(column));
-        let series: Vec<_> = self.series.iter().filter(|series| needed(is_relation, series).all(has)).collect();
-        let sql = self.sql(&series, needed_by(self.reset).all(has));
-        (!series.is_empty()).then_some(Selection { series, sql })
+    pub fn select(&self, catalog: &Catalog, spelling: Spelling) -> Option<Selection> {
+        let series = self.given(catalog);
+        let has_reset = needed_by(self.reset).all(|column| self.has(catalog, column));
+        let sql = self.sql(&series, has_reset, spelling);
+        (!series.is_empty()).then_some(Selection { sql, series })
     }
 
-    fn relation(&self) -> Option<&'static str> {
+    /// Series of which the server has all columns; none without those that identify the object.
+    fn given(&self, catalog: &Catalog) -> Vec<&'static Series> {
+        let has_relation = self.relation().is_none_or(|relation| catalog.contains_key(relation));
+        let mut of_identity = self.identity.iter().flat_map(|(_, expression)| needed_by(expression));
+        if !has_relation || !of_identity.all(|column| self.has(catalog, column)) {
+            return Vec::new();
+        }
+        let is_relation = self.source == Source::Relation;
+        let is_given = |series: &&Series| needed(is_relation, series.column).all(|column| self.has(catalog, column));
+        self.series.iter().filter(is_given).collect()
+    }
+
+    fn has(&self, catalog: &Catalog, column: &str) -> bool {
+        self.source != Source::Relation || catalog.get(self.name).is_some_and(|columns| columns.contains(column))
+    }
+
+    /// What is missing if we may not call the function that the view comes from. `remedy` lets us.
+    pub fn forbidden(&self, catalog: &Catalog, remedy: impl FnOnce(&str) -> String) -> Option<Capability> {
+        let Source::Function(function) = self.source else { return None };
+        let consequence =
+            || format!("its metrics are missing: {}", list(&self.series.iter().map(name).collect::<Vec<_>>()));
+        (!catalog.contains_key(function)).then(|| Capability {
+            name: self.name.to_owned(),
+            consequence: consequence(),
+            remedy: remedy(function),
+        })
+    }
+
+    /// The relation or function that has to be there.
+    pub fn relation(&self) -> Option<&'static str> {
         match self.source {
             Source::Relation => Some(self.name),
-            Source::MadeOf(relation) => Some(relation),
+            Source::MadeOf(relation) | Source::Function(relation) => Some(relation),
             Source::Any => None,
         }
     }
 
     /// What a server with these columns does not give.
     pub fn absent(&self, catalog: &Catalog) -> Option<Capability> {
-        let given: BTreeSet<_> = self
-            .select(catalog)
-            .map_or_else(BTreeSet::new, |selection| selection.series.into_iter().map(name).collect());
+        if let Source::Function(_) = self.source {
+            return None;
+        }
+        let given: BTreeSet<_> = self.given(catalog).into_iter().map(name).collect();
         let mut absent: Vec<_> = self.series.iter().map(name).filter(|name| !given.contains(name)).collect();
         absent.dedup();
         (!absent.is_empty()).then(|| Capability {
@@ -105,93 +134,41 @@ impl View {
         })
     }
 
-    /// Reads one row per object. A value that is null is no point; an object without points is there all the same.
-    pub async fn read(
-        &self,
-        transaction: &Transaction<'_>,
-        catalog: &Catalog,
-        parameters: &[Parameter<'_>],
-    ) -> Result<Vec<MetricRow>, Failure> {
-        let Some(selection) = self.select(catalog) else { return Ok(Vec::new()) };
-        let rows = transaction.query(&selection.sql, parameters).await?;
-        rows.iter().map(|row| self.metric_row(&selection, row)).collect()
-    }
-
-    /// As [`View::read`], but at most `max` objects; with what is missing if there are more.
-    pub async fn read_first(
-        &self,
-        max: usize,
-        transaction: &Transaction<'_>,
-        catalog: &Catalog,
-    ) -> Result<(Vec<MetricRow>, Option<Capability>), Failure> {
-        let Some(mut selection) = self.select(catalog) else { return Ok((Vec::new(), None)) };
-        let _ = write!(selection.sql, " LIMIT {}", max + 1);
-        let rows = transaction.query(&selection.sql, &[]).await?;
-        let mut rows: Vec<_> = rows.iter().map(|row| self.metric_row(&selection, row)).collect::<Result<_, _>>()?;
-        let missing = beyond(self.name, max, &mut rows);
-        Ok((rows, missing))
-    }
-
-    /// The row of an object that is not read from a view.
-    pub fn row(&self, object: Vec<(&'static str, String)>, points: Vec<(&'static Series, Value)>) -> MetricRow {
-        let (object_type, view) = (self.object_type, self.name);
-        MetricRow { object_type, view, object, statistics_reset_at: None, points }
-    }
-
-    fn sql(&self, series: &[&Series], is_reset: bool) -> String {
+    fn sql(&self, series: &[&Series], has_reset: bool, spelling: Spelling) -> String {
         let mut columns: Vec<String> =
-            self.identity.iter().map(|(name, expression)| format!("({expression})::text AS \"{name}\"")).collect();
-        let reset = if is_reset { self.reset } else { "NULL" };
-        columns.push(format!("({reset})::timestamptz AS stats_reset"));
+            self.identity.iter().map(|(name, expression)| spelling.text(expression, name)).collect();
+        if spelling == Spelling::PostgreSql {
+            let reset = if has_reset { self.reset } else { "NULL" };
+            columns.push(format!("({reset})::timestamptz AS stats_reset"));
+        }
         columns.extend(series.iter().map(|series| {
-            let kind = match series.number {
-                Number::Integer => "int8",
-                Number::Double => "float8",
+            let expression = match is_column(series.column) && self.source == Source::Relation {
+                true => format!("v.{}", series.column),
+                false => format!("({})", series.column),
             };
-            match is_column(series.column) && self.source == Source::Relation {
-                true => format!("v.{}::{kind}", series.column),
-                false => format!("({})::{kind}", series.column),
-            }
+            spelling.number(&expression, series.number)
         }));
         let from = if self.from.is_empty() { String::new() } else { format!(" FROM {}", self.from) };
         format!("SELECT {}{from} {}", columns.join(", "), self.rest)
     }
-
-    fn metric_row(&self, selection: &Selection, row: &Row) -> Result<MetricRow, Failure> {
-        let columns = Columns(row);
-        let mut object = Vec::with_capacity(self.identity.len());
-        for (name, _) in self.identity {
-            object.push((*name, columns.text(name)?.unwrap_or_default()));
-        }
-        let mut points = Vec::with_capacity(selection.series.len());
-        let first = self.identity.len() + 1;
-        for (place, series) in selection.series.iter().enumerate() {
-            let value = match series.number {
-                Number::Integer => row.try_get::<_, Option<i64>>(first + place)?.map(Value::Integer),
-                Number::Double => row.try_get::<_, Option<f64>>(first + place)?.map(Value::Double),
-            };
-            points.extend(value.map(|value| (*series, value)));
-        }
-        let statistics_reset_at = columns.micros("stats_reset")?;
-        Ok(MetricRow { object_type: self.object_type, view: self.name, object, statistics_reset_at, points })
-    }
 }
 
-/// Asks a server for the columns of its views, in one statement.
-pub async fn catalog(transaction: &Transaction<'_>, views: &[&View]) -> Result<Catalog, Failure> {
-    let names: Vec<&str> = views.iter().filter_map(|view| view.relation()).collect();
-    let sql = "SELECT c.relname::text AS view, a.attname::text AS name
-               FROM pg_attribute AS a JOIN pg_class AS c ON c.oid = a.attrelid
-               WHERE c.relnamespace = 'pg_catalog'::regnamespace AND c.relname::text = ANY($1) AND a.attnum > 0
-                   AND NOT a.attisdropped";
-    let mut catalog = Catalog::new();
-    for row in &transaction.query(sql, &[(&names, Type::TEXT_ARRAY)]).await? {
-        let row = Columns(row);
-        if let (Some(view), Some(column)) = (row.text("view")?, row.text("name")?) {
-            catalog.entry(view).or_default().insert(column);
+impl Spelling {
+    fn text(self, expression: &str, name: &str) -> String {
+        match self {
+            Spelling::PostgreSql => format!("({expression})::text AS \"{name}\""),
+            Spelling::MySql => format!("CAST({expression} AS CHAR) AS `{name}`"),
         }
     }
-    Ok(catalog)
+
+    fn number(self, expression: &str, number: Number) -> String {
+        match (self, number) {
+            (Spelling::PostgreSql, Number::Integer) => format!("{expression}::int8"),
+            (Spelling::PostgreSql, Number::Double) => format!("{expression}::float8"),
+            (Spelling::MySql, Number::Integer) => format!("CAST({expression} AS SIGNED)"),
+            (Spelling::MySql, Number::Double) => format!("CAST({expression} AS DOUBLE)"),
+        }
+    }
 }
 
 /// Keeps `max` of the rows of a view, of which one more was asked for; what is missing if there are more.
@@ -228,9 +205,9 @@ fn is_column(text: &str) -> bool {
 }
 
 /// Columns of the relation that a series needs.
-fn needed(is_relation: bool, series: &'static Series) -> impl Iterator<Item = &'static str> {
-    let whole = (is_relation && is_column(series.column)).then_some(series.column);
-    whole.into_iter().chain(needed_by(series.column))
+fn needed(is_relation: bool, column: &'static str) -> impl Iterator<Item = &'static str> {
+    let whole = (is_relation && is_column(column)).then_some(column);
+    whole.into_iter().chain(needed_by(column))
 }
 
 /// Columns that an expression names as `v.column`.
@@ -247,7 +224,7 @@ fn needed_by(expression: &'static str) -> impl Iterator<Item = &'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::postgresql::mapping::{NONE, counter, double};
+    use crate::metric::{NONE, counter, double};
 
     const IO: View = View {
         name: "pg_stat_io",
@@ -272,20 +249,30 @@ mod tests {
     fn what_a_server_has_is_asked_for_and_the_rest_is_said() {
         let new = catalog(&["object", "read_bytes", "reads", "read_time", "stats_reset"]);
         assert_eq!(
-            IO.select(&new).unwrap().sql,
+            IO.select(&new, Spelling::PostgreSql).unwrap().sql,
             "SELECT (v.object)::text AS \"object\", (v.stats_reset)::timestamptz AS stats_reset, v.read_bytes::int8, \
              v.read_time::float8 FROM pg_stat_io AS v ORDER BY 1"
         );
         assert!(IO.absent(&new).is_none());
         let old = catalog(&["object", "reads", "op_bytes"]);
         assert_eq!(
-            IO.select(&old).unwrap().sql,
+            IO.select(&old, Spelling::PostgreSql).unwrap().sql,
             "SELECT (v.object)::text AS \"object\", (NULL)::timestamptz AS stats_reset, (v.reads * v.op_bytes)::int8 \
              FROM pg_stat_io AS v ORDER BY 1"
         );
         assert!(IO.absent(&old).unwrap().consequence.ends_with("does not count io.duration"));
-        assert!(IO.select(&Catalog::new()).is_none());
+        assert!(IO.select(&Catalog::new(), Spelling::PostgreSql).is_none());
         assert!(IO.absent(&Catalog::new()).unwrap().consequence.ends_with("does not count io.bytes, io.duration"));
+    }
+
+    #[test]
+    fn each_kind_of_server_is_asked_in_its_own_words() {
+        let sql = IO.select(&catalog(&["object", "reads", "op_bytes", "read_time"]), Spelling::MySql).unwrap().sql;
+        assert_eq!(
+            sql,
+            "SELECT CAST(v.object AS CHAR) AS `object`, CAST((v.reads * v.op_bytes) AS SIGNED), \
+             CAST(v.read_time AS DOUBLE) FROM pg_stat_io AS v ORDER BY 1"
+        );
     }
 
     #[test]

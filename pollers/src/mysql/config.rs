@@ -36,6 +36,16 @@ pub struct Config {
     pub texts: ClassConfig,
     /// What is published of a text.
     pub text: TextConfig,
+    /// Status of the server.
+    pub metrics: ClassConfig,
+    /// Replication, locks, and what is under way.
+    pub replication: ClassConfig,
+    /// Settings and other things that change seldom.
+    pub settings: ClassConfig,
+    /// Metrics of tables and indexes.
+    pub tables: ClassConfig,
+    /// Sizes of tables.
+    pub sizes: ClassConfig,
 }
 
 impl Config {
@@ -70,6 +80,11 @@ impl Config {
                 .duration_within("snapshot_interval", "10m", "1s"..="1d"),
             text: TextConfig::read(section),
             texts: ClassConfig::read(&mut section.section("texts"), Duration::from_secs(1), "10s"),
+            metrics: ClassConfig::read(&mut section.section("metrics"), interval, "5s"),
+            replication: ClassConfig::read(&mut section.section("replication"), interval, "5s"),
+            settings: ClassConfig::read(&mut section.section("settings"), Duration::from_secs(300), "5s"),
+            tables: ClassConfig::read(&mut section.section("tables"), Duration::from_secs(60), "10s"),
+            sizes: ClassConfig::read(&mut section.section("sizes"), Duration::from_secs(300), "30s"),
         };
         check_target(section, config.target.as_deref());
         check_tls(section, &config.tls);
@@ -97,6 +112,11 @@ impl Default for Config {
             snapshot_interval: Duration::from_secs(600),
             texts: ClassConfig::new(1, 10),
             text: TextConfig::default(),
+            metrics: ClassConfig::new(10, 5),
+            replication: ClassConfig::new(10, 5),
+            settings: ClassConfig::new(300, 5),
+            tables: ClassConfig::new(60, 10),
+            sizes: ClassConfig::new(300, 30),
         }
     }
 }

@@ -23,7 +23,12 @@ impl Engine for MySql {
         match class {
             Class::Sessions => config.sessions,
             Class::Texts => config.texts,
-            _ => config.statements,
+            Class::Statements => config.statements,
+            Class::Metrics => config.metrics,
+            Class::Replication => config.replication,
+            Class::Settings => config.settings,
+            Class::Tables => config.tables,
+            Class::Sizes => config.sizes,
         }
     }
 

@@ -43,6 +43,16 @@ impl Failure {
     }
 }
 
+/// Whether the statement itself is of another version of the server.
+const UNKNOWN_STATEMENT: &str = "1064";
+
+impl Failure {
+    /// Whether the server does not know such a statement.
+    pub fn is_unknown_statement(&self) -> bool {
+        self.class == UNKNOWN_STATEMENT
+    }
+}
+
 /// Whether the two sides did not agree on encryption, or the certificate is not the one that was expected.
 fn is_of_encryption(error: &std::io::Error) -> bool {
     error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>())

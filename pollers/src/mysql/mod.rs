@@ -1,7 +1,7 @@
-//! The `mysql` poller, for MySQL and MariaDB: statements and sessions; their other views are to come.
+//! The `mysql` poller, for MySQL and MariaDB.
 //!
 //! - **Reads** one server of MySQL 8.0 or MariaDB 10.6 or later: one file here per view, named after it.
-//! - **Writes** `raw.queries`, `raw.texts`, `raw.sessions`, and then `raw.polls`, for each poll.
+//! - **Writes** `raw.queries`, `raw.texts`, `raw.sessions`, `raw.metrics`, and then `raw.polls`, for each poll.
 //! - **Keeps** in memory which texts it read and what waits for the bus. All of it can be lost.
 //! - **Guarantees** that the server sees one connection, only statements that read, and none past its limit.
 //! - **Fails** poll by poll: what could not be read is said in `raw.polls`; the connection comes back with increasing waits.
@@ -12,10 +12,16 @@ mod connection;
 mod engine;
 mod error;
 mod events_statements_summary_by_digest;
+pub mod mapping;
+mod metrics;
 mod reader;
+mod replica;
 mod server;
+mod status;
 mod threads;
 mod value;
+mod view;
+pub mod views;
 
 use std::sync::Arc;
 

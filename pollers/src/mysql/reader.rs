@@ -9,6 +9,7 @@ use tracing::warn;
 use super::connection::Connection;
 use super::engine::MySql;
 use super::events_statements_summary_by_digest::{self as digests, Key};
+use super::metrics::Unavailable;
 use super::server::Server;
 use super::threads;
 use super::value::Columns;
@@ -43,6 +44,7 @@ pub struct ServerReader {
     snapshot_at: Duration,
     /// Statements that were lost because the server's table was full, when that was last seen.
     lost: Option<i64>,
+    unavailable: Unavailable,
     begun: bool,
 }
 
@@ -58,6 +60,7 @@ impl ServerReader {
             read_at: None,
             snapshot_at: Duration::ZERO,
             lost: None,
+            unavailable: Unavailable::default(),
             begun: false,
         }
     }
@@ -177,6 +180,9 @@ impl Reader<MySql> for ServerReader {
             self.begun = true;
             jobs.every(job(Class::Sessions));
             jobs.every(job(Class::Statements));
+            for class in [Class::Metrics, Class::Replication, Class::Settings, Class::Tables, Class::Sizes] {
+                jobs.every(job(class));
+            }
             jobs.on_demand(job(Class::Texts));
         }
         let interval = jobs.target().limits.borrow().sessions_interval(jobs.target().config.sessions.interval);
@@ -189,6 +195,7 @@ impl Reader<MySql> for ServerReader {
 
     fn connected(&mut self, target: &Target<MySql>, connected: &Connected<MySql>) {
         self.read_at = None;
+        self.unavailable.forget();
         for missing in &connected.server.missing {
             let (name, consequence, remedy) = (&missing.name, &missing.consequence, &missing.remedy);
             warn!(target = target.name, %name, %consequence, %remedy, "the server does not give everything");
@@ -217,7 +224,7 @@ impl Reader<MySql> for ServerReader {
             Class::Sessions => self.sessions(target, connection, server, now, poll).await,
             Class::Statements => self.statements(target, connection, server, now, poll).await,
             Class::Texts => self.texts(target, connection, poll).await,
-            _ => Ok(()),
+            class => self.unavailable.read(class, connection, server, poll).await,
         };
         poll.stamp.observed_at = target.clock.wall_us();
         poll.statements_sent = connection.take_statements_sent();

@@ -4,8 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::connection::Connection;
 use super::value::Columns;
+use super::{view, views};
 use crate::failure::Failure;
 use crate::poll::Capability;
+use crate::view::Catalog;
 
 /// A server as it was found.
 #[derive(Debug, Clone, Default)]
@@ -28,10 +30,14 @@ pub struct Server {
     pub sql_text_max: usize,
     /// Columns of the digest table; none if it cannot be read.
     pub digest_columns: BTreeSet<String>,
+    /// Columns of the views that are read.
+    pub catalog: Catalog,
     /// Where sessions are read from.
     pub sessions: Sessions,
     /// What is missing.
     pub missing: Vec<Capability>,
+    /// What this version does not have.
+    pub absent: Vec<Capability>,
 }
 
 /// What tells about sessions.
@@ -79,6 +85,8 @@ impl Server {
                 .unwrap_or(SQL_TEXT_MAX),
             ..Server::default()
         };
+        server.catalog = view::catalog(connection, views::all()).await?;
+        server.absent = views::all().filter_map(|view| view.absent(&server.catalog)).collect();
         match of("performance_schema") == "ON" {
             true => server.probe_performance_schema(connection).await?,
             false => server.missing.push(no_performance_schema()),
@@ -118,6 +126,14 @@ impl Server {
         Ok(())
     }
 
+    /// Rights that our account needs for the whole server. The last gives sizes of tables, and no right to read them.
+    pub fn grants(&self) -> &'static str {
+        match self.is_mariadb {
+            true => "PROCESS, BINLOG MONITOR, SLAVE MONITOR, SHOW VIEW",
+            false => "PROCESS, REPLICATION CLIENT, SHOW VIEW",
+        }
+    }
+
     /// mysql or mariadb.
     pub fn engine(&self) -> &'static str {
         if self.is_mariadb { "mariadb" } else { "mysql" }
@@ -130,7 +146,7 @@ impl Server {
 }
 
 /// The first two columns of each row.
-async fn pairs(connection: &mut Connection, sql: &str) -> Result<BTreeMap<String, String>, Failure> {
+pub async fn pairs(connection: &mut Connection, sql: &str) -> Result<BTreeMap<String, String>, Failure> {
     let rows = connection.query(sql).await?;
     let text = |row: &mysql_async::Row, place: usize| {
         let bytes: Option<Vec<u8>> = row.get_opt(place).and_then(Result::ok);

@@ -24,6 +24,18 @@ impl Columns<'_> {
         self.optional(column)?.ok_or_else(|| Failure::protocol(format!("the column {column} is null")))
     }
 
+    /// A value by its place, or none if it is null.
+    pub fn at<T: FromValue>(&self, place: usize) -> Result<Option<T>, Failure> {
+        match self.0.as_ref(place) {
+            None => Err(Failure::protocol(format!("there is no column {place}"))),
+            Some(Value::NULL) => Ok(None),
+            Some(value) => {
+                let name = || format!("at place {place}");
+                T::from_value_opt(value.clone()).map(Some).map_err(|error| other_type(&name(), &error))
+            }
+        }
+    }
+
     /// A name or another short text; what is no UTF-8 is replaced by U+FFFD.
     pub fn text(&self, column: &str) -> Result<Option<String>, Failure> {
         let bytes = self.optional::<Vec<u8>>(column)?;

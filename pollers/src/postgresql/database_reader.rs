@@ -11,12 +11,13 @@ use crate::link::Connected;
 use crate::poll::{Class, Poll};
 use crate::rows::Rows;
 use crate::target::Target;
+use crate::view::View;
 
 use super::engine::{PostgreSql, TransactionReader};
 use super::server::Server;
 use super::server_reader::Fleet;
 use super::transaction::Transaction;
-use super::view::View;
+use super::view;
 use super::views::{self, pg_relation_size};
 use crate::failure::Failure;
 
@@ -103,7 +104,7 @@ async fn read(
 ) -> Result<(), Failure> {
     let mut rows = Vec::new();
     for (view, max) in views {
-        let (of_view, missing) = view.read_first(*max, transaction, &server.catalog).await?;
+        let (of_view, missing) = view::read_first(view, *max, transaction, &server.catalog).await?;
         rows.extend(of_view);
         poll.capabilities.extend(missing);
     }

@@ -24,7 +24,7 @@ mod server_reader;
 mod tls;
 mod transaction;
 mod value;
-pub mod view;
+mod view;
 pub mod views;
 mod wire;
 

@@ -12,8 +12,8 @@ use super::pg_stat_statements::texts::INSUFFICIENT_PRIVILEGE;
 use super::server::Server;
 use super::transaction::Transaction;
 use super::value::{Bytes, Columns};
-use super::view::beyond;
 use crate::failure::Failure;
+use crate::view::beyond;
 
 /// Most sessions of one sample; those with the oldest transactions come first.
 pub const SESSIONS_MAX: usize = 5_000;

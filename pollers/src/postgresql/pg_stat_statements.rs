@@ -13,7 +13,7 @@ use tokio_postgres::Row;
 
 use crate::metric::Value;
 use crate::poll::{Capability, Entries};
-use crate::rows::{MetricRow, QueryRow, StatementId};
+use crate::rows::{MetricRow, Point, QueryRow, StatementId};
 
 use self::columns::{Extension, Field, IDENTITY_COLUMNS, Layout};
 use super::mapping;
@@ -118,12 +118,12 @@ pub fn metrics(reading: &Reading, names: &Names) -> Vec<MetricRow> {
     }
     let of_databases = by_database.into_iter().filter_map(|(oid, sum)| {
         let database = names.database(oid)?.to_string();
-        let point = (&mapping::STATEMENTS_BY_DATABASE, Value::Double(sum as f64 / 1e9));
+        let point = Point::new(&mapping::STATEMENTS_BY_DATABASE, Value::Double(sum as f64 / 1e9));
         Some(row("database", vec![("database", database)], vec![point]))
     });
     let Entries { held, max, evictions } = reading.entries;
     let of_server = mapping::STATEMENTS.iter().zip([held, max, evictions]);
-    let points = of_server.filter_map(|(series, value)| Some((series, Value::Integer(value?)))).collect();
+    let points = of_server.filter_map(|(series, value)| Some(Point::new(series, Value::Integer(value?)))).collect();
     std::iter::once(row("server", Vec::new(), points)).chain(of_databases).collect()
 }
 

@@ -7,9 +7,9 @@ use crate::poll::Capability;
 use super::pg_stat_statements::columns::Extension;
 use super::transaction::{Facts, Transaction};
 use super::value::Columns;
-use super::view::{self, Catalog};
-use super::views;
+use super::{view, views};
 use crate::failure::Failure;
+use crate::view::Catalog;
 
 /// A server as it was found.
 #[derive(Debug, Clone, Default)]
@@ -84,6 +84,9 @@ impl Server {
             server.missing.push(no_statistics(&username));
         }
         server.read_extension(transaction, &database).await?;
+        let grant = |function: &str| format!("GRANT EXECUTE ON FUNCTION {function} TO {}", quoted(&username));
+        let forbidden = views::all().into_iter().filter_map(|view| view.forbidden(&server.catalog, grant));
+        server.missing.extend(forbidden.collect::<Vec<_>>());
         server.absent = views::all().into_iter().filter_map(|view| view.absent(&server.catalog)).collect();
         Ok(server)
     }

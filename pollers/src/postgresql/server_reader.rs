@@ -14,6 +14,7 @@ use crate::rows::{MetricRow, Rows};
 use crate::settings::ClassConfig;
 use crate::target::Target;
 use crate::text::TextReader;
+use crate::view::View;
 
 use super::engine::{PostgreSql, TransactionReader};
 use super::names::Names;
@@ -23,7 +24,7 @@ use super::pg_stat_statements::texts::{self, Texts};
 use super::pg_stat_statements::{self, Published, Statement};
 use super::server::Server;
 use super::transaction::Transaction;
-use super::view::View;
+use super::view;
 use super::views::pg_database::{self, Chosen};
 use super::views::{self, pg_stat_replication};
 use crate::failure::Failure;
@@ -224,7 +225,7 @@ impl ServerReader {
             let chosen = Chosen(&target.config);
             let all = chosen.parameters();
             let parameters = if view.rest.contains("$1") { all.as_slice() } else { &[] };
-            rows.extend(view.read(transaction, &server.catalog, parameters).await?);
+            rows.extend(view::read(view, transaction, &server.catalog, parameters).await?);
         }
         Ok(rows)
     }

@@ -7,16 +7,16 @@ use dbintel_pollers::postgresql::Config;
 use dbintel_schemas::Topic;
 use dbintel_schemas::records::{QueryCounters, RawMetrics, RawPoll, RawQuery, RawSession, RawText};
 use dbintel_tests::servers::postgres::{Major, Postgres};
-use tokio_postgres::{Client, NoTls};
+use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
 
 use crate::pollers_tape::{LIMIT, Tape, decode, settings};
 
-/// Column of the newest servers, column of the oldest, field of the record; times in ms.
-const TIMES: [(&str, &str, &str); 4] = [
-    ("total_exec_time", "total_exec_time", "total_exec_time_ns"),
-    ("total_plan_time", "total_plan_time", "total_plan_time_ns"),
-    ("shared_blk_read_time", "blk_read_time", "blk_read_time_ns"),
-    ("shared_blk_write_time", "blk_write_time", "blk_write_time_ns"),
+/// Names of the column, the newest first, and the field of the record; times in ms.
+const TIMES: [(&[&str], &str); 4] = [
+    (&["total_exec_time", "total_time"], "total_exec_time_ns"),
+    (&["total_plan_time"], "total_plan_time_ns"),
+    (&["shared_blk_read_time", "blk_read_time"], "blk_read_time_ns"),
+    (&["shared_blk_write_time", "blk_write_time"], "blk_write_time_ns"),
 ];
 const NUMBERS: [&str; 16] = [
     "calls",
@@ -69,11 +69,21 @@ async fn work(shop: &Client, times: usize) {
 
 type Counters = BTreeMap<String, BTreeMap<String, Option<i64>>>;
 
-/// What the server says of the shop's statements.
-async fn counters_of_server(admin: &Client, major: Major) -> Counters {
-    let newest = major == Major::V18;
-    let times = TIMES.map(|(new, old, field)| format!("{}::float8 AS {field}", if newest { new } else { old }));
-    let numbers = NUMBERS.map(|column| format!("{column}::int8"));
+/// What the server says of the shop's statements; nothing of columns that it does not have.
+async fn counters_of_server(admin: &Client) -> Counters {
+    let described = admin.simple_query("SELECT * FROM pg_stat_statements(false) LIMIT 0").await.unwrap();
+    let columns: BTreeSet<String> = described
+        .iter()
+        .filter_map(|message| match message {
+            SimpleQueryMessage::RowDescription(columns) => Some(columns.iter().map(|column| column.name().to_owned())),
+            _ => None,
+        })
+        .flatten()
+        .collect();
+    let column =
+        |names: &[&str]| names.iter().find(|name| columns.contains(**name)).map_or("NULL", |name| *name).to_owned();
+    let times = TIMES.map(|(names, field)| format!("({}::float8 * 1e6) AS {field}", column(names)));
+    let numbers = NUMBERS.map(|name| format!("{}::float8 AS {name}", column(&[name])));
     let sql = format!(
         "SELECT queryid, {}, {} FROM pg_stat_statements(false) WHERE userid = 'shop'::regrole",
         times.join(", "),
@@ -81,13 +91,9 @@ async fn counters_of_server(admin: &Client, major: Major) -> Counters {
     );
     let mut counters = Counters::new();
     for row in admin.query(&sql, &[]).await.unwrap() {
-        let mut fields = BTreeMap::new();
-        for (_, _, field) in TIMES {
-            fields.insert(field.to_owned(), Some((row.get::<_, f64>(field) * 1e6).round() as i64));
-        }
-        for field in NUMBERS {
-            fields.insert(field.to_owned(), Some(row.get::<_, i64>(field)));
-        }
+        let fields = TIMES.iter().map(|(_, field)| *field).chain(NUMBERS);
+        let value = |field: &str| row.get::<_, Option<f64>>(field).map(|value| value.round() as i64);
+        let fields = fields.map(|field| (field.to_owned(), value(field))).collect();
         counters.insert(row.get::<_, i64>(0).to_string(), fields);
     }
     counters
@@ -95,7 +101,7 @@ async fn counters_of_server(admin: &Client, major: Major) -> Counters {
 
 /// What was last published of the shop's statements.
 fn counters_of_tape(tape: &Tape) -> Counters {
-    let compared: BTreeSet<_> = TIMES.iter().map(|(_, _, field)| *field).chain(NUMBERS).collect();
+    let compared: BTreeSet<_> = TIMES.iter().map(|(_, field)| *field).chain(NUMBERS).collect();
     let mut counters = Counters::new();
     for value in tape.values(Topic::RawQueries) {
         let record: RawQuery<'_> = decode(&value);
@@ -111,7 +117,7 @@ fn counters_of_tape(tape: &Tape) -> Counters {
 
 #[tokio::test]
 async fn counters_are_those_of_the_server_at_two_moments() {
-    for major in [Major::V12, Major::V18] {
+    for major in Major::ALL {
         let postgres = Postgres::start_with(major, &[("pg_stat_statements.track_planning", "on")]);
         let admin = open_shop(&postgres).await;
         let shop = connect_as(&postgres, "shop").await;
@@ -119,15 +125,15 @@ async fn counters_are_those_of_the_server_at_two_moments() {
         let mut moments = Vec::new();
         for times in [3, 5] {
             work(&shop, times).await;
-            let before = counters_of_server(&admin, major).await;
+            let before = counters_of_server(&admin).await;
             tape.whole_poll("statements").await;
-            let after = counters_of_server(&admin, major).await;
+            let after = counters_of_server(&admin).await;
             assert_eq!(before, after, "the shop rests");
             assert_eq!(counters_of_tape(&tape), after, "{major:?}");
             moments.push(after);
         }
         assert!(moments[1].iter().all(|(id, fields)| moments[0].get(id) != Some(fields)), "{moments:?}");
-        assert!(moments[1].len() >= 3 && moments[1].values().all(|fields| fields["total_plan_time_ns"] > Some(0)));
+        assert!(moments[1].len() >= 3 && moments[1].values().all(|fields| fields["total_plan_time_ns"] > Some(0) || major == Major::V12));
         tape.stop().await;
     }
 }
@@ -298,17 +304,17 @@ async fn five_thousand_statements_are_read_whole() {
     let postgres = Postgres::start(Major::V18);
     open_shop(&postgres).await;
     let shop = connect_as(&postgres, "shop").await;
-    for batch in 0..50 {
+    for batch in 0..49 {
         let statements: Vec<_> = (0..99).map(|number| distinct(batch * 99 + number)).collect();
         shop.simple_query(&statements.join("; ")).await.unwrap();
     }
     let mut tape = Tape::of(watcher(&postgres));
     let first = tape.polls_after(0, "statements", 1).await.remove(0);
-    assert!(first.snapshot_complete && first.rows["raw.queries"] > 4_950, "{first:?}");
+    assert!(first.snapshot_complete && first.rows["raw.queries"] > 4_850, "{first:?}");
     let texts = tape.polls_after(0, "texts", 1).await.remove(0);
     assert_eq!(texts.rows["raw.texts"], first.rows["raw.queries"]);
     let later = tape.next_polls("statements", 5).await;
-    assert!(later.iter().all(|poll| poll.rows.values().all(|rows| *rows < 50)), "{later:?}");
+    assert!(later.iter().all(|poll| poll.rows.values().all(|rows| *rows < 100)), "{later:?}");
     let slowest = later.iter().map(|poll| Duration::from_nanos(poll.duration_ns.unsigned_abs())).max();
     assert!(slowest < Some(LIMIT / 10));
     tape.stop().await;

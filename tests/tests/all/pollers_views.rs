@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use dbintel_pollers::postgresql::Config;
-use dbintel_pollers::postgresql::view::{Source, View};
 use dbintel_pollers::postgresql::views;
+use dbintel_pollers::view::{Source, View};
 use dbintel_tests::servers::postgres::{Major, Postgres};
 use dbintel_tests::wait::eventually;
 use tokio_postgres::{Client, SimpleQueryMessage, SimpleQueryRow};

@@ -1,7 +1,6 @@
 //! Databases and what is in them.
 
-use super::{NONE, counter, double, gauge, sum};
-use crate::metric::Series;
+use crate::metric::{NONE, Series, counter, double, gauge, sum};
 
 /// Databases.
 pub const PG_STAT_DATABASE: &[Series] = &[

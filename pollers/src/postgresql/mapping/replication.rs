@@ -1,7 +1,6 @@
 //! Replication: by the log, and by logical changes.
 
-use super::{NONE, counter, double, gauge, sum};
-use crate::metric::Series;
+use crate::metric::{NONE, Series, counter, double, gauge, sum};
 
 /// Standbys, as their source sees them. Since 0.89 the receiver gives the lag either as `postgresql.wal.lag` or, with a
 /// fraction, as `postgresql.wal.delay`: here are both.

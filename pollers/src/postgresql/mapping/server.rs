@@ -1,7 +1,6 @@
 //! The server as a whole: its processes, its log, its memory and its disks.
 
-use super::{NONE, counter, double, gauge, sum};
-use crate::metric::Series;
+use crate::metric::{NONE, Series, counter, double, gauge, sum};
 
 /// Who the server is.
 pub const SERVER: &[Series] = &[

@@ -1,6 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
+use crate::metric::{Kind, Number, Series};
 use crate::postgresql::views;
 
 /// What the receiver can emit: name, unit, kind and number as its metadata say. The five of `pgvector` come from texts of

@@ -1,7 +1,7 @@
 //! Processes: how many each database has, of any kind and state, and what those that serve clients do.
 
 use crate::postgresql::mapping;
-use crate::postgresql::view::{Source, VIEW, View};
+use crate::view::{Source, VIEW, View};
 
 use super::pg_database::chosen;
 

@@ -31,7 +31,7 @@ mod pg_stat_wal_receiver;
 mod server;
 mod xmin_horizon;
 
-use super::view::View;
+use crate::view::View;
 
 /// Counters of the server and its databases, in the order in which they are read.
 pub const METRICS: [&View; 14] = [

@@ -8,7 +8,7 @@ use crate::postgresql::config::Config;
 use crate::postgresql::mapping;
 use crate::postgresql::transaction::{Parameter, Transaction};
 use crate::postgresql::value::Columns;
-use crate::postgresql::view::{Source, VIEW, View, beyond};
+use crate::view::{Source, VIEW, View, beyond};
 
 /// Most databases of a server that are read.
 pub const DATABASES_MAX: usize = 1_000;

@@ -1,7 +1,7 @@
 //! Extensions that are created in a database.
 
 use crate::postgresql::mapping;
-use crate::postgresql::view::{VIEW, View};
+use crate::view::{VIEW, View};
 
 /// Most extensions of a database that are read.
 pub const EXTENSIONS_MAX: usize = 1_000;

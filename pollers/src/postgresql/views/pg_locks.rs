@@ -1,7 +1,7 @@
 //! Locks: over the server by kind, and in each database by what is locked.
 
 use crate::postgresql::mapping;
-use crate::postgresql::view::{Source, VIEW, View};
+use crate::view::{Source, VIEW, View};
 
 /// Most locked objects of a database that are told apart.
 pub const LOCKS_MAX: usize = 1_000;

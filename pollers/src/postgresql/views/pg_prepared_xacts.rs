@@ -1,7 +1,7 @@
 //! Transactions that wait for the second phase of their commit.
 
 use crate::postgresql::mapping;
-use crate::postgresql::view::{VIEW, View};
+use crate::view::{VIEW, View};
 
 /// All of the server.
 pub const PG_PREPARED_XACTS: View =

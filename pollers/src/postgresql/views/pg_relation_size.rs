@@ -5,8 +5,8 @@
 
 use crate::poll::Capability;
 use crate::postgresql::mapping;
-use crate::postgresql::view::{Source, VIEW, View};
 use crate::rows::MetricRow;
+use crate::view::{Source, VIEW, View};
 
 /// A call for relations that nobody locks, and null for the others, and for what was dropped meanwhile.
 macro_rules! unlocked {

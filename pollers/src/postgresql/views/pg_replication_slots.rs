@@ -1,7 +1,7 @@
 //! Slots: what the server keeps for those who replicate from it, and the logical decoding of them.
 
 use crate::postgresql::mapping;
-use crate::postgresql::view::{VIEW, View};
+use crate::view::{VIEW, View};
 
 /// Each slot.
 pub const PG_REPLICATION_SLOTS: View = View {

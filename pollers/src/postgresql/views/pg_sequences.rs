@@ -1,7 +1,7 @@
 //! Sequences of one database, and how much of them is used.
 
 use crate::postgresql::mapping;
-use crate::postgresql::view::{VIEW, View};
+use crate::view::{VIEW, View};
 
 /// Most sequences of a database that are read.
 pub const SEQUENCES_MAX: usize = 2_000;

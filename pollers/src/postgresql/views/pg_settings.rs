@@ -1,7 +1,7 @@
 //! Settings that are not as the server comes. Texts among them may hold secrets: of those only the name is read.
 
 use crate::postgresql::mapping;
-use crate::postgresql::view::{VIEW, View};
+use crate::view::{VIEW, View};
 
 /// Each setting that somebody changed for the server, its value where it is a number, a switch or one of a list.
 pub const PG_SETTINGS: View = View {

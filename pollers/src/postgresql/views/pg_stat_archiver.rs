@@ -1,7 +1,7 @@
 //! The archiver: pieces of the write-ahead log that were archived, and the age of the last one.
 
 use crate::postgresql::mapping;
-use crate::postgresql::view::{VIEW, View};
+use crate::view::{VIEW, View};
 
 /// Counters of the server.
 pub const PG_STAT_ARCHIVER: View = View {

@@ -1,7 +1,7 @@
 //! The background writer; until PostgreSQL 16 with what the checkpointer does, and what backends wrote by themselves.
 
 use crate::postgresql::mapping;
-use crate::postgresql::view::{VIEW, View};
+use crate::view::{VIEW, View};
 
 /// Counters of the server.
 pub const PG_STAT_BGWRITER: View = View {

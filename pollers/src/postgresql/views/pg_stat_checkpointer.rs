@@ -1,7 +1,7 @@
 //! The checkpointer, a view of its own since PostgreSQL 17.
 
 use crate::postgresql::mapping;
-use crate::postgresql::view::{VIEW, View};
+use crate::view::{VIEW, View};
 
 /// Counters of the server.
 pub const PG_STAT_CHECKPOINTER: View = View {

@@ -1,7 +1,7 @@
 //! Databases: transactions, rows, blocks, temporary files, sessions, and how old their oldest transaction is.
 
 use crate::postgresql::mapping;
-use crate::postgresql::view::{VIEW, View};
+use crate::view::{VIEW, View};
 
 use super::pg_database::chosen;
 

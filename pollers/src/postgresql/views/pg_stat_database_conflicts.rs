@@ -1,7 +1,7 @@
 //! Statements that a standby cancelled because they were in the way of its replay.
 
 use crate::postgresql::mapping;
-use crate::postgresql::view::{VIEW, View};
+use crate::view::{VIEW, View};
 
 use super::pg_database::chosen;
 

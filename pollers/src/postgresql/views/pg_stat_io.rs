@@ -1,7 +1,7 @@
 //! Input and output, by kind of process, object and purpose.
 
 use crate::postgresql::mapping;
-use crate::postgresql::view::{VIEW, View};
+use crate::view::{VIEW, View};
 
 /// Counters of each combination that the server uses.
 pub const PG_STAT_IO: View = View {

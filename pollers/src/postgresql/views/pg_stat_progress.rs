@@ -1,7 +1,7 @@
 //! What the server does beside its statements: vacuum, analyze, indexes, rewrites, base backups, copies.
 
 use crate::postgresql::mapping;
-use crate::postgresql::view::{Source, VIEW, View};
+use crate::view::{Source, VIEW, View};
 
 /// One row for each that is under way. What is done is in blocks, and in bytes for backups and copies.
 const fn progress(name: &'static str, identity: &'static [(&'static str, &'static str)], from: &'static str) -> View {

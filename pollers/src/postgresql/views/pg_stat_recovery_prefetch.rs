@@ -1,7 +1,7 @@
 //! Reading ahead while the log is replayed.
 
 use crate::postgresql::mapping;
-use crate::postgresql::view::{VIEW, View};
+use crate::view::{VIEW, View};
 
 /// Counters of the server.
 pub const PG_STAT_RECOVERY_PREFETCH: View = View {

@@ -3,7 +3,7 @@
 use crate::failure::Failure;
 use crate::postgresql::mapping;
 use crate::postgresql::transaction::Transaction;
-use crate::postgresql::view::{Source, VIEW, View};
+use crate::view::{Source, VIEW, View};
 
 /// Standbys of one address and name are one object: the one that is furthest behind. A standby that has its own standbys
 /// has no current position, but one up to which it received.

@@ -1,7 +1,7 @@
 //! Caches of simple pages: transaction states, multixacts, notifications.
 
 use crate::postgresql::mapping;
-use crate::postgresql::view::{VIEW, View};
+use crate::view::{VIEW, View};
 
 /// Counters of each cache.
 pub const PG_STAT_SLRU: View = View {

@@ -1,7 +1,7 @@
 //! Encryption of the connections.
 
 use crate::postgresql::mapping;
-use crate::postgresql::view::{VIEW, View};
+use crate::view::{VIEW, View};
 
 /// Connections of clients.
 pub const PG_STAT_SSL: View =

@@ -1,7 +1,7 @@
 //! Subscriptions: their workers, and what went wrong with them.
 
 use crate::postgresql::mapping;
-use crate::postgresql::view::{VIEW, View};
+use crate::view::{VIEW, View};
 
 /// Each subscription, with all of its workers.
 pub const PG_STAT_SUBSCRIPTION: View = View {

@@ -1,7 +1,7 @@
 //! Functions of one database that were called since somebody set `track_functions`.
 
 use crate::postgresql::mapping;
-use crate::postgresql::view::{VIEW, View};
+use crate::view::{VIEW, View};
 
 /// Most functions of a database that are read.
 pub const FUNCTIONS_MAX: usize = 2_000;

@@ -1,7 +1,7 @@
 //! Indexes of one database, with `pg_statio_user_indexes`.
 
 use crate::postgresql::mapping;
-use crate::postgresql::view::{VIEW, View};
+use crate::view::{VIEW, View};
 
 /// Most indexes of a database that are read.
 pub const INDEXES_MAX: usize = 10_000;

@@ -1,7 +1,7 @@
 //! Tables of one database, with `pg_statio_user_tables`.
 
 use crate::postgresql::mapping;
-use crate::postgresql::view::{Source, VIEW, View};
+use crate::view::{Source, VIEW, View};
 
 /// Most tables of a database that are read.
 pub const TABLES_MAX: usize = 5_000;

@@ -1,7 +1,7 @@
 //! The write-ahead log: what is written to it.
 
 use crate::postgresql::mapping;
-use crate::postgresql::view::{VIEW, View};
+use crate::view::{VIEW, View};
 
 /// Counters of the server.
 pub const PG_STAT_WAL: View = View {

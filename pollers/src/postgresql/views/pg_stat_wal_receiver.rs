@@ -1,7 +1,7 @@
 //! The process of a standby that receives the log.
 
 use crate::postgresql::mapping;
-use crate::postgresql::view::{VIEW, View};
+use crate::view::{VIEW, View};
 
 /// At most one.
 pub const PG_STAT_WAL_RECEIVER: View = View {

@@ -1,7 +1,7 @@
 //! What keeps dead rows from being removed: the oldest transaction that somebody may still want to see, by who it is.
 
 use crate::postgresql::mapping;
-use crate::postgresql::view::{Source, VIEW, View};
+use crate::view::{Source, VIEW, View};
 
 /// The oldest of each kind; a kind that holds nothing is not there.
 pub const XMIN_HORIZON: View = View {
