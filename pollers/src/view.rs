@@ -171,6 +171,17 @@ impl Spelling {
     }
 }
 
+/// Where a series of a view is read from, for people: the view, and the columns or the expression.
+pub fn read_from(view: &View, series: &Series) -> String {
+    let columns: Vec<_> = needed(view.source == Source::Relation, series.column).collect();
+    match columns.is_empty() || view.source != Source::Relation {
+        true => format!("`{}`", view.name),
+        false => {
+            format!("`{}`: {}", view.name, columns.iter().map(|it| format!("`{it}`")).collect::<Vec<_>>().join(", "))
+        }
+    }
+}
+
 /// Keeps `max` of the rows of a view, of which one more was asked for; what is missing if there are more.
 pub fn beyond<T>(view: &str, max: usize, rows: &mut Vec<T>) -> Option<Capability> {
     if rows.len() <= max {

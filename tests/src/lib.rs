@@ -11,6 +11,7 @@ pub mod books;
 pub mod certificates;
 pub mod conformance;
 pub mod http;
+pub mod metrics;
 pub mod otlp_peer;
 pub mod ports;
 pub mod process;

@@ -11,6 +11,3 @@ pub use status::*;
 
 /// The receiver's release whose metadata this table follows.
 pub const RECEIVER_VERSION: &str = "0.162.0";
-
-#[cfg(test)]
-mod tests;

@@ -30,9 +30,10 @@ use dbintel_schemas::records::{EnrichedMetrics, MetricPoint};
 use prometheus::{IntCounter, IntGauge};
 
 pub use config::Config;
+pub use names::{Shape, metric_name};
 
 use crate::delivery::{self, Arrival, Outcome, Row, Sink, StartAt, Taken, Texts};
-use names::{Labels, Shape, metric_name};
+use names::Labels;
 use sessions::Sessions;
 use statements::Statements;
 use store::{Dropped, Sample, Store};

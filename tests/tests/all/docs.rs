@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Documents for people.
-const DOCUMENTS: [&str; 4] = ["README.md", "ARCHITECTURE.md", "CHANGELOG.md", "docs/guide-errata.md"];
+const DOCUMENTS: [&str; 5] =
+    ["README.md", "ARCHITECTURE.md", "CHANGELOG.md", "docs/guide-errata.md", "docs/metrics.md"];
 
 const EXAMPLE_LINES_MAX: usize = 40;
 
@@ -43,6 +44,12 @@ fn the_example_of_a_processor_is_the_one_that_is_compiled() {
     assert_eq!(shown, compiled, "ARCHITECTURE.md shows another example than processors/src/engine/mod.rs");
     let code = shown.lines().filter(|line| !line.trim().is_empty() && !line.starts_with("//"));
     assert!(code.count() <= EXAMPLE_LINES_MAX);
+}
+
+#[test]
+fn the_table_of_metrics_is_the_one_that_is_published() {
+    let shown = text("docs/metrics.md");
+    assert!(shown == dbintel_tests::metrics::markdown(), "run `cargo run -p dbintel-tests --bin write-metrics`");
 }
 
 #[test]

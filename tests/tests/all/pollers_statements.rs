@@ -133,7 +133,10 @@ async fn counters_are_those_of_the_server_at_two_moments() {
             moments.push(after);
         }
         assert!(moments[1].iter().all(|(id, fields)| moments[0].get(id) != Some(fields)), "{moments:?}");
-        assert!(moments[1].len() >= 3 && moments[1].values().all(|fields| fields["total_plan_time_ns"] > Some(0) || major == Major::V12));
+        assert!(
+            moments[1].len() >= 3
+                && moments[1].values().all(|fields| fields["total_plan_time_ns"] > Some(0) || major == Major::V12)
+        );
         tape.stop().await;
     }
 }

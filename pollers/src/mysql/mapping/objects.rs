@@ -87,7 +87,7 @@ pub const TABLE_SIZE: &[Series] = &[
 
 /// How much of the numbers of an AUTO_INCREMENT column is used.
 pub const AUTO_INCREMENT: &[Series] = &[
-    gauge("auto_increment", "mysql.table.auto_increment", "1", NONE),
+    gauge("auto_increment", "mysql.table.auto_increment", "{value}", NONE),
     double(gauge("auto_increment / max_int", "mysql.table.auto_increment.usage", "1", NONE)),
 ];
 

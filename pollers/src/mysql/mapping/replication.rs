@@ -9,8 +9,8 @@ pub const CHANNEL: &[Series] = &[
     sum("sql_delay", "mysql.replica.sql_delay", "s", NONE),
     gauge("replica_io_running", "mysql.replica.thread.running", "1", &[("mysql.replica.thread.type", "io")]),
     gauge("replica_sql_running", "mysql.replica.thread.running", "1", &[("mysql.replica.thread.type", "sql")]),
-    gauge("last_io_errno", "mysql.replica.error", "1", &[("mysql.replica.thread.type", "io")]),
-    gauge("last_sql_errno", "mysql.replica.error", "1", &[("mysql.replica.thread.type", "sql")]),
+    gauge("last_io_errno", "mysql.replica.error", "{code}", &[("mysql.replica.thread.type", "io")]),
+    gauge("last_sql_errno", "mysql.replica.error", "{code}", &[("mysql.replica.thread.type", "sql")]),
     gauge("relay_log_space", "mysql.replica.relay_log.size", "By", NONE),
     gauge("read_source_log_pos", "mysql.replica.position", "By", &[("kind", "read")]),
     gauge("exec_source_log_pos", "mysql.replica.position", "By", &[("kind", "executed")]),
@@ -23,7 +23,8 @@ pub const BINARY_LOGS: &[Series] =
     &[sum("files", "mysql.binlog.files", "{files}", NONE), sum("bytes", "mysql.binlog.size", "By", NONE)];
 
 /// Members of a group, one row for each.
-pub const GROUP_MEMBERS: &[Series] = &[gauge("(v.member_state = 'ONLINE')", "mysql.group.member.online", "1", NONE)];
+pub const GROUP_MEMBERS: &[Series] =
+    &[gauge("(v.member_state = 'ONLINE')", "mysql.group.member.online", "{flag}", NONE)];
 
 /// What each member of a group has to do.
 pub const GROUP_STATS: &[Series] = &[
@@ -46,7 +47,7 @@ pub const GROUP_STATS: &[Series] = &[
 
 /// Workers that apply what a replica received, one row for each.
 pub const APPLIERS: &[Series] = &[
-    gauge("(v.service_state = 'ON')", "mysql.replica.worker.running", "1", NONE),
-    gauge("last_error_number", "mysql.replica.worker.error", "1", NONE),
+    gauge("(v.service_state = 'ON')", "mysql.replica.worker.running", "{flag}", NONE),
+    gauge("last_error_number", "mysql.replica.worker.error", "{code}", NONE),
     counter("last_applied_transaction_retries_count", "mysql.replica.worker.retries", "{transactions}", NONE),
 ];

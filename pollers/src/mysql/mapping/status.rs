@@ -119,21 +119,21 @@ pub const STATUS: &[&[Series]] = &[
 ];
 
 /// Any other variable that is a number, or a switch: `ON` and `OFF` are 1 and 0. Nobody says which of them only grow.
-pub const GLOBAL_STATUS: Series = double(gauge("variable", "mysql.global_status", "1", NONE));
+pub const GLOBAL_STATUS: Series = double(gauge("variable", "mysql.global_status", "{value}", NONE));
 
 /// `SHOW GLOBAL VARIABLES`: what is read with the counters.
 pub const VARIABLES: &[Series] = &[
     sum("innodb_buffer_pool_size", "mysql.buffer_pool.limit", "By", NONE),
     sum("innodb_page_size", "mysql.page_size", "By", NONE),
     gauge("max_connections", "mysql.connection.max", "{connections}", NONE),
-    gauge("read_only", "mysql.read_only", "1", NONE),
+    gauge("read_only", "mysql.read_only", "{flag}", NONE),
 ];
 
 /// Any variable that is a number or a switch.
-pub const GLOBAL_VARIABLE: Series = double(gauge("variable", "mysql.global_variable", "1", NONE));
+pub const GLOBAL_VARIABLE: Series = double(gauge("variable", "mysql.global_variable", "{value}", NONE));
 
 /// Any counter of `INNODB_METRICS` that is switched on.
-pub const INNODB_METRIC: Series = double(gauge("count", "mysql.innodb.metric", "1", NONE));
+pub const INNODB_METRIC: Series = double(gauge("count", "mysql.innodb.metric", "{value}", NONE));
 
 /// The server answers.
 pub const HEALTHY: Series = gauge("1", "mysql.server.healthy", "1", NONE);

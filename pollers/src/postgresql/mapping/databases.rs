@@ -129,7 +129,7 @@ pub const PG_STAT_USER_INDEXES: &[Series] = &[
     counter("io.idx_blks_read", "postgresql.index.blocks", "{blocks}", &[("source", "read")]),
     counter("io.idx_blks_hit", "postgresql.index.blocks", "{blocks}", &[("source", "hit")]),
     double(gauge("extract(epoch FROM clock_timestamp() - v.last_idx_scan)", "postgresql.index.scan.age", "s", NONE)),
-    gauge("(NOT x.indisvalid)::int", "postgresql.index.invalid", "1", NONE),
+    gauge("(NOT x.indisvalid)::int", "postgresql.index.invalid", "{flag}", NONE),
 ];
 
 /// Functions, where `track_functions` is on.
@@ -141,7 +141,7 @@ pub const PG_STAT_USER_FUNCTIONS: &[Series] = &[
 
 /// Sequences, and how much of them is used.
 pub const PG_SEQUENCES: &[Series] = &[
-    gauge("last_value", "postgresql.sequence.last_value", "1", NONE),
+    gauge("last_value", "postgresql.sequence.last_value", "{value}", NONE),
     double(gauge(
         "CASE WHEN v.increment_by > 0 THEN (v.last_value - v.min_value)::float8 / nullif(v.max_value - v.min_value::numeric, 0)
               ELSE (v.max_value - v.last_value::numeric)::float8 / nullif(v.max_value - v.min_value::numeric, 0) END",
@@ -155,7 +155,7 @@ pub const PG_SEQUENCES: &[Series] = &[
 pub const DATABASE_LOCKS: &[Series] = &[gauge("locks", "postgresql.database.locks", "{lock}", NONE)];
 
 /// An extension that is created in a database.
-pub const PG_EXTENSION: &[Series] = &[gauge("1", "postgresql.extension", "1", NONE)];
+pub const PG_EXTENSION: &[Series] = &[gauge("1", "postgresql.extension", "{flag}", NONE)];
 
 /// Sizes of databases.
 pub const DATABASE_SIZE: &[Series] = &[sum("pg_database_size(current_database())", "postgresql.db_size", "By", NONE)];

@@ -38,12 +38,12 @@ pub const REPLICA_COUNT: &[Series] = &[
 pub const STANDBY: &[Series] = &[
     double(gauge("lag", "postgresql.standby.lag", "s", NONE)),
     gauge("received", "postgresql.standby.replay.delay", "By", NONE),
-    gauge("paused", "postgresql.standby.replay.paused", "1", NONE),
+    gauge("paused", "postgresql.standby.replay.paused", "{flag}", NONE),
 ];
 
 /// The process that receives the log.
 pub const PG_STAT_WAL_RECEIVER: &[Series] = &[
-    gauge("(v.status = 'streaming')::int", "postgresql.wal_receiver.streaming", "1", NONE),
+    gauge("(v.status = 'streaming')::int", "postgresql.wal_receiver.streaming", "{flag}", NONE),
     double(gauge(
         "extract(epoch FROM clock_timestamp() - v.last_msg_receipt_time)",
         "postgresql.wal_receiver.message.age",
@@ -60,19 +60,24 @@ pub const PG_STAT_WAL_RECEIVER: &[Series] = &[
 
 /// Slots: what the server keeps for those who replicate from it.
 pub const PG_REPLICATION_SLOTS: &[Series] = &[
-    gauge("v.active::int", "postgresql.replication.slot.active", "1", NONE),
+    gauge("v.active::int", "postgresql.replication.slot.active", "{flag}", NONE),
     gauge("pg_wal_lsn_diff(p.lsn, v.restart_lsn)", "postgresql.replication.slot.retained", "By", NONE),
     gauge("pg_wal_lsn_diff(p.lsn, v.confirmed_flush_lsn)", "postgresql.replication.slot.lag", "By", NONE),
     gauge("safe_wal_size", "postgresql.replication.slot.safe_wal_size", "By", NONE),
-    gauge("(v.wal_status = 'extended')::int", "postgresql.replication.slot.wal_status", "1", &[("status", "extended")]),
+    gauge(
+        "(v.wal_status = 'extended')::int",
+        "postgresql.replication.slot.wal_status",
+        "{flag}",
+        &[("status", "extended")],
+    ),
     gauge(
         "(v.wal_status = 'unreserved')::int",
         "postgresql.replication.slot.wal_status",
-        "1",
+        "{flag}",
         &[("status", "unreserved")],
     ),
-    gauge("(v.wal_status = 'lost')::int", "postgresql.replication.slot.wal_status", "1", &[("status", "lost")]),
-    gauge("v.conflicting::int", "postgresql.replication.slot.conflicting", "1", NONE),
+    gauge("(v.wal_status = 'lost')::int", "postgresql.replication.slot.wal_status", "{flag}", &[("status", "lost")]),
+    gauge("v.conflicting::int", "postgresql.replication.slot.conflicting", "{flag}", NONE),
     gauge("age(v.xmin)", "postgresql.replication.slot.xid.age", "{transactions}", &[("horizon", "xmin")]),
     gauge(
         "age(v.catalog_xmin)",

@@ -5,7 +5,7 @@ use crate::metric::{NONE, Series, counter, double, gauge, sum};
 /// Who the server is.
 pub const SERVER: &[Series] = &[
     double(gauge("extract(epoch FROM clock_timestamp() - pg_postmaster_start_time())", "postgresql.uptime", "s", NONE)),
-    gauge("pg_is_in_recovery()::int", "postgresql.recovery", "1", NONE),
+    gauge("pg_is_in_recovery()::int", "postgresql.recovery", "{flag}", NONE),
     gauge("current_setting('max_connections')::int8", "postgresql.connection.max", "{connections}", NONE),
     gauge(
         "current_setting('superuser_reserved_connections')::int8",
@@ -51,7 +51,7 @@ pub const PG_STAT_CHECKPOINTER: &[Series] = &[
 /// When the last checkpoint was.
 pub const PG_CONTROL_CHECKPOINT: &[Series] = &[
     double(gauge("extract(epoch FROM clock_timestamp() - v.checkpoint_time)", "postgresql.checkpoint.age", "s", NONE)),
-    gauge("timeline_id", "postgresql.timeline", "1", NONE),
+    gauge("timeline_id", "postgresql.timeline", "{flag}", NONE),
 ];
 
 /// The archiver. The age is null, and so no point, as long as nothing was archived.
@@ -179,13 +179,13 @@ pub const XMIN_HORIZON: &[Series] = &[gauge("age", "postgresql.xmin.age", "{tran
 
 /// What the server does beside its statements.
 pub const PROGRESS: &[Series] = &[
-    gauge("done", "postgresql.progress.done", "1", NONE),
-    gauge("total", "postgresql.progress.total", "1", NONE),
+    gauge("done", "postgresql.progress.done", "{units}", NONE),
+    gauge("total", "postgresql.progress.total", "{units}", NONE),
     double(gauge("seconds", "postgresql.progress.duration", "s", NONE)),
 ];
 
 /// A setting that is not as the server comes.
-pub const PG_SETTINGS: &[Series] = &[gauge("1", "postgresql.setting", "1", NONE)];
+pub const PG_SETTINGS: &[Series] = &[gauge("1", "postgresql.setting", "{flag}", NONE)];
 
 /// Number of databases that are read.
 pub const PG_DATABASE: &[Series] = &[sum("count(*)", "postgresql.database.count", "{databases}", NONE)];
