@@ -90,6 +90,9 @@ pub enum Command {
     Sink(ServeArguments),
     /// Report every mistake of a configuration at once; exits with 78 if there is one.
     Validate(ValidateArguments),
+    /// Ask each server what it lets us read: what is missing, what that costs, and the SQL that mends it; exits with 1 if
+    /// something is missing.
+    Doctor(DoctorArguments),
     /// Look at the configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -286,6 +289,23 @@ pub struct ValidateArguments {
     /// Also connect to the log and to each server, and say which cannot be reached.
     #[arg(long)]
     pub probe: bool,
+}
+
+/// Flags of `doctor`.
+#[derive(Debug, Clone, Args)]
+pub struct DoctorArguments {
+    /// Configuration.
+    #[command(flatten)]
+    pub config: ConfigArgument,
+    /// Output.
+    #[command(flatten)]
+    pub json: JsonArgument,
+    /// Print only the statements that set our account up, for an administrator to run.
+    #[arg(long, conflicts_with = "json")]
+    pub sql: bool,
+    /// Only this target.
+    #[arg(long, value_name = "NAME")]
+    pub target: Option<String>,
 }
 
 /// Flags of `tap`.

@@ -66,6 +66,14 @@ impl Config {
         }
     }
 
+    /// Statements that set our account up on a server that does not let us in yet.
+    pub fn setup(&self) -> String {
+        match self {
+            Config::PostgreSql(config) => postgresql::setup::sql(config),
+            Config::MySql(config) => mysql::setup::sql_of_stranger(config),
+        }
+    }
+
     /// Connects as the poller would, asks the server what it offers, and disconnects.
     pub async fn probe(&self) -> Result<Found, Failure> {
         match self {

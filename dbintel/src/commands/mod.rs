@@ -2,6 +2,7 @@
 
 pub mod completions;
 pub mod config_print;
+pub mod doctor;
 pub mod group;
 pub mod ledger;
 pub mod quarantine;
@@ -36,6 +37,7 @@ pub fn run(cli: Cli, environment: &Environment) -> Result<(), Failure> {
         Command::Processor(arguments) => role::run(Roles::PROCESSOR, &arguments, environment),
         Command::Sink(arguments) => role::run(Roles::SINK, &arguments, environment),
         Command::Validate(arguments) => validate::run(&arguments, environment),
+        Command::Doctor(arguments) => doctor::run(&arguments, environment),
         Command::Config(ConfigCommand::Print(argument)) => config_print::run(&argument, environment),
         Command::Topics(TopicsCommand::Create(argument)) => topics::create(&argument, environment),
         Command::Topics(TopicsCommand::Describe { config, json }) => topics::describe(&config, json, environment),

@@ -17,6 +17,7 @@ mod metrics;
 mod reader;
 mod replica;
 mod server;
+pub mod setup;
 mod status;
 mod threads;
 mod value;
@@ -44,8 +45,9 @@ pub async fn probe(config: &Config) -> Result<Found, Failure> {
     let (connection, server) = link::reach::<MySql>(config, &config.endpoint.to_string(), "").await?;
     connection.close().await;
     let name = if server.is_mariadb { "MariaDB" } else { "MySQL" };
-    let role = server.role();
-    Ok(Found { version: format!("{name} {}", server.version), role, missing: server.missing })
+    let (role, setup) = (server.role(), setup::sql(config, &server));
+    let missing = server.missing.into_iter().chain(server.advice).collect();
+    Ok(Found { version: format!("{name} {}", server.version), role, missing, absent: server.absent, setup })
 }
 
 /// Begins to poll a target: its lane, which is returned, runs in `tasks` until `stop` is true.

@@ -38,6 +38,8 @@ pub struct Server {
     pub missing: Vec<Capability>,
     /// What this version does not have.
     pub absent: Vec<Capability>,
+    /// Settings that make some of it poorer than it could be.
+    pub advice: Vec<Capability>,
 }
 
 /// What tells about sessions.
@@ -51,11 +53,17 @@ pub struct Sessions {
 
 const VARIABLES: &str = "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('version', 'server_uuid', 'server_uid', \
      'read_only', 'performance_schema', 'performance_schema_max_sql_text_length', 'max_connections', \
-     'performance_schema_digests_size')";
+     'performance_schema_digests_size', 'performance_schema_max_digest_length')";
 const CONSUMERS: &str = "SELECT NAME AS name, ENABLED AS enabled FROM performance_schema.setup_consumers";
 const DIGEST_COLUMNS: &str = "SELECT COLUMN_NAME AS name FROM information_schema.COLUMNS \
      WHERE TABLE_SCHEMA = 'performance_schema' AND TABLE_NAME = 'events_statements_summary_by_digest'";
 const TRANSACTIONS: &str = "SELECT trx_id FROM information_schema.innodb_trx LIMIT 1";
+/// Rights for a whole server of MySQL. The last shows sizes of tables, and gives no right to read them.
+pub const RIGHTS_OF_MYSQL: &str = "PROCESS, REPLICATION CLIENT, SHOW VIEW";
+/// The same for MariaDB.
+pub const RIGHTS_OF_MARIADB: &str = "PROCESS, BINLOG MONITOR, SLAVE MONITOR, SHOW VIEW";
+/// Bytes that hold most statements whole.
+const DIGEST_LENGTH: i64 = 4096;
 /// The cut of a text where no variable says it.
 const SQL_TEXT_MAX: usize = 1024;
 
@@ -85,6 +93,9 @@ impl Server {
                 .unwrap_or(SQL_TEXT_MAX),
             ..Server::default()
         };
+        let lengths = ["performance_schema_max_digest_length", "performance_schema_max_sql_text_length"];
+        let short = lengths.into_iter().filter(|name| number(name).is_some_and(|length| length < DIGEST_LENGTH));
+        server.advice.extend(short.map(short_texts));
         server.catalog = view::catalog(connection, views::all()).await?;
         server.absent = views::all().filter_map(|view| view.absent(&server.catalog)).collect();
         match of("performance_schema") == "ON" {
@@ -126,12 +137,9 @@ impl Server {
         Ok(())
     }
 
-    /// Rights that our account needs for the whole server. The last gives sizes of tables, and no right to read them.
+    /// Rights that our account needs for the whole server.
     pub fn grants(&self) -> &'static str {
-        match self.is_mariadb {
-            true => "PROCESS, BINLOG MONITOR, SLAVE MONITOR, SHOW VIEW",
-            false => "PROCESS, REPLICATION CLIENT, SHOW VIEW",
-        }
+        if self.is_mariadb { RIGHTS_OF_MARIADB } else { RIGHTS_OF_MYSQL }
     }
 
     /// mysql or mariadb.
@@ -160,6 +168,14 @@ fn no_performance_schema() -> Capability {
         name: "performance_schema".to_owned(),
         consequence: "no statement is counted, and sessions have a text and no waits".to_owned(),
         remedy: "performance_schema=ON in the server's configuration, and a restart".to_owned(),
+    }
+}
+
+fn short_texts(variable: &str) -> Capability {
+    Capability {
+        name: variable.to_owned(),
+        consequence: format!("statements are cut before {DIGEST_LENGTH} bytes, and long ones are taken for one"),
+        remedy: format!("{variable} = {DIGEST_LENGTH} in the server's configuration, and a restart"),
     }
 }
 

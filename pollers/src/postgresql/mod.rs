@@ -21,6 +21,7 @@ mod pg_stat_statements;
 mod process_id;
 mod server;
 mod server_reader;
+pub mod setup;
 mod tls;
 mod transaction;
 mod value;
@@ -52,8 +53,9 @@ pub async fn probe(config: &Config) -> Result<Found, Failure> {
     let (connection, server) =
         link::reach::<PostgreSql>(config, &config.endpoint.to_string(), &config.connect_database).await?;
     connection.close().await;
-    let role = server.role();
-    Ok(Found { version: format!("PostgreSQL {}", server.version), role, missing: server.missing })
+    let (role, setup) = (server.role(), setup::sql(config));
+    let missing = server.missing.into_iter().chain(server.advice).collect();
+    Ok(Found { version: format!("PostgreSQL {}", server.version), role, missing, absent: server.absent, setup })
 }
 
 /// Begins to poll a target: its lanes, which are returned, run in `tasks` until `stop` is true.

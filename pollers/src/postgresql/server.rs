@@ -38,6 +38,8 @@ pub struct Server {
     pub missing: Vec<Capability>,
     /// What this version does not have.
     pub absent: Vec<Capability>,
+    /// Settings that make some numbers poorer than they could be.
+    pub advice: Vec<Capability>,
 }
 
 /// Settings, rights and relations, in one statement. Rights are asked for before they are used: an error would end the
@@ -51,6 +53,7 @@ SELECT current_setting('server_version') AS version,
        has_function_privilege('pg_control_checkpoint()', 'EXECUTE') AS reads_control_checkpoint,
        has_function_privilege('pg_walfile_name(pg_lsn)', 'EXECUTE')
            AND has_function_privilege('pg_current_wal_lsn()', 'EXECUTE') AS reads_wal_position,
+       current_setting('track_io_timing')::bool AS times_io,
        current_user::text AS username,
        current_database()::text AS database";
 
@@ -84,6 +87,12 @@ impl Server {
             server.missing.push(no_statistics(&username));
         }
         server.read_extension(transaction, &database).await?;
+        if !row.required::<bool>("times_io")? {
+            server.advice.push(no_io_times());
+        }
+        if let Some(size) = server.activity_query_size.filter(|size| *size < ACTIVITY_QUERY_SIZE) {
+            server.advice.push(short_texts(size));
+        }
         let grant = |function: &str| format!("GRANT EXECUTE ON FUNCTION {function} TO {}", quoted(&username));
         let forbidden = views::all().into_iter().filter_map(|view| view.forbidden(&server.catalog, grant));
         server.missing.extend(forbidden.collect::<Vec<_>>());
@@ -134,6 +143,27 @@ impl Server {
             Err(missing) => self.missing.push(missing),
         }
         Ok(())
+    }
+}
+
+/// Bytes that hold most statements whole.
+const ACTIVITY_QUERY_SIZE: usize = 4096;
+
+fn no_io_times() -> Capability {
+    Capability {
+        name: "track_io_timing".to_owned(),
+        consequence: "times of reads and writes are 0".to_owned(),
+        remedy: "ALTER SYSTEM SET track_io_timing = on; SELECT pg_reload_conf()".to_owned(),
+    }
+}
+
+fn short_texts(size: usize) -> Capability {
+    Capability {
+        name: "track_activity_query_size".to_owned(),
+        consequence: format!("texts of sessions are cut after {size} bytes"),
+        remedy: format!(
+            "ALTER SYSTEM SET track_activity_query_size = {ACTIVITY_QUERY_SIZE}, and a restart of the server"
+        ),
     }
 }
 
