@@ -8,6 +8,7 @@
 mod backoff;
 mod certificates;
 mod clock;
+pub mod credentials;
 mod engine;
 pub mod failure;
 mod found;

@@ -4,7 +4,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use dbintel_config::{ComponentId, Secret, Section};
+use dbintel_config::{ComponentId, Section};
+
+use crate::credentials::Credentials;
 
 use crate::settings::{ClassConfig, Endpoint, TlsConfig, check_target, check_tls, target_name};
 use crate::text::TextConfig;
@@ -16,8 +18,8 @@ pub struct Config {
     pub endpoint: Endpoint,
     /// Account to connect as. It needs `SELECT` on `performance_schema` and `PROCESS`, and nothing else.
     pub username: String,
-    /// Password of the account; none if the server asks for none.
-    pub password: Option<Secret>,
+    /// Where the password of the account comes from.
+    pub password: Credentials,
     /// Name of the target, if it is not that of the component.
     pub target: Option<String>,
     /// Stamped on every record: team, environment, region …
@@ -64,7 +66,7 @@ impl Config {
             username: section
                 .doc("Account to connect as; it needs SELECT on performance_schema.* and PROCESS.")
                 .required_text("username"),
-            password: section.doc("Password of the account.").secret("password"),
+            password: Credentials::read(section),
             target: section.doc("Name of the target, if it is not that of the component.").optional_text("target"),
             labels: section.doc("Stamped on every record: team, environment, region.").text_map("labels"),
             tls: TlsConfig::read(&mut section.section("tls")),
@@ -102,7 +104,7 @@ impl Default for Config {
         Config {
             endpoint: Endpoint { host: "localhost".to_owned(), port: 3306 },
             username: String::new(),
-            password: None,
+            password: Credentials::None,
             target: None,
             labels: BTreeMap::new(),
             tls: TlsConfig::default(),

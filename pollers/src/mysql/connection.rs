@@ -16,6 +16,8 @@ use crate::settings::TlsConfig;
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(30);
 /// Largest packet that we take: a batch of texts.
 const PACKET_BYTES_MAX: usize = 64 << 20;
+/// Class that says that the server did not take the password.
+const PASSWORD_REFUSED: &str = "1045";
 /// Time for the goodbye to the server.
 const CLOSE_GRACE: Duration = Duration::from_millis(500);
 
@@ -40,11 +42,14 @@ impl Connection {
             let message = format!("no connection to {} within {:?}", config.endpoint, config.connect_timeout);
             Err(Failure::refused("timeout", message))
         });
+        if opened.as_ref().is_err_and(|failure| failure.class == PASSWORD_REFUSED) {
+            config.password.reject().await;
+        }
         opened.map_err(Failure::while_connecting)
     }
 
     async fn try_open(config: &Config) -> Result<Connection, Failure> {
-        let mut conn = Conn::new(options(config)?).await?;
+        let mut conn = Conn::new(options(config).await?).await?;
         conn.query_drop(SETTINGS).await?;
         conn.query_drop(READ_ONLY).await?;
         let version: Option<String> = conn.query_first("SELECT VERSION()").await?;
@@ -100,7 +105,7 @@ impl Connection {
         let id = self.conn.id();
         drop(self.conn);
         let killed = async {
-            let mut conn = Conn::new(options(config)?).await?;
+            let mut conn = Conn::new(options(config).await?).await?;
             conn.query_drop(format!("KILL {id}")).await?;
             conn.disconnect().await?;
             Ok::<(), Failure>(())
@@ -111,10 +116,11 @@ impl Connection {
     }
 }
 
-fn options(config: &Config) -> Result<Opts, Failure> {
+async fn options(config: &Config) -> Result<Opts, Failure> {
+    let password = config.password.password().await?;
     let mut options = OptsBuilder::default()
         .user(Some(&config.username))
-        .pass(config.password.as_ref().map(|password| password.expose().to_owned()))
+        .pass(password.map(|password| password.expose().to_owned()))
         .tcp_keepalive(Some(KEEPALIVE_IDLE))
         .max_allowed_packet(Some(PACKET_BYTES_MAX))
         .wait_timeout(Some(28_800))

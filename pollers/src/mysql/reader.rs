@@ -16,7 +16,7 @@ use super::value::Columns;
 use crate::failure::Failure;
 use crate::lane::{Job, Jobs, Reader};
 use crate::link::Connected;
-use crate::poll::{Capability, Class, Poll};
+use crate::poll::{Class, Poll};
 use crate::rows::Rows;
 use crate::target::Target;
 use crate::text::TextReader;
@@ -73,14 +73,12 @@ impl ServerReader {
         now: i64,
         poll: &mut Poll,
     ) -> Result<(), Failure> {
-        let (mut sessions, signals) = threads::sample(connection, server, now, &mut self.texts).await?;
-        poll.signals = signals;
-        if sessions.len() > threads::SESSIONS_MAX {
-            sessions.truncate(threads::SESSIONS_MAX);
-            poll.capabilities.push(too_many_sessions());
-        }
-        poll.count_withheld(&target.metrics, sessions.iter().filter_map(|session| session.statement.as_ref()));
-        poll.rows = Rows::Sessions(sessions);
+        let sample = threads::sample(connection, server, now, &mut self.texts).await?;
+        poll.signals = sample.signals;
+        poll.capabilities = sample.missing;
+        let texts = sample.sessions.iter().filter_map(|session| session.statement.as_ref());
+        poll.count_withheld(&target.metrics, texts);
+        poll.rows = Rows::Sessions(sample.sessions);
         Ok(())
     }
 
@@ -157,15 +155,6 @@ impl ServerReader {
         poll.count_withheld(&target.metrics, texts.iter().map(|(_, row)| &row.statement));
         poll.rows = Rows::Texts(texts.into_iter().map(|(_, row)| row).collect());
         Ok(())
-    }
-}
-
-fn too_many_sessions() -> Capability {
-    let max = threads::SESSIONS_MAX;
-    Capability {
-        name: "threads".to_owned(),
-        consequence: format!("only the first {max} sessions are read"),
-        remedy: "none is needed: it is told so that nobody takes them for all".to_owned(),
     }
 }
 

@@ -1,19 +1,33 @@
-//! Sessions: what each one executes and waits for. Who is in whose way is not read yet.
+//! Sessions: what each one executes and waits for, and who is in its way.
 
 use mysql_async::Row;
 
+use super::blockers;
 use super::connection::Connection;
 use super::server::{Server, Sessions};
 use super::value::Columns;
 use crate::failure::Failure;
-use crate::poll::Signals;
+use crate::poll::{Capability, Signals};
 use crate::rows::SessionRow;
 use crate::text::{TEXT_BYTES_MAX, TextReader};
 
 /// Most sessions of one sample; those that have been at it for longest come first.
 pub const SESSIONS_MAX: usize = 5_000;
+/// Most sessions waiting for locks for which the server is asked who is in their way.
+const WAITERS_MAX: usize = 100;
 /// Bytes of the text in the list of threads.
 const THREAD_TEXT_MAX: usize = 1024;
+
+/// One sample.
+#[derive(Debug, Default)]
+pub struct Sample {
+    /// Every session that is not idle, but for ours.
+    pub sessions: Vec<SessionRow>,
+    /// What all sessions together tell about the server.
+    pub signals: Signals,
+    /// What was missing.
+    pub missing: Vec<Capability>,
+}
 
 /// Reads every session that is not idle, but for ours. `now` is the server's clock in µs since the epoch.
 pub async fn sample(
@@ -21,18 +35,52 @@ pub async fn sample(
     server: &Server,
     now: i64,
     texts: &mut TextReader,
-) -> Result<(Vec<SessionRow>, Signals), Failure> {
+) -> Result<Sample, Failure> {
     let rows = connection.query(&sql(server.is_mariadb, server.sessions)).await?;
     let sessions = rows.iter().map(|row| session(row, server, now, texts)).collect::<Result<Vec<_>, _>>()?;
-    let active = sessions.iter().filter(|session| session.state.as_deref() == Some("active")).count();
+    let mut sample = Sample { sessions, ..Sample::default() };
+    let waits = |session: &&SessionRow| session.wait_event_type.as_deref() == Some("Lock");
+    let waiters = sample.sessions.iter().filter(waits).count();
+    if waiters > WAITERS_MAX {
+        sample.missing.push(no_blockers(waiters));
+    } else if waiters > 0 {
+        let (blockers, missing) = blockers::read(connection, server).await?;
+        sample.missing.extend(missing);
+        for session in &mut sample.sessions {
+            let of_session = session.session_id.parse().ok().and_then(|id: u64| blockers.get(&id));
+            session.blocking_session_ids = of_session.cloned().unwrap_or_default();
+        }
+    }
+    let active = sample.sessions.iter().filter(|session| session.state.as_deref() == Some("active")).count();
     let connections = connection.query_one(CONNECTIONS).await?;
-    let signals = Signals {
+    sample.signals = Signals {
         connections_used: connections.get_opt::<String, _>(1).and_then(Result::ok).and_then(|used| used.parse().ok()),
         connections_max: server.connections_max,
         active_sessions: i64::try_from(active).ok(),
+        lock_waiters: i64::try_from(waiters).ok(),
         ..Signals::default()
     };
-    Ok((sessions, signals))
+    if sample.sessions.len() > SESSIONS_MAX {
+        sample.sessions.truncate(SESSIONS_MAX);
+        sample.missing.push(too_many_sessions());
+    }
+    Ok(sample)
+}
+
+fn too_many_sessions() -> Capability {
+    Capability {
+        name: "threads".to_owned(),
+        consequence: format!("only the first {SESSIONS_MAX} sessions are read"),
+        remedy: "none is needed: it is told so that nobody takes them for all".to_owned(),
+    }
+}
+
+fn no_blockers(waiters: usize) -> Capability {
+    Capability {
+        name: "lock_waits".to_owned(),
+        consequence: format!("{waiters} sessions wait for locks: to ask who is in their way would take too long"),
+        remedy: "none is needed: it is asked again when fewer wait".to_owned(),
+    }
 }
 
 const CONNECTIONS: &str = "SHOW GLOBAL STATUS LIKE 'Threads_connected'";
@@ -45,10 +93,15 @@ fn sql(is_mariadb: bool, from: Sessions) -> String {
     let (open, transactions) = match from.transactions {
         true => (
             "x.trx_mysql_thread_id IS NOT NULL",
-            " LEFT JOIN (SELECT DISTINCT trx_mysql_thread_id FROM information_schema.innodb_trx) AS x \
-             ON x.trx_mysql_thread_id = t.id",
+            " LEFT JOIN (SELECT trx_mysql_thread_id, MAX(trx_state = 'LOCK WAIT') AS waits, \
+             MAX(TIMESTAMPDIFF(SECOND, trx_started, CONVERT_TZ(UTC_TIMESTAMP(), '+00:00', 'SYSTEM'))) AS seconds \
+             FROM information_schema.innodb_trx GROUP BY trx_mysql_thread_id) AS x ON x.trx_mysql_thread_id = t.id",
         ),
         false => ("FALSE", ""),
+    };
+    let of_transaction = match from.transactions {
+        true => "x.seconds AS transaction_seconds, COALESCE(x.waits, 0) AS waits_for_row",
+        false => "NULL AS transaction_seconds, 0 AS waits_for_row",
     };
     let (event, events) = match from.threads {
         true => (
@@ -60,7 +113,7 @@ fn sql(is_mariadb: bool, from: Sessions) -> String {
         false => ("NULL AS sql_text, NULL AS digest, NULL AS current_schema, NULL AS running_us", ""),
     };
     format!(
-        "SELECT t.id, t.user, t.host, t.db, t.command, t.state, t.time, t.info, {open} AS in_transaction, {event} \
+        "SELECT t.id, t.user, t.host, t.db, t.command, t.state, t.time, t.info, {of_transaction}, {event} \
          FROM ({}) AS t{events}{transactions} \
          WHERE t.id <> CONNECTION_ID() AND t.command NOT IN ('Daemon', 'Binlog Dump', 'Binlog Dump GTID') \
          AND (t.command <> 'Sleep' OR {open}) ORDER BY t.time DESC LIMIT {}",
@@ -97,7 +150,13 @@ fn session(row: &Row, server: &Server, now: i64, texts: &mut TextReader) -> Resu
     let seconds = row.optional::<i64>("time")?.unwrap_or(0).max(0);
     let running_us = row.optional::<u64>("running_us")?.and_then(|us| i64::try_from(us).ok());
     let started_at = now - running_us.filter(|_| !is_idle).unwrap_or(seconds * 1_000_000);
-    let wait = if is_idle { None } else { wait(&state) };
+    let waits_for_row = row.required::<i64>("waits_for_row")? > 0;
+    let (kind, event) = match (is_idle, waits_for_row) {
+        (true, _) => (None, None),
+        (false, true) => (Some("Lock"), Some("row lock".to_owned())),
+        (false, false) => (wait(&state), wait(&state).map(|_| state.clone())),
+    };
+    let transaction_seconds = row.optional::<i64>("transaction_seconds")?;
     let text_of = |column| Ok::<_, Failure>(row.optional::<Vec<u8>>(column)?.filter(|text| !text.is_empty()));
     let (sql_text, info) = (text_of("sql_text")?, text_of("info")?);
     let is_list = server.is_mariadb || !server.sessions.threads;
@@ -117,10 +176,11 @@ fn session(row: &Row, server: &Server, now: i64, texts: &mut TextReader) -> Resu
         backend_type: Some("client backend".to_owned()),
         state: Some(if is_idle { "idle in transaction" } else { "active" }.to_owned()),
         state_changed_at: Some(now - seconds * 1_000_000),
-        wait_event_type: wait.map(str::to_owned),
-        wait_event: wait.map(|_| state.clone()),
+        wait_event_type: kind.map(str::to_owned),
+        wait_event: event,
         query_id: row.text("digest")?,
         query_started_at: Some(started_at),
+        transaction_started_at: transaction_seconds.map(|seconds| now - seconds.max(0) * 1_000_000),
         statement,
         attributes: vec![("command", command), ("thread_state", state)],
         ..SessionRow::default()

@@ -4,7 +4,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use dbintel_config::{ComponentId, Secret, Section};
+use dbintel_config::{ComponentId, Section};
+
+use crate::credentials::Credentials;
 
 pub use crate::settings::{ClassConfig, Endpoint, TlsConfig};
 use crate::settings::{check_target, check_tls, target_name};
@@ -20,8 +22,8 @@ pub struct Config {
     pub endpoint: Endpoint,
     /// Role to connect as. It needs `pg_monitor` and nothing else.
     pub username: String,
-    /// Password of the role; none if the server asks for none.
-    pub password: Option<Secret>,
+    /// Where the password of the role comes from.
+    pub password: Credentials,
     /// Databases to read; empty for all that are no templates.
     pub databases: Vec<String>,
     /// Databases to leave out.
@@ -78,7 +80,7 @@ impl Config {
                 .doc("Where the server listens: host:port, or /directory:port for a local socket.")
                 .parsed("endpoint", "localhost:5432", "an endpoint such as db.example.com:5432"),
             username: section.doc("Role to connect as; it needs pg_monitor.").required_text("username"),
-            password: section.doc("Password of the role.").secret("password"),
+            password: Credentials::read(section),
             databases: section.doc("Databases to read; empty for all but templates.").list_of_text("databases", &[]),
             exclude_databases: section.doc("Databases to leave out.").list_of_text("exclude_databases", &[]),
             connect_database: section
@@ -142,7 +144,7 @@ impl Default for Config {
         Config {
             endpoint: Endpoint { host: "localhost".to_owned(), port: 5432 },
             username: String::new(),
-            password: None,
+            password: Credentials::None,
             databases: Vec::new(),
             exclude_databases: Vec::new(),
             connect_database: "postgres".to_owned(),

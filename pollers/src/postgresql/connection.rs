@@ -19,6 +19,8 @@ use super::{process_id, tls};
 use crate::failure::Failure;
 use crate::settings::Endpoint;
 
+/// Classes that say that the server did not take the password.
+const PASSWORD_REFUSED: [&str; 2] = ["28P01", "28000"];
 /// Time for the goodbye to the server. Then the connection is cut, whatever the server still owes us.
 const CLOSE_GRACE: Duration = Duration::from_millis(500);
 
@@ -48,11 +50,17 @@ impl Connection {
             let message = format!("no connection to {} within {:?}", config.endpoint, config.connect_timeout);
             Err(Failure::refused("timeout", message))
         });
+        if opened.as_ref().is_err_and(|failure| PASSWORD_REFUSED.contains(&failure.class.as_str())) {
+            config.password.reject().await;
+        }
         opened.map_err(Failure::while_connecting)
     }
 
     async fn try_open(config: &Config, target: &str, database: &str) -> Result<Connection, Failure> {
         let mut settings = settings(config, database);
+        if let Some(password) = config.password.password().await? {
+            settings.password(password.expose());
+        }
         let tls = match config.tls.is_on(&config.endpoint) {
             true => Some(tls::connector(&config.tls).map_err(|error| Failure::refused("tls", error.to_string()))?),
             false => None,
@@ -115,9 +123,6 @@ impl Connection {
 fn settings(config: &Config, database: &str) -> tokio_postgres::Config {
     let mut settings = tokio_postgres::Config::new();
     settings.user(&config.username).dbname(database).ssl_mode(SslMode::Require);
-    if let Some(password) = &config.password {
-        settings.password(password.expose());
-    }
     if !config.via_pooler {
         settings.application_name(&config.application_name);
     }

@@ -27,6 +27,7 @@ mod foreign;
 mod harness;
 mod otlp_peer;
 mod pollers_capabilities;
+mod pollers_credentials;
 mod pollers_faults;
 mod pollers_metrics;
 mod pollers_mysql;

@@ -271,7 +271,7 @@ async fn a_database_that_refuses_us_stops_no_other() {
 }
 
 /// A server that asks for passwords.
-fn guarded(scratch: &Scratch) -> Postgres {
+pub fn guarded(scratch: &Scratch) -> Postgres {
     let rules = "host all postgres 127.0.0.1/32 trust\nhost all all 127.0.0.1/32 scram-sha-256\n";
     let rules = scratch.write("hba.conf", rules);
     Postgres::start_with(Major::V18, &[("hba_file", rules.to_str().unwrap()), ("password_encryption", "scram-sha-256")])
@@ -283,7 +283,7 @@ async fn a_wrong_password_is_refused_rarely_and_never_shown() {
     let postgres = guarded(&scratch);
     let admin = open_shop(&postgres).await;
     admin.batch_execute("ALTER ROLE watcher PASSWORD 'the-right-password'").await.unwrap();
-    let config = Config { password: Some(Secret::new("the-wrong-password")), ..watcher(&postgres) };
+    let config = Config { password: Secret::new("the-wrong-password").into(), ..watcher(&postgres) };
     let mut tape = Tape::of(config.clone());
     let polls =
         eventually(LIMIT, "three refused polls", async || Some(tape.polls()).filter(|polls| polls.len() >= 3)).await;

@@ -38,7 +38,7 @@ async fn open_shop(mysql: &Mysql) {
 
 fn watcher(mysql: &Mysql) -> Config {
     let mut config = Config { username: "watcher".to_owned(), ..Config::default() };
-    config.password = Some(dbintel_config::Secret::new("watcher"));
+    config.password = dbintel_config::Secret::new("watcher").into();
     config.endpoint = format!("{HOST}:{}", mysql.port).parse().unwrap();
     config.sessions.interval = Duration::from_millis(100);
     config.statements.interval = Duration::from_millis(200);
@@ -207,6 +207,43 @@ async fn sessions_are_those_that_work_or_have_a_transaction_open() {
         assert!(poll.connections_used.unwrap() >= 3 && poll.connections_max == Some(50), "{poll:?}");
         tape.stop().await;
         assert_nothing_planted(&tape);
+    }
+}
+
+/// Waits for a row, and for a table as a whole, and who is in the way; transactions and since when they are open.
+#[tokio::test]
+async fn who_waits_is_seen_with_who_is_in_the_way() {
+    for flavour in Flavour::ALL {
+        let mysql = Mysql::start(flavour);
+        open_shop(&mysql).await;
+        mysql.run(&["UPDATE performance_schema.setup_instruments SET ENABLED = 'YES', TIMED = 'YES' WHERE NAME = 'wait/lock/metadata/sql/mdl'"]).await;
+        let (mut holder, mut waiter, mut changer) = (shop(&mysql).await, shop(&mysql).await, shop(&mysql).await);
+        let [of_holder, of_waiter, of_changer] = [&holder, &waiter, &changer].map(|client| client.id().to_string());
+        holder.query_drop("BEGIN").await.unwrap();
+        holder.query_drop("UPDATE goods SET price = 7 WHERE id = 1").await.unwrap();
+        let waits = tokio::spawn(async move { waiter.query_drop("UPDATE goods SET price = 8 WHERE id = 1").await });
+        let changes = tokio::spawn(async move { changer.query_drop("ALTER TABLE goods ADD COLUMN more int").await });
+        let mut tape = Tape::of(watcher(&mysql));
+        eventually(LIMIT, "both waits", async || {
+            let rows = tape.values(Topic::RawSessions);
+            let of =
+                |id: &str| rows.iter().rev().map(|row| decode::<RawSession<'_>>(row)).find(|row| row.session_id == id);
+            let (row, table, idle) = (of(&of_waiter)?, of(&of_changer)?, of(&of_holder)?);
+            let is_blocked = |session: &RawSession<'_>| {
+                session.wait_event_type == Some("Lock")
+                    && session.blocking_session_ids.iter().any(|id| *id == of_holder)
+            };
+            let began = idle.transaction_started_at.zip(idle.server_time);
+            let is_open = began.is_some_and(|(began, now)| (0..=30_000_000).contains(&(now - began)));
+            (is_blocked(&row) && row.wait_event == Some("row lock") && is_blocked(&table) && is_open).then_some(())
+        })
+        .await;
+        let poll = tape.whole_poll("sessions").await;
+        assert_eq!(poll.lock_waiters, Some(2), "{flavour:?}: {poll:?}");
+        tape.stop().await;
+        holder.query_drop("ROLLBACK").await.unwrap();
+        waits.await.unwrap().unwrap();
+        changes.await.unwrap().unwrap();
     }
 }
 

@@ -18,7 +18,7 @@ async fn watched(flavour: Flavour, options: &[&str]) -> Mysql {
 
 fn settings(mysql: &Mysql, host: &str, password: &str, tls: TlsConfig) -> Config {
     let mut config = Config { username: "watcher".to_owned(), tls, ..Config::default() };
-    config.password = Some(dbintel_config::Secret::new(password));
+    config.password = dbintel_config::Secret::new(password).into();
     config.endpoint = format!("{host}:{}", mysql.port).parse().unwrap();
     config
 }

@@ -120,7 +120,7 @@ async fn variables_and_columns_are_those_of_the_server_on_every_flavour() {
 
 fn watcher(mysql: &Mysql) -> Config {
     let mut config = Config { username: "watcher".to_owned(), ..Config::default() };
-    config.password = Some(dbintel_config::Secret::new("watcher"));
+    config.password = dbintel_config::Secret::new("watcher").into();
     config.endpoint = format!("{HOST}:{}", mysql.port).parse().unwrap();
     let often = Duration::from_millis(200);
     config.metrics.interval = often;

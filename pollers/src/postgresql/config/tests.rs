@@ -1,4 +1,4 @@
-use dbintel_config::{Document, Environment};
+use dbintel_config::{Document, Environment, Secret};
 
 use super::*;
 
@@ -45,7 +45,7 @@ text: normalised
 ";
     let config = read(yaml).unwrap();
     assert_eq!(config.endpoint.to_string(), "db.example.com:6543");
-    assert_eq!(config.password, Some(Secret::new("hunter2")));
+    assert_eq!(config.password, Secret::new("hunter2").into());
     assert_eq!(config.databases, ["orders", "billing"]);
     assert_eq!(config.labels["team"], "payments");
     assert_eq!(config.sessions.interval, Duration::from_millis(500));
@@ -75,6 +75,7 @@ fn mistakes_are_found_together() {
         ("{username: m, sessions: {interval: 1ms}}", "interval"),
         ("{username: m, connections_max: 100}", "8"),
         ("{username: m, pasword: x}", "password"),
+        ("{username: m, password: x, password_file: /x}", "only one of"),
     ];
     for (yaml, expected) in cases {
         let problems = read(yaml).expect_err(yaml);
