@@ -34,6 +34,7 @@ mod pollers_mysql;
 mod pollers_mysql_tls;
 mod pollers_mysql_views;
 mod pollers_pooler;
+mod pollers_replica;
 mod pollers_sessions;
 mod pollers_standby;
 mod pollers_statements;

@@ -1,0 +1,98 @@
+//! Replication of MySQL and MariaDB, as the replica and its source see it.
+
+use std::time::Duration;
+
+use dbintel_pollers::mysql::Config;
+use dbintel_tests::servers::HOST;
+use dbintel_tests::servers::mysql::{Flavour, Mysql};
+use dbintel_tests::wait::eventually;
+
+use crate::pollers_tape::{LIMIT, Tape};
+
+fn watcher(mysql: &Mysql) -> Config {
+    let mut config = Config { username: "watcher".to_owned(), ..Config::default() };
+    config.password = dbintel_config::Secret::new("watcher").into();
+    config.endpoint = format!("{HOST}:{}", mysql.port).parse().unwrap();
+    config.replication.interval = Duration::from_millis(200);
+    config
+}
+
+async fn set_up(mysql: &Mysql, flavour: Flavour) {
+    let rights = match flavour {
+        Flavour::Mysql9 => "PROCESS, REPLICATION CLIENT",
+        _ => "PROCESS, BINLOG MONITOR, SLAVE MONITOR",
+    };
+    mysql
+        .run(&[
+            "CREATE USER 'watcher'@'%' IDENTIFIED BY 'watcher'",
+            &format!("GRANT {rights} ON *.* TO 'watcher'@'%'"),
+            "GRANT SELECT ON performance_schema.* TO 'watcher'@'%'",
+        ])
+        .await;
+}
+
+/// What the replica is told; the delay keeps a change from being applied at once.
+fn follow(source: &Mysql, flavour: Flavour) -> [String; 2] {
+    match flavour {
+        Flavour::Mysql9 => [
+            format!(
+                "CHANGE REPLICATION SOURCE TO SOURCE_HOST = '{HOST}', SOURCE_PORT = {}, SOURCE_USER = 'follower',
+                 SOURCE_PASSWORD = 'follower', GET_SOURCE_PUBLIC_KEY = 1, SOURCE_DELAY = 7",
+                source.port
+            ),
+            "START REPLICA".to_owned(),
+        ],
+        _ => [
+            format!(
+                "CHANGE MASTER TO MASTER_HOST = '{HOST}', MASTER_PORT = {}, MASTER_USER = 'follower',
+                 MASTER_PASSWORD = 'follower', MASTER_USE_GTID = no, MASTER_DELAY = 7, MASTER_SSL = 0",
+                source.port
+            ),
+            "START SLAVE".to_owned(),
+        ],
+    }
+}
+
+#[tokio::test]
+async fn both_ends_of_a_replication_are_seen() {
+    for flavour in Flavour::ALL {
+        let source = Mysql::start_with(flavour, &["--server-id=1", "--log-bin=log"]);
+        let replica = Mysql::start_with(flavour, &["--server-id=2", "--read-only=ON"]);
+        set_up(&replica, flavour).await;
+        source.run(&["CREATE USER 'follower'@'%' IDENTIFIED BY 'follower'"]).await;
+        source.run(&["GRANT REPLICATION SLAVE ON *.* TO 'follower'@'%'", "CREATE DATABASE shop"]).await;
+        let [change, start] = follow(&source, flavour);
+        replica.run(&[&change, &start]).await;
+        let mut tape = Tape::of(watcher(&replica));
+        let of = |tape: &Tape, metric: &str, more: &str| {
+            let channel = format!("mysql.replica.channel.name=,{more}source={HOST}");
+            tape.metrics().get(&(metric.to_owned(), channel)).copied()
+        };
+        let running = |tape: &Tape, thread: &str| {
+            of(tape, "mysql.replica.thread.running", &format!("mysql.replica.thread.type={thread},"))
+        };
+        eventually(LIMIT, "a replica that waits", async || {
+            let (io, sql, delay) =
+                (running(&tape, "io")?, running(&tape, "sql")?, of(&tape, "mysql.replica.sql_delay", "")?);
+            let behind = of(&tape, "mysql.replica.time_behind_source", "")?;
+            (io == 1.0 && sql == 1.0 && delay == 7.0 && (1.0..=20.0).contains(&behind)).then_some(())
+        })
+        .await;
+        let stop = if flavour == Flavour::Mysql9 { "STOP REPLICA SQL_THREAD" } else { "STOP SLAVE SQL_THREAD" };
+        replica.run(&[stop]).await;
+        eventually(LIMIT, "a thread that stands", async || (running(&tape, "sql")? == 0.0).then_some(())).await;
+        assert_eq!(running(&tape, "io"), Some(1.0), "{flavour:?}");
+        let poll = tape.whole_poll("replication").await;
+        assert_eq!(poll.role, "standby");
+        tape.stop().await;
+
+        set_up(&source, flavour).await;
+        let mut tape = Tape::of(watcher(&source));
+        tape.whole_poll("replication").await;
+        let logs = source.rows("SHOW BINARY LOGS").await;
+        let bytes: f64 = logs.iter().map(|row| row.get::<u64, _>(1).unwrap() as f64).sum();
+        let value = |metric: &str| tape.metrics().get(&(metric.to_owned(), String::new())).copied();
+        assert_eq!((value("mysql.binlog.files"), value("mysql.binlog.size")), (Some(logs.len() as f64), Some(bytes)));
+        tape.stop().await;
+    }
+}
