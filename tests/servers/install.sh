@@ -11,7 +11,7 @@ set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 servers="${DBINTEL_CACHE:-$HOME/.cache/dbintel}/servers"
 postgres=(postgres-12 postgres-13 postgres-14 postgres-15 postgres-16 postgres-17 postgres-18)
-all=(kafka "${postgres[@]}" mysql-9 mariadb-10 mariadb-11 registry rotel pgbouncer prometheus python collector)
+all=(kafka "${postgres[@]}" mysql-9 mariadb-10 mariadb-11 registry rotel pgbouncer prometheus exporters python collector)
 
 # What each server is; a stamp with another text means that the server is installed again.
 declare -A version=(
@@ -30,6 +30,7 @@ declare -A version=(
     [rotel]="0.0.1a15"
     [pgbouncer]="debian"
     [prometheus]="debian"
+    [exporters]="debian"
     [python]="confluent-kafka==2.16.1 fastavro==1.13.1"
     [collector]="0.159.0"
 )

@@ -91,6 +91,12 @@ install_prometheus() {
     extract_debian prometheus
 }
 
+# Those of PostgreSQL and MySQL for Prometheus: second opinions on what we read.
+install_exporters() {
+    download_debian prometheus-postgres-exporter prometheus-mysqld-exporter
+    extract_debian exporters
+}
+
 # Extracts each package in the folder, and leaves the list of what there was.
 extract_debian() {
     local package

@@ -18,10 +18,10 @@ pub struct Variables(BTreeMap<String, String>);
 /// Most counters of InnoDB that are read.
 const INNODB_METRICS_MAX: usize = 500;
 
-/// Names that have a metric of their own.
+/// Variables that are a metric of their own as they are.
 static NAMED: LazyLock<BTreeSet<&'static str>> = LazyLock::new(|| {
     let series = mapping::STATUS.iter().flat_map(|group| group.iter());
-    series.flat_map(|series| series.column.split(' ')).collect()
+    series.map(|series| series.column).collect()
 });
 
 impl Variables {

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 pub mod collector;
+pub mod exporters;
 pub mod kafka;
 pub mod mysql;
 pub mod pgbouncer;

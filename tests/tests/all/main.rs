@@ -28,6 +28,7 @@ mod harness;
 mod otlp_peer;
 mod pollers_capabilities;
 mod pollers_credentials;
+mod pollers_exporters;
 mod pollers_faults;
 mod pollers_metrics;
 mod pollers_mysql;
