@@ -11,6 +11,8 @@ pub struct Found {
     pub role: &'static str,
     /// What is missing, and what mends it.
     pub missing: Vec<Capability>,
+    /// Settings that make some of it poorer than it could be, and what mends them.
+    pub advice: Vec<Capability>,
     /// What this version of the server does not have, and nothing mends.
     pub absent: Vec<Capability>,
     /// Statements that an administrator runs to set our account up on this server.

@@ -16,6 +16,8 @@ pub struct View {
     pub name: &'static str,
     /// What it is read from.
     pub source: Source,
+    /// It says nothing on a primary, and is not read there.
+    pub only_on_standby: bool,
     /// server, database, table, index, replica …
     pub object_type: &'static str,
     /// Attributes that identify the object, with the expressions that give them.
@@ -47,6 +49,7 @@ pub enum Source {
 pub const VIEW: View = View {
     name: "",
     source: Source::Relation,
+    only_on_standby: false,
     object_type: "server",
     identity: &[],
     from: "",

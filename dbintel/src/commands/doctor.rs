@@ -85,7 +85,7 @@ fn say(patient: &Patient) {
     if found.missing.is_empty() {
         output::line("  nothing is missing");
     }
-    for Capability { name, consequence, remedy } in &found.missing {
+    for Capability { name, consequence, remedy } in found.missing.iter().chain(&found.advice) {
         output::line(&format!("  {name}: {consequence}"));
         output::line(&format!("      mend it with: {remedy}"));
     }
@@ -107,6 +107,7 @@ fn to_json(patient: &Patient) -> Value {
         "version": found.map(|found| &found.version),
         "role": found.map(|found| found.role),
         "missing": found.map(|found| list(&found.missing)),
+        "advice": found.map(|found| list(&found.advice)),
         "absent": found.map(|found| list(&found.absent)),
     })
 }

@@ -34,6 +34,7 @@ use tokio::task::{AbortHandle, JoinSet};
 pub use self::config::Config;
 pub(crate) use self::engine::MySql;
 use self::reader::ServerReader;
+use self::server::Server;
 use crate::failure::Failure;
 use crate::found::Found;
 use crate::lane::Lane;
@@ -46,9 +47,10 @@ pub async fn probe(config: &Config) -> Result<Found, Failure> {
     let (connection, server) = link::reach::<MySql>(config, &config.endpoint.to_string(), "").await?;
     connection.close().await;
     let name = if server.is_mariadb { "MariaDB" } else { "MySQL" };
+    let version = format!("{name} {}", server.version);
     let (role, setup) = (server.role(), setup::sql(config, &server));
-    let missing = server.missing.into_iter().chain(server.advice).collect();
-    Ok(Found { version: format!("{name} {}", server.version), role, missing, absent: server.absent, setup })
+    let Server { missing, advice, absent, .. } = server;
+    Ok(Found { version, role, missing, advice, absent, setup })
 }
 
 /// Begins to poll a target: its lane, which is returned, runs in `tasks` until `stop` is true.

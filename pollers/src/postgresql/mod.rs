@@ -46,6 +46,7 @@ pub use self::config::Config;
 use self::database_reader::DatabaseReader;
 use self::engine::InTransactions;
 pub(crate) use self::engine::PostgreSql;
+use self::server::Server;
 use self::server_reader::{Fleet, ServerReader};
 
 /// Connects as the poller would, asks the server what it offers, and disconnects.
@@ -53,9 +54,10 @@ pub async fn probe(config: &Config) -> Result<Found, Failure> {
     let (connection, server) =
         link::reach::<PostgreSql>(config, &config.endpoint.to_string(), &config.connect_database).await?;
     connection.close().await;
+    let version = format!("PostgreSQL {}", server.version);
     let (role, setup) = (server.role(), setup::sql(config));
-    let missing = server.missing.into_iter().chain(server.advice).collect();
-    Ok(Found { version: format!("PostgreSQL {}", server.version), role, missing, absent: server.absent, setup })
+    let Server { missing, advice, absent, .. } = server;
+    Ok(Found { version, role, missing, advice, absent, setup })
 }
 
 /// Begins to poll a target: its lanes, which are returned, run in `tasks` until `stop` is true.

@@ -34,6 +34,9 @@ const POLLS_WITHOUT_BLOCKERS: u32 = 10;
 /// Polls of sessions that do without texts after one has bytes that the encoding of our database does not have.
 const POLLS_WITHOUT_TEXTS: u32 = 10;
 
+/// Polls that do without a view that took too long.
+const POLLS_WITHOUT_SLOW: u32 = 30;
+
 /// What the server lane tells the database lanes.
 #[derive(Debug, Clone, Default)]
 pub struct Fleet {
@@ -55,6 +58,8 @@ pub struct ServerReader {
     of_statements: Vec<MetricRow>,
     /// Views that the server does not let us read, until it is asked again what it offers.
     unavailable: BTreeMap<&'static str, Capability>,
+    /// Views that took too long, and how many polls are still to do without them.
+    slow: BTreeMap<&'static str, (Capability, u32)>,
     /// The view that is being read.
     view: &'static str,
     /// Polls of sessions that are still to do without blockers.
@@ -78,6 +83,7 @@ impl ServerReader {
             texts: Texts::default(),
             of_statements: Vec::new(),
             unavailable: BTreeMap::new(),
+            slow: BTreeMap::new(),
             view: "",
             without_blockers: 0,
             without_texts: 0,
@@ -221,13 +227,45 @@ impl ServerReader {
                 poll.capabilities.push(missing.clone());
                 continue;
             }
+            if self.is_slow(view.name, poll) {
+                continue;
+            }
             self.view = view.name;
             let chosen = Chosen(&target.config);
             let all = chosen.parameters();
             let parameters = if view.rest.contains("$1") { all.as_slice() } else { &[] };
             rows.extend(view::read(view, transaction, &server.catalog, parameters).await?);
         }
+        self.view = "";
         Ok(rows)
+    }
+
+    /// What cannot be read is left out of the next polls, so that it costs only itself.
+    fn leave_out(&mut self, failure: &Failure) {
+        let view = std::mem::take(&mut self.view);
+        let missing = |remedy: String| Capability {
+            name: view.to_owned(),
+            consequence: format!("its metrics are missing: {}", failure.message),
+            remedy,
+        };
+        if failure.is_missing_capability() {
+            let remedy = format!("GRANT pg_monitor to the poller's role, and SELECT on {view} if it was revoked");
+            self.unavailable.insert(view, missing(remedy));
+        } else if failure.outcome == Outcome::Timeout {
+            let remedy = format!("raise the `timeout` of its class; it is read again after {POLLS_WITHOUT_SLOW} polls");
+            self.slow.insert(view, (missing(remedy), POLLS_WITHOUT_SLOW));
+        }
+    }
+
+    /// Whether a view that took too long is still to be left out, and what that costs.
+    fn is_slow(&mut self, view: &str, poll: &mut Poll) -> bool {
+        let Some((missing, polls)) = self.slow.get_mut(view) else { return false };
+        *polls = polls.saturating_sub(1);
+        poll.capabilities.push(missing.clone());
+        if *polls == 0 {
+            self.slow.remove(view);
+        }
+        true
     }
 
     fn announce(&self, server: &Arc<Server>, databases: Vec<String>) {
@@ -362,16 +400,8 @@ impl TransactionReader for ServerReader {
             Class::Texts if failure.outcome != Outcome::Refused => self.texts.fail(failure),
             Class::Sessions if failure.is_of_encoding() => self.without_texts = POLLS_WITHOUT_TEXTS,
             Class::Sessions if failure.outcome == Outcome::Timeout => self.without_blockers = POLLS_WITHOUT_BLOCKERS,
-            Class::Metrics | Class::Replication | Class::Settings if failure.is_missing_capability() => {
-                let missing = Capability {
-                    name: self.view.to_owned(),
-                    consequence: format!("its metrics are missing: {}", failure.message),
-                    remedy: format!(
-                        "GRANT pg_monitor to the poller's role, and SELECT on {} if it was revoked",
-                        self.view
-                    ),
-                };
-                self.unavailable.insert(self.view, missing);
+            Class::Metrics | Class::Replication | Class::Settings if !self.view.is_empty() => {
+                self.leave_out(failure);
                 return false;
             }
             _ => {}

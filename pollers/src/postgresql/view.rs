@@ -20,6 +20,9 @@ pub async fn read(
     catalog: &Catalog,
     parameters: &[Parameter<'_>],
 ) -> Result<Vec<MetricRow>, Failure> {
+    if view.only_on_standby && !transaction.facts().in_recovery {
+        return Ok(Vec::new());
+    }
     let Some(selection) = view.select(catalog, Spelling::PostgreSql) else { return Ok(Vec::new()) };
     let rows = transaction.query(&selection.sql, parameters).await?;
     rows.iter().map(|row| metric_row(view, &selection, row)).collect()

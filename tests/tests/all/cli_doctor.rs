@@ -55,6 +55,7 @@ async fn what_it_prints_gives_postgresql_everything_but_tables() {
         }
         let (after, code) = report(&scratch);
         assert_eq!((names(&after["missing"]), code), (vec![], Some(0)), "{after}");
+        assert!(names(&after["advice"]).is_empty(), "{after}");
         assert!(after["version"].as_str().unwrap().starts_with("PostgreSQL"));
         let watcher = connect_as(&postgres, "o'brien").await;
         let refused = watcher.simple_query("SELECT * FROM secrets").await.unwrap_err();

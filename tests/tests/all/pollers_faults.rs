@@ -126,6 +126,26 @@ async fn a_statement_that_takes_too_long_is_ended_by_the_server() {
     tape.stop().await;
 }
 
+/// Somebody locks what one of many views reads: that view is left out, and read again later.
+#[tokio::test]
+async fn a_view_that_takes_too_long_costs_only_itself() {
+    let postgres = Postgres::start(Major::V18);
+    open_shop(&postgres).await;
+    let locker = postgres.client("postgres").await;
+    locker.batch_execute("BEGIN; LOCK TABLE pg_subscription IN ACCESS EXCLUSIVE MODE").await.unwrap();
+    let mut config = watcher(&postgres);
+    config.replication.interval = Duration::from_millis(100);
+    let mut tape = Tape::of(config);
+    let first = tape.poll_with("a poll that waited", |poll| poll.class == "replication").await;
+    assert_eq!((first.outcome.as_str(), first.error_class.as_deref()), ("timeout", Some("55P03")));
+    let without = tape.whole_poll("replication").await;
+    assert!(names(&without).contains("pg_stat_subscription") && without.rows["raw.metrics"] > 5, "{without:?}");
+    locker.batch_execute("COMMIT").await.unwrap();
+    let is_whole = |poll: &Seen| poll.class == "replication" && poll.outcome == "ok" && names(poll).is_empty();
+    tape.poll_with("a poll of all views", is_whole).await;
+    tape.stop().await;
+}
+
 fn names(poll: &Seen) -> BTreeSet<&str> {
     poll.capabilities.iter().map(|(name, ..)| name.as_str()).collect()
 }

@@ -31,6 +31,8 @@ const SETTINGS: [(&str, &str); 10] = [
 const SHOP: &str = "
 CREATE TABLE goods (id int PRIMARY KEY, price int, large text) WITH (fillfactor = 50);
 CREATE SEQUENCE orders MAXVALUE 1000;
+CREATE SEQUENCE whole MINVALUE -9223372036854775808;
+SELECT setval('whole', 5);
 CREATE SEQUENCE countdown INCREMENT -1 MINVALUE -1000 MAXVALUE -1;
 CREATE FUNCTION total(int) RETURNS int LANGUAGE plpgsql AS 'BEGIN RETURN $1; END';
 CREATE PUBLICATION everything FOR ALL TABLES;
@@ -202,7 +204,7 @@ fn add_columns(values: &mut Values, view: &View, row: &SimpleQueryRow) {
     {
         return;
     }
-    if view.rest.contains("pg_is_in_recovery") {
+    if view.only_on_standby {
         return;
     }
     let of_identity = |expression: &str| match expression {

@@ -143,7 +143,7 @@ pub const PG_STAT_USER_FUNCTIONS: &[Series] = &[
 pub const PG_SEQUENCES: &[Series] = &[
     gauge("last_value", "postgresql.sequence.last_value", "{value}", NONE),
     double(gauge(
-        "CASE WHEN v.increment_by > 0 THEN (v.last_value - v.min_value)::float8 / nullif(v.max_value - v.min_value::numeric, 0)
+        "CASE WHEN v.increment_by > 0 THEN (v.last_value::numeric - v.min_value)::float8 / nullif(v.max_value - v.min_value::numeric, 0)
               ELSE (v.max_value - v.last_value::numeric)::float8 / nullif(v.max_value - v.min_value::numeric, 0) END",
         "postgresql.sequence.usage",
         "1",

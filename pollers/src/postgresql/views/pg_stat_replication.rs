@@ -37,12 +37,12 @@ pub const REPLICA_COUNT: View = View {
 pub const STANDBY: View = View {
     name: "standby",
     source: Source::Any,
+    only_on_standby: true,
     object_type: "standby",
     from: "(SELECT CASE WHEN pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn() THEN 0
                 ELSE greatest(0, extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp())) END AS lag,
                 pg_wal_lsn_diff(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn()) AS received,
                 CASE WHEN pg_is_in_recovery() THEN pg_is_wal_replay_paused()::int END AS paused) AS s",
-    rest: "WHERE pg_is_in_recovery()",
     series: mapping::STANDBY,
     ..VIEW
 };
