@@ -268,8 +268,8 @@ pub async fn changed<T>(receiver: &mut watch::Receiver<T>) {
 
 impl<E: Engine> Jobs<'_, E> {
     /// Adds a job that is run at the interval of its class, unless it is there. Its first run is due soon: at a moment
-    /// that depends on the names of target and job. All jobs of a database stand on one moment, so that they share a
-    /// connection to it.
+    /// that depends on the names of target and job. The runs after that are spread over the whole interval, so that those of a
+    /// fleet do not come together. All jobs of a database stand on one moment, so that they share a connection to it.
     pub fn every(&mut self, job: Job) {
         let target = self.target;
         let name = job.database.as_deref().unwrap_or(job.class.name());
@@ -277,7 +277,11 @@ impl<E: Engine> Jobs<'_, E> {
         let interval = target.class(job.class).interval;
         let spread = SPREAD.min(self.target.class(Class::Tables).interval).min(interval);
         let first_at = target.clock.monotonic() + spread.mul_f64(delay);
-        self.schedule.every(job, interval, first_at);
+        if self.schedule.every(job.clone(), interval, first_at) {
+            let grid = if job.database.is_some() { target.class(Class::Tables).interval } else { interval };
+            let step = interval + grid.min(interval).mul_f64(delay) - grid.min(interval) / 2;
+            self.schedule.begin_grid_after(&job, step);
+        }
     }
 
     /// Adds a job that is run when asked for.

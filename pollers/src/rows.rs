@@ -113,6 +113,15 @@ pub struct MetricRow {
     pub points: Vec<Point>,
 }
 
+impl MetricRow {
+    /// How far the server's clock is ahead of ours; both in µs since the epoch.
+    pub fn clock(series: &'static Series, server: i64, ours: i64) -> MetricRow {
+        let skew = server.saturating_sub(ours) as f64 / 1e6;
+        let points = vec![Point::new(series, Value::Double(skew))];
+        MetricRow { object_type: "server", view: "clock", object: Vec::new(), statistics_reset_at: None, points }
+    }
+}
+
 /// A value of a metric.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Point {

@@ -1,7 +1,7 @@
 //! When which poll is due. Pure: monotonic time comes in as `now`, a duration since an arbitrary start.
 //!
 //! Each job stands on a grid of its own (`phase + n × interval`), so that intervals do not drift with the time that
-//! polls take. A job never runs twice at once, and grid points that pass meanwhile are skipped and counted, never
+//! polls take. The first run comes before the grid begins: soon, while the others are spread over the whole interval. A job never runs twice at once, and grid points that pass meanwhile are skipped and counted, never
 //! made up for.
 
 use std::time::Duration;
@@ -19,6 +19,8 @@ struct Entry<J> {
     interval: Option<Duration>,
     /// Next grid point, or the time asked for; none if the job waits to be asked.
     due_at: Option<Duration>,
+    /// From the first run to the second, where the grid begins, if that is not an interval.
+    first_step: Option<Duration>,
     running: bool,
     skipped: u64,
 }
@@ -51,15 +53,22 @@ impl<J> Default for Schedule<J> {
 
 impl<J: Clone + PartialEq> Schedule<J> {
     /// Adds a job that is first due at `first_at` and then every `interval` (at least 1 ms). A job that is there already
-    /// keeps its place.
-    pub fn every(&mut self, job: J, interval: Duration, first_at: Duration) {
+    /// keeps its place; then this says false.
+    pub fn every(&mut self, job: J, interval: Duration, first_at: Duration) -> bool {
         let interval = Some(interval.max(Duration::from_millis(1)));
-        self.add(Entry { job, interval, due_at: Some(first_at), running: false, skipped: 0 });
+        self.add(Entry { job, interval, due_at: Some(first_at), first_step: None, running: false, skipped: 0 })
+    }
+
+    /// Makes the second run of a job that has not run yet come `step` after the first; the grid goes on from there.
+    pub fn begin_grid_after(&mut self, job: &J, step: Duration) {
+        if let Some(entry) = self.entry(job) {
+            entry.first_step = Some(step.max(Duration::from_millis(1)));
+        }
     }
 
     /// Adds a job that runs only after [`Schedule::ask`].
     pub fn on_demand(&mut self, job: J) {
-        self.add(Entry { job, interval: None, due_at: None, running: false, skipped: 0 });
+        self.add(Entry { job, interval: None, due_at: None, first_step: None, running: false, skipped: 0 });
     }
 
     /// Makes an on-demand job due at `at`, or earlier if it was asked for earlier.
@@ -119,10 +128,12 @@ impl<J: Clone + PartialEq> Schedule<J> {
         }
     }
 
-    fn add(&mut self, entry: Entry<J>) {
-        if self.entry(&entry.job).is_none() {
+    fn add(&mut self, entry: Entry<J>) -> bool {
+        let is_new = self.entry(&entry.job).is_none();
+        if is_new {
             self.entries.push(entry);
         }
+        is_new
     }
 
     fn entry(&mut self, job: &J) -> Option<&mut Entry<J>> {
@@ -137,7 +148,10 @@ impl<J: Clone> Entry<J> {
         let mut skipped = std::mem::take(&mut self.skipped);
         self.due_at = match (self.due_at, self.interval) {
             (Some(due_at), Some(interval)) => {
-                let (next_at, passed) = after(due_at, interval, now);
+                let (next_at, passed) = match self.first_step.take() {
+                    Some(step) if due_at + step > now => (due_at + step, 1),
+                    _ => after(due_at, interval, now),
+                };
                 skipped += passed - 1;
                 Some(next_at)
             }

@@ -93,6 +93,7 @@ fn of_postgresql() -> Table {
     for series in &postgresql::mapping::STATEMENTS {
         add(&mut table, series, &[], "`pg_stat_statements`");
     }
+    add(&mut table, &postgresql::mapping::CLOCK, &[], "its clock and ours");
     add(&mut table, &postgresql::mapping::STATEMENTS_BY_DATABASE, &["database"], "`pg_stat_statements`");
     table
 }
@@ -116,6 +117,7 @@ fn of_mysql() -> Table {
     for series in mapping::BINARY_LOGS {
         add(&mut table, series, &[], "SHOW BINARY LOGS");
     }
+    add(&mut table, &mapping::CLOCK, &[], "its clock and ours");
     add(&mut table, &mapping::HEALTHY, &[], "the answer");
     add(&mut table, &mapping::GLOBAL_STATUS, &["variable"], "every other status variable");
     add(&mut table, &mapping::GLOBAL_VARIABLE, &["variable"], "every variable that is a number or a switch");

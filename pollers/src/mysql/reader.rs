@@ -9,6 +9,7 @@ use tracing::warn;
 use super::connection::Connection;
 use super::engine::MySql;
 use super::events_statements_summary_by_digest::{self as digests, Key};
+use super::mapping;
 use super::metrics::Unavailable;
 use super::server::Server;
 use super::threads;
@@ -17,7 +18,7 @@ use crate::failure::Failure;
 use crate::lane::{Job, Jobs, Reader};
 use crate::link::Connected;
 use crate::poll::{Class, Poll};
-use crate::rows::Rows;
+use crate::rows::{MetricRow, Rows};
 use crate::target::Target;
 use crate::text::TextReader;
 
@@ -207,6 +208,7 @@ impl Reader<MySql> for ServerReader {
         connection.limit_statements(limit).await?;
         let now = connection.query_one(NOW).await?;
         let now: i64 = Columns(&now).required("now")?;
+        let clock = MetricRow::clock(&mapping::CLOCK, now, target.clock.wall_us());
         poll.stamp.server_time = Some(now);
         poll.signals.connections_max = server.connections_max;
         let result = match job.class {
@@ -215,6 +217,9 @@ impl Reader<MySql> for ServerReader {
             Class::Texts => self.texts(target, connection, poll).await,
             class => self.unavailable.read(class, connection, server, poll).await,
         };
+        if let (Class::Metrics, Rows::Metrics(rows)) = (job.class, &mut poll.rows) {
+            rows.push(clock);
+        }
         poll.stamp.observed_at = target.clock.wall_us();
         poll.statements_sent = connection.take_statements_sent();
         result

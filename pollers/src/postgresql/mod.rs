@@ -16,6 +16,7 @@ mod engine;
 mod error;
 pub mod mapping;
 mod names;
+mod pg_locks;
 mod pg_stat_activity;
 mod pg_stat_statements;
 mod process_id;

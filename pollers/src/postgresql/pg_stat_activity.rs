@@ -8,6 +8,7 @@ use crate::poll::{Capability, Signals};
 use crate::rows::SessionRow;
 use crate::text::{StatementText, TextReader, UNAVAILABLE};
 
+use super::pg_locks;
 use super::pg_stat_statements::texts::INSUFFICIENT_PRIVILEGE;
 use super::server::Server;
 use super::transaction::Transaction;
@@ -70,6 +71,9 @@ pub async fn sample(
     }
     let waiters = sample.signals.lock_waiters.filter(|waiters| *waiters > waiters_max);
     sample.missing.extend(waiters.map(no_blockers));
+    if server.reads_locks && waiters.is_none() && sample.signals.lock_waiters > Some(0) {
+        pg_locks::describe_waits(transaction, server, &mut sample.sessions).await?;
+    }
     sample.missing.extend(beyond("pg_stat_activity", SESSIONS_MAX, &mut sample.sessions));
     if let Some(hidden) = server.hidden_statistics() {
         // Of other roles' sessions there is neither kind nor state: counts of them would be wrong.
@@ -109,11 +113,12 @@ fn sql(columns: &BTreeSet<String>, texts: bool) -> String {
     format!(
         "SELECT pid, backend_start, datname, datid, usename, application_name, host(client_addr) AS client_address,
                 client_port::int8, backend_type, state, state_change, wait_event_type, wait_event, query_id, leader_pid,
-                query_start, xact_start, query, is_this, connections, active, lock_waiters,
+                query_start, xact_start, query, age(backend_xmin)::int8 AS xmin_age, is_this, connections, active, lock_waiters,
                 CASE WHEN wait_event_type = 'Lock' AND lock_waiters <= $2 THEN pg_blocking_pids(pid) END AS blockers
          FROM (
              SELECT pid, backend_start, datname, datid, usename, application_name, client_addr, client_port, backend_type,
                     state, state_change, wait_event_type, wait_event, {query_id}, {leader_pid}, query_start, xact_start, {query},
+                    backend_xmin,
                     pid = pg_backend_pid() AS is_this,
                     application_name = $1 AND usename = current_user AS is_ours,
                     count(*) FILTER (WHERE backend_type = 'client backend') OVER () AS connections,
@@ -134,7 +139,8 @@ fn sql(columns: &BTreeSet<String>, texts: bool) -> String {
 
 fn session(row: &Columns<'_>, query_size: Option<usize>, texts: &mut TextReader) -> Result<SessionRow, Failure> {
     let blockers = row.optional::<Vec<i32>>("blockers")?.unwrap_or_default();
-    let leader = row.optional::<i32>("leader_pid")?;
+    let leader = row.optional::<i32>("leader_pid")?.map(|leader| ("leader_session_id", leader.to_string()));
+    let xmin = row.optional::<i64>("xmin_age")?.map(|age| ("xmin_age", age.to_string()));
     let text = row.optional::<Bytes<'_>>("query")?.filter(|text| !text.0.is_empty());
     Ok(SessionRow {
         session_id: row.required::<i32>("pid")?.to_string(),
@@ -155,7 +161,7 @@ fn session(row: &Columns<'_>, query_size: Option<usize>, texts: &mut TextReader)
         transaction_started_at: row.micros("xact_start")?,
         blocking_session_ids: blockers.iter().map(i32::to_string).collect(),
         statement: text.map(|text| statement(text.0, query_size, texts)),
-        attributes: leader.map(|leader| ("leader_session_id", leader.to_string())).into_iter().collect(),
+        attributes: leader.into_iter().chain(xmin).collect(),
     })
 }
 

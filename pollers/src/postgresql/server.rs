@@ -30,6 +30,8 @@ pub struct Server {
     pub activity_columns: BTreeSet<String>,
     /// Room for the text of a session in bytes, its end included: `track_activity_query_size`.
     pub activity_query_size: Option<usize>,
+    /// `pg_locks` may be read.
+    pub reads_locks: bool,
     /// Columns of the views that are read.
     pub catalog: Catalog,
     /// The extension, if it is created in `connect_database`.
@@ -54,6 +56,7 @@ SELECT current_setting('server_version') AS version,
        has_function_privilege('pg_walfile_name(pg_lsn)', 'EXECUTE')
            AND has_function_privilege('pg_current_wal_lsn()', 'EXECUTE') AS reads_wal_position,
        current_setting('track_io_timing')::bool AS times_io,
+       has_table_privilege('pg_catalog.pg_locks', 'SELECT') AS reads_locks,
        current_user::text AS username,
        current_database()::text AS database";
 
@@ -76,6 +79,7 @@ impl Server {
             in_recovery: facts.in_recovery,
             connections_max: row.optional("connections_max")?,
             activity_query_size: row.optional::<i64>("activity_query_size")?.and_then(|size| size.try_into().ok()),
+            reads_locks: row.required("reads_locks")?,
             catalog: view::catalog(transaction, &views::all()).await?,
             activity_columns: transaction.columns("pg_stat_activity").await?.into_iter().collect(),
             ..Server::default()

@@ -17,6 +17,7 @@ use crate::text::TextReader;
 use crate::view::View;
 
 use super::engine::{PostgreSql, TransactionReader};
+use super::mapping;
 use super::names::Names;
 use super::pg_stat_activity::{self, Wanted};
 use super::pg_stat_statements::breaks::{Break, Breaks};
@@ -201,11 +202,13 @@ impl ServerReader {
     ) -> Result<(), Failure> {
         read_recovery(transaction, poll).await?;
         poll.signals.connections_max = server.connections_max;
+        let clock = MetricRow::clock(&mapping::CLOCK, transaction.facts().server_time, target.clock.wall_us());
         let (databases, missing) = pg_database::connectable(transaction, &target.config).await?;
         self.announce(server, databases);
         poll.capabilities.extend(missing);
         let mut rows = self.views(&views::METRICS, target, transaction, server, poll).await?;
         rows.append(&mut self.of_statements);
+        rows.push(clock);
         poll.rows = Rows::Metrics(rows);
         poll.capabilities.extend(server.missing.iter().cloned());
         poll.capabilities.extend(self.changing_servers());

@@ -38,6 +38,30 @@ fn a_job_runs_on_its_grid() {
 }
 
 #[test]
+fn the_grid_may_begin_later_or_sooner_than_after_an_interval() {
+    for (step, second) in [(1400, 1500), (600, 700)] {
+        let mut schedule = Schedule::default();
+        assert!(schedule.every("statements", ms(1000), ms(100)));
+        assert!(!schedule.every("statements", ms(5000), ms(0)), "it is there already");
+        schedule.begin_grid_after(&"statements", ms(step));
+        check(
+            &mut schedule,
+            &[
+                (100, run("statements", 0), 10),
+                (110, Next::WaitUntil(ms(second)), 0),
+                (second, run("statements", 0), 10),
+                (second + 10, Next::WaitUntil(ms(second + 1000)), 0),
+            ],
+        );
+    }
+    let mut schedule = Schedule::default();
+    schedule.every("statements", ms(1000), ms(0));
+    schedule.begin_grid_after(&"statements", ms(600));
+    // The first run took until 2.1 s: the points at 0.6 and 1.6 s are gone.
+    check(&mut schedule, &[(0, run("statements", 0), 2100), (2600, run("statements", 2), 10)]);
+}
+
+#[test]
 fn grid_points_that_pass_are_skipped_and_counted() {
     let mut schedule = Schedule::default();
     schedule.every("sessions", ms(1000), ms(0));

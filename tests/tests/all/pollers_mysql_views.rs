@@ -99,6 +99,8 @@ async fn variables_and_columns_are_those_of_the_server_on_every_flavour() {
         let on_mysql = MOVED_ON_MYSQL.iter().filter(|_| flavour == Flavour::Mysql9);
         let still: Vec<_> = MOVED.iter().chain(on_mysql).filter(|metric| !moved.contains(**metric)).collect();
         assert!(still.is_empty(), "{flavour:?}: did not move: {still:?}");
+        let skew = tape.metrics()[&("mysql.clock.skew".to_owned(), String::new())];
+        assert!(skew.abs() < 1.0, "{flavour:?}: {skew} s on one machine");
         let failed: Vec<_> = tape.polls().into_iter().filter(|poll| poll.outcome != "ok").collect();
         assert!(failed.is_empty(), "{flavour:?}: {failed:?}");
         let refused: BTreeSet<_> = tape

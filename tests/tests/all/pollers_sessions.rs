@@ -1,5 +1,6 @@
 //! Samples of sessions: waits, blockers, and what they tell about the server.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use dbintel_pollers::postgresql::Config;
@@ -26,6 +27,7 @@ struct Session {
     text: Option<String>,
     times: [Option<i64>; 4],
     client: (Option<String>, Option<i64>),
+    attributes: BTreeMap<String, String>,
 }
 
 fn sessions(tape: &Tape) -> Vec<Session> {
@@ -49,6 +51,7 @@ fn sessions(tape: &Tape) -> Vec<Session> {
                 record.state_changed_at,
             ],
             client: (owned(record.client_address), record.client_port),
+            attributes: record.attributes.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
         }
     };
     tape.values(Topic::RawSessions).iter().map(session).collect()
@@ -80,6 +83,10 @@ async fn a_lock_chain_shows_who_waits_for_whom() {
         assert!(seen.client.1.is_some() && seen.times.iter().all(Option::is_some));
         assert_eq!(seen.text.as_deref(), Some("UPDATE goods SET price = ?"));
         assert_eq!(seen.query_id.is_some(), major == Major::V18);
+        let attribute = |name: &str| seen.attributes.get(name).map(String::as_str);
+        assert_eq!((attribute("lock_type"), attribute("lock_mode")), (Some("transactionid"), Some("ShareLock")));
+        assert_eq!(attribute("lock_wait_started_at").is_some(), major == Major::V18);
+        assert!(attribute("xmin_age").is_some_and(|age| age.parse::<i64>().is_ok()), "{seen:?}");
         let root = sessions(&tape).into_iter().find(|session| session.id == holder_id).unwrap();
         assert_eq!((root.state.as_deref(), root.blockers.len()), (Some("idle in transaction"), 0));
 
@@ -90,6 +97,18 @@ async fn a_lock_chain_shows_who_waits_for_whom() {
         waiting.await.unwrap().unwrap();
         let poll = tape.whole_poll("sessions").await;
         assert_eq!((poll.lock_waiters, poll.active_sessions), (Some(0), Some(0)), "{poll:?}");
+
+        // A table as a whole has a name.
+        holder.batch_execute("BEGIN; LOCK TABLE goods").await.unwrap();
+        let reader = connect_as(&postgres, "shop").await;
+        let waiting = tokio::spawn(async move { reader.batch_execute("SELECT * FROM goods").await });
+        let relation = eventually(LIMIT, "a session that waits for a table", async || {
+            sessions(&tape).into_iter().find_map(|session| session.attributes.get("lock_relation").cloned())
+        })
+        .await;
+        assert_eq!(relation, "goods");
+        holder.batch_execute("COMMIT").await.unwrap();
+        waiting.await.unwrap().unwrap();
         tape.stop().await;
         assert_only_others_are_seen(&tape);
     }

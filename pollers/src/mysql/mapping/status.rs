@@ -137,3 +137,6 @@ pub const INNODB_METRIC: Series = double(gauge("count", "mysql.innodb.metric", "
 
 /// The server answers.
 pub const HEALTHY: Series = gauge("1", "mysql.server.healthy", "1", NONE);
+
+/// How far the server's clock is ahead of ours, to within the time that an answer takes.
+pub const CLOCK: Series = double(gauge("clock", "mysql.clock.skew", "s", NONE));

@@ -189,3 +189,6 @@ pub const PG_SETTINGS: &[Series] = &[gauge("1", "postgresql.setting", "{flag}", 
 
 /// Number of databases that are read.
 pub const PG_DATABASE: &[Series] = &[sum("count(*)", "postgresql.database.count", "{databases}", NONE)];
+
+/// How far the server's clock is ahead of ours, to within the time that an answer takes.
+pub const CLOCK: Series = double(gauge("clock", "postgresql.clock.skew", "s", NONE));
