@@ -104,11 +104,12 @@ impl View {
     /// What is missing if we may not call the function that the view comes from. `remedy` lets us.
     pub fn forbidden(&self, catalog: &Catalog, remedy: impl FnOnce(&str) -> String) -> Option<Capability> {
         let Source::Function(function) = self.source else { return None };
-        let consequence =
-            || format!("its metrics are missing: {}", list(&self.series.iter().map(name).collect::<Vec<_>>()));
         (!catalog.contains_key(function)).then(|| Capability {
             name: self.name.to_owned(),
-            consequence: consequence(),
+            consequence: format!(
+                "its metrics are missing: {}",
+                list(&self.series.iter().map(name).collect::<Vec<_>>())
+            ),
             remedy: remedy(function),
         })
     }

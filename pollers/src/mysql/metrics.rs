@@ -33,7 +33,8 @@ impl Unavailable {
             Class::Metrics => {
                 rows.extend(status::status(connection).await?);
                 rows.push(status::limits(connection).await?);
-                if let Some(columns) = server.catalog.get("innodb_metrics") {
+                let innodb_metrics = server.catalog.get("innodb_metrics");
+                if let Some(columns) = innodb_metrics.filter(|_| !self.0.contains_key("innodb_metrics.all")) {
                     let read = status::innodb_metrics(connection, columns).await;
                     rows.extend(self.allowed("innodb_metrics.all", read, server)?);
                 }
