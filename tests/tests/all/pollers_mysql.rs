@@ -222,6 +222,11 @@ async fn who_waits_is_seen_with_who_is_in_the_way() {
         holder.query_drop("BEGIN").await.unwrap();
         holder.query_drop("UPDATE goods SET price = 7 WHERE id = 1").await.unwrap();
         let waits = tokio::spawn(async move { waiter.query_drop("UPDATE goods SET price = 8 WHERE id = 1").await });
+        eventually(LIMIT, "the wait for the row", async || {
+            let waiting = "SELECT COUNT(*) FROM information_schema.innodb_trx WHERE trx_state = 'LOCK WAIT'";
+            (mysql.rows(waiting).await[0].get::<u64, _>(0) == Some(1)).then_some(())
+        })
+        .await;
         let changes = tokio::spawn(async move { changer.query_drop("ALTER TABLE goods ADD COLUMN more int").await });
         let mut tape = Tape::of(watcher(&mysql));
         eventually(LIMIT, "both waits", async || {
