@@ -3,6 +3,7 @@
 mod group;
 mod quarantine;
 mod state;
+mod targets;
 
 use std::ffi::OsStr;
 use std::path::PathBuf;
@@ -19,6 +20,7 @@ pub use self::quarantine::{
     QuarantineShowArguments,
 };
 pub use self::state::{StateChangeArguments, StateCommand, StateFilter};
+pub use self::targets::{TargetsAdoptArguments, TargetsCommand};
 use crate::failure::Failure;
 use crate::listen::Address;
 use crate::logging::Level;
@@ -99,6 +101,9 @@ pub enum Command {
     /// Create topics, and compare them with what they should be.
     #[command(subcommand)]
     Topics(TopicsCommand),
+    /// Look at who polls each target.
+    #[command(subcommand)]
+    Targets(TargetsCommand),
     /// Decode a topic to JSON lines.
     Tap(TapArguments),
     /// Look at where consumer groups stand, and move them.

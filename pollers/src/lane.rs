@@ -23,6 +23,8 @@ const STOP_GRACE: Duration = Duration::from_millis(700);
 const STOP_CANCEL_TIMEOUT: Duration = Duration::from_millis(300);
 /// First polls are spread over this time, so that a fleet does not start in step.
 const SPREAD: Duration = Duration::from_secs(1);
+/// Time until the lease is looked at again, once it has ended.
+const LEASE_INTERVAL: Duration = Duration::from_millis(50);
 /// Time after which a poll that waited too long for a lock is tried again, if its turn is later.
 const LOCK_RETRY: Duration = Duration::from_secs(10);
 
@@ -152,9 +154,10 @@ impl<E: Engine, R: Reader<E>> Lane<E, R> {
         }
     }
 
-    /// What to do now; nothing as long as the server is to be left alone.
+    /// What to do now; nothing as long as the server is to be left alone, or may be somebody else's.
     fn next(&mut self, now: Duration) -> Next<Job> {
         match self.link.retry_at() {
+            _ if !self.target.lease.holds() => Next::WaitUntil(now + LEASE_INTERVAL),
             Some(at) if at > now => Next::WaitUntil(at),
             _ => {
                 self.link.retry();

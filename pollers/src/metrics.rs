@@ -1,6 +1,6 @@
 //! What the poller says about itself. Every series exists from the start, at 0.
 
-use prometheus::{Error, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, Opts, Registry};
+use prometheus::{Error, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 
 use crate::poll::{Class, Outcome};
 use crate::text::withheld_reasons;
@@ -28,6 +28,10 @@ pub struct Metrics {
     pub bus_refusals: IntCounterVec,
     /// Rows that wait for the bus.
     pub rows_waiting: IntGauge,
+    /// Targets that this process polls.
+    pub targets_polled: IntGauge,
+    /// Targets that this process has taken over.
+    pub targets_taken: IntCounter,
     /// Texts that were not published, by reason.
     pub texts_withheld: IntCounterVec,
 }
@@ -54,6 +58,11 @@ impl Metrics {
             )?,
             bus_refusals: counter("poller_bus_refusals_total", "Times that the bus took no more", &["reason"])?,
             rows_waiting: IntGauge::new("poller_rows_waiting", "Rows that wait for the bus")?,
+            targets_polled: IntGauge::new("poller_targets", "Targets that this process polls")?,
+            targets_taken: IntCounter::new(
+                "poller_targets_taken_total",
+                "Times that this process became the owner of a target",
+            )?,
             texts_withheld: counter(
                 "poller_texts_withheld_total",
                 "Texts of statements that were hidden, or hidden in part",
@@ -93,6 +102,8 @@ impl Metrics {
         registry.register(Box::new(self.rows_dropped.clone()))?;
         registry.register(Box::new(self.bus_refusals.clone()))?;
         registry.register(Box::new(self.rows_waiting.clone()))?;
+        registry.register(Box::new(self.targets_polled.clone()))?;
+        registry.register(Box::new(self.targets_taken.clone()))?;
         registry.register(Box::new(self.texts_withheld.clone()))
     }
 }
@@ -107,7 +118,7 @@ mod tests {
         Metrics::register(&registry).unwrap();
         let families = registry.gather();
         let series: usize = families.iter().map(|family| family.get_metric().len()).sum();
-        assert_eq!((families.len(), series), (8, 8 * 5 + 8 + 8 + 6 + 6 + 3 + 1 + 14));
+        assert_eq!((families.len(), series), (10, 8 * 5 + 8 + 8 + 6 + 6 + 3 + 3 + 14));
         assert!(Metrics::register(&registry).is_err());
     }
 }

@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use crate::clock::Clock;
 use crate::engine::Engine;
 use crate::failure::Failure;
+use crate::lease::Lease;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::outlet::Outlet;
@@ -21,6 +22,8 @@ pub struct Target<E: Engine> {
     pub component: String,
     /// Name of the target.
     pub name: String,
+    /// Counts the owners of the target; 0 where there is only one.
+    pub owner_epoch: i64,
     /// Settings.
     pub config: E::Config,
     /// Clocks.
@@ -29,6 +32,8 @@ pub struct Target<E: Engine> {
     pub outlet: Outlet,
     /// What the poller says about itself.
     pub metrics: Metrics,
+    /// Whether this process may poll it now.
+    pub lease: Lease,
     /// What steers the target.
     pub limits: watch::Receiver<Limits>,
     /// Class of the error of the last poll, if that failed.
@@ -44,10 +49,14 @@ pub struct Place {
     pub component: String,
     /// Name of the target.
     pub name: String,
+    /// Counts the owners of the target; 0 where there is only one.
+    pub owner_epoch: i64,
     /// The way to the bus.
     pub outlet: Outlet,
     /// What the poller says about itself.
     pub metrics: Metrics,
+    /// Whether this process may poll it now.
+    pub lease: Lease,
 }
 
 /// A poll on its way.
@@ -65,11 +74,24 @@ impl<E: Engine> Target<E> {
         config: E::Config,
         (limits, trouble): (watch::Receiver<Limits>, watch::Sender<Option<String>>),
     ) -> Target<E> {
-        let Place { component, name, outlet, metrics } = place;
+        let Place { component, name, owner_epoch, outlet, metrics, lease } = place;
         let clock = Clock::start();
         let first_poll_seq = clock.wall_us() / 1000;
         let poll_seq = AtomicI64::new(first_poll_seq);
-        Target { component, name, config, clock, outlet, metrics, limits, trouble, first_poll_seq, poll_seq }
+        Target {
+            component,
+            name,
+            owner_epoch,
+            config,
+            clock,
+            outlet,
+            metrics,
+            lease,
+            limits,
+            trouble,
+            first_poll_seq,
+            poll_seq,
+        }
     }
 
     /// Interval and time limit of a class.
@@ -84,7 +106,7 @@ impl<E: Engine> Target<E> {
             poller: self.component.clone(),
             target: self.name.clone(),
             labels,
-            owner_epoch: 0,
+            owner_epoch: self.owner_epoch,
             ..E::identity(server)
         })
     }

@@ -19,7 +19,6 @@ use dbintel_pollers::start;
 use dbintel_tests::servers::HOST;
 use dbintel_tests::servers::postgres::{Major, Postgres};
 use prometheus::Registry;
-use tokio::sync::watch;
 use tokio_postgres::Client;
 
 /// Time that is measured.
@@ -55,20 +54,18 @@ async fn measure(major: Major) -> (f64, f64) {
     let bus: Arc<dyn Bus> = Arc::new(Embedded::open(&settings).unwrap());
     bus.create_topics(&planned_topics(1, &[])).unwrap();
     let publisher = Publisher::new(bus.producer().unwrap(), Framings::single_object(), 1);
-    let (stop, stopped) = watch::channel(false);
     let config = Config {
         username: "watcher".to_owned(),
         endpoint: format!("{HOST}:{}", postgres.port).parse().unwrap(),
         ..Config::default()
     };
     let component = "postgresql/shop".parse().unwrap();
-    let handle = start(vec![(component, config.into())], publisher, &Registry::new(), stopped).unwrap();
+    let fleet = start(vec![(component, config.into())], publisher, &Registry::new()).unwrap();
     tokio::time::sleep(WARM_UP).await;
     let (before, calls_before) = (cpu(&admin).await, calls(&admin).await);
     tokio::time::sleep(MEASURED).await;
     let (after, calls_after) = (cpu(&admin).await, calls(&admin).await);
-    stop.send_replace(true);
-    handle.join().await;
+    fleet.stop().await;
     drop(sessions);
     // A backend that is new has used all of its time since.
     let ticks: f64 = after.iter().map(|(pid, ticks)| ticks - before.get(pid).copied().unwrap_or(0.0)).sum();

@@ -10,6 +10,7 @@ pub mod role;
 pub mod sql;
 pub mod state;
 pub mod tap;
+pub mod targets;
 pub mod topics;
 pub mod up;
 pub mod validate;
@@ -23,7 +24,8 @@ use dbintel_processors::engine::read_schemas;
 use dbintel_schemas::wire::Schemas;
 
 use crate::cli::{
-    Cli, Command, ConfigCommand, GroupCommand, LedgerCommand, QuarantineCommand, StateCommand, TopicsCommand,
+    Cli, Command, ConfigCommand, GroupCommand, LedgerCommand, QuarantineCommand, StateCommand, TargetsCommand,
+    TopicsCommand,
 };
 use crate::failure::Failure;
 use crate::roles::Roles;
@@ -41,6 +43,8 @@ pub fn run(cli: Cli, environment: &Environment) -> Result<(), Failure> {
         Command::Config(ConfigCommand::Print(argument)) => config_print::run(&argument, environment),
         Command::Topics(TopicsCommand::Create(argument)) => topics::create(&argument, environment),
         Command::Topics(TopicsCommand::Describe { config, json }) => topics::describe(&config, json, environment),
+        Command::Targets(TargetsCommand::List { config, json }) => targets::list(&config, json, environment),
+        Command::Targets(TargetsCommand::Adopt(arguments)) => targets::adopt(&arguments, environment),
         Command::Group(GroupCommand::Show { config, json }) => group::show(&config, json, environment),
         Command::Group(GroupCommand::Seek(arguments)) => group::seek(&arguments, environment),
         Command::Ledger(LedgerCommand::Verify(arguments)) => ledger::verify(&arguments, environment),

@@ -89,7 +89,7 @@ impl Running {
             health.watch("processors", processors.readiness());
         }
         if roles.poller {
-            let pollers = self.pollers.insert(Pollers::start(&settings.pollers, &ground)?);
+            let pollers = self.pollers.insert(Pollers::start(&settings.pollers, &settings.bus, &ground)?);
             for poller in &settings.pollers {
                 health.watch(&format!("poller {}", poller.id), pollers.readiness(&poller.target()));
             }
@@ -129,7 +129,7 @@ impl Running {
         }
         if let Some(target) = self.pollers.as_ref().and_then(Pollers::failed) {
             return Some(Failure::Runtime(format!(
-                "a part of the poller of {target} has ended by itself; the log says why"
+                "a part of the pollers has ended by itself: {target}; the log says why"
             )));
         }
         self.sinks.failure().map(Failure::runtime)

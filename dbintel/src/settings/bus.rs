@@ -5,6 +5,7 @@
 mod properties;
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use dbintel_bus::registry;
 use dbintel_bus::{Kind, embedded, kafka};
@@ -55,6 +56,14 @@ impl Bus {
     /// Whether the log is part of this process.
     pub fn is_embedded(&self) -> bool {
         matches!(self.kind, Kind::Embedded(_))
+    }
+
+    /// How long a process may be silent before its share goes to others; none where there are no others.
+    pub fn session_timeout(&self) -> Option<Duration> {
+        match &self.kind {
+            Kind::Embedded(_) => None,
+            Kind::Kafka(config) => Some(config.session_timeout),
+        }
     }
 
     /// Where the log is, for people.

@@ -11,6 +11,7 @@ mod network;
 mod producer;
 mod quarantine;
 mod rehearsal;
+mod sharing;
 mod slots;
 mod split;
 mod storage;

@@ -16,7 +16,7 @@ async fn what_is_missing_is_said_and_fails_nothing() {
         let postgres = Postgres::start(major);
         let admin = postgres.client("postgres").await;
         admin.batch_execute("CREATE ROLE poor LOGIN").await.unwrap();
-        let mut tape = Tape::of(Config { username: "poor".to_owned(), ..settings(postgres.port) });
+        let tape = Tape::of(Config { username: "poor".to_owned(), ..settings(postgres.port) });
         let said = tape.whole_poll("statements").await;
         assert!(said.capabilities.iter().any(|(name, _, remedy)| {
             name == "pg_stat_statements" && remedy == "CREATE EXTENSION pg_stat_statements; in database \"postgres\""
@@ -24,7 +24,7 @@ async fn what_is_missing_is_said_and_fails_nothing() {
         tape.stop().await;
 
         admin.batch_execute("CREATE EXTENSION pg_stat_statements; SELECT 1 AS hidden").await.unwrap();
-        let mut tape = Tape::of(Config { username: "poor".to_owned(), ..settings(postgres.port) });
+        let tape = Tape::of(Config { username: "poor".to_owned(), ..settings(postgres.port) });
         for class in ["sessions", "statements", "metrics", "tables", "sizes"] {
             tape.whole_poll(class).await;
         }
@@ -56,7 +56,7 @@ async fn rights_that_were_taken_away_cost_only_what_they_give() {
         "REVOKE SELECT ON pg_stat_archiver FROM PUBLIC; REVOKE EXECUTE ON FUNCTION pg_control_system() FROM PUBLIC;
                REVOKE EXECUTE ON FUNCTION pg_walfile_name(pg_lsn) FROM PUBLIC";
     admin.batch_execute(sql).await.unwrap();
-    let mut tape = Tape::of(watcher(&postgres));
+    let tape = Tape::of(watcher(&postgres));
     let first = tape.poll_with("the first metrics", |poll| poll.class == "metrics").await;
     assert_eq!((first.outcome.as_str(), first.error_class.as_deref()), ("error", Some("42501")), "{first:?}");
     for _ in 0..3 {
@@ -80,7 +80,7 @@ async fn an_old_extension_is_read_and_its_update_is_noticed() {
     admin.batch_execute(sql).await.unwrap();
     let shop = connect_as(&postgres, "shop").await;
     shop.simple_query("SELECT pg_sleep(0.01)").await.unwrap();
-    let mut tape = Tape::of(watcher(&postgres));
+    let tape = Tape::of(watcher(&postgres));
     tape.whole_poll("statements").await;
     assert_eq!(what_is_told(&tape), (false, false, false));
     admin.batch_execute("ALTER EXTENSION pg_stat_statements UPDATE").await.unwrap();
@@ -115,7 +115,7 @@ async fn levels_that_are_not_told_are_counted_together() {
     let (query_id, calls): (String, i64) = (row.get(0), row.get(1));
     assert_eq!(calls, 5);
 
-    let mut tape = Tape::of(watcher(&postgres));
+    let tape = Tape::of(watcher(&postgres));
     let poll = tape.polls_after(0, "statements", 1).await.remove(0);
     let remedies: Vec<_> = poll.capabilities.iter().map(|(name, _, remedy)| (name.as_str(), remedy.as_str())).collect();
     assert_eq!(remedies, [("pg_stat_statements.toplevel", "ALTER EXTENSION pg_stat_statements UPDATE")]);
@@ -143,7 +143,7 @@ async fn a_text_that_our_database_cannot_hold_costs_texts_alone() {
     let sql = r"DO $$ BEGIN EXECUTE 'SELECT 1 AS ' || convert_from('\x636166e9', 'SQL_ASCII'); END $$";
     bytes.simple_query(sql).await.unwrap();
 
-    let mut tape = Tape::of(watcher(&postgres));
+    let tape = Tape::of(watcher(&postgres));
     let failed = tape.polls_after(0, "texts", 3).await.remove(0);
     assert_eq!((failed.outcome.as_str(), failed.error_class.as_deref()), ("error", Some("22021")));
     assert!(failed.error.is_some_and(|error| !error.contains("e9")));
@@ -154,7 +154,7 @@ async fn a_text_that_our_database_cannot_hold_costs_texts_alone() {
     // A read that fails costs the server as much as one that does not.
     assert_eq!(tape.polls().iter().filter(|poll| poll.class == "texts").count(), 3);
 
-    let mut tape = Tape::of(Config { connect_database: "bytes".to_owned(), ..watcher(&postgres) });
+    let tape = Tape::of(Config { connect_database: "bytes".to_owned(), ..watcher(&postgres) });
     let read = tape.polls_after(0, "texts", 1).await.remove(0);
     assert!(read.outcome == "ok" && read.rows["raw.texts"] > 10, "{read:?}");
     assert_eq!(tape.whole_poll("statements").await.capabilities, []);

@@ -22,7 +22,7 @@ async fn a_new_password_in_the_file_is_picked_up() {
     admin.batch_execute("ALTER ROLE watcher PASSWORD 'first'").await.unwrap();
     let file = scratch.write("password", "first\n");
     let password = Credentials::File(file.to_str().unwrap().to_owned());
-    let mut tape = Tape::of(Config { password, ..watcher(&postgres) });
+    let tape = Tape::of(Config { password, ..watcher(&postgres) });
     tape.whole_poll("sessions").await;
     admin.batch_execute("ALTER ROLE watcher PASSWORD 'second'").await.unwrap();
     admin.batch_execute(END).await.unwrap();
@@ -51,7 +51,7 @@ async fn a_token_that_the_server_refuses_is_asked_for_again() {
     fs::set_permissions(&printer, fs::Permissions::from_mode(0o755)).unwrap();
     let arguments = [&printer, &runs].map(|path| path.to_str().unwrap().to_owned()).to_vec();
     let password = Credentials::Command(Command::new(arguments, Duration::from_secs(3600)));
-    let mut tape = Tape::of(Config { password, ..watcher(&postgres) });
+    let tape = Tape::of(Config { password, ..watcher(&postgres) });
     tape.whole_poll("tables").await;
     assert_eq!(fs::read_to_string(&runs).unwrap().lines().count(), 1, "all connections share a token");
     admin.batch_execute("ALTER ROLE watcher PASSWORD 'token-2'").await.unwrap();

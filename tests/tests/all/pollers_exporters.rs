@@ -62,7 +62,7 @@ async fn postgresql_says_the_same_to_its_exporter() {
             .await
             .unwrap();
         let exporter = Exporter::of_postgres(postgres.port, "postgres");
-        let mut tape = Tape::of(Config { connections_max: 1, ..settings(postgres.port) });
+        let tape = Tape::of(Config { connections_max: 1, ..settings(postgres.port) });
         for round in 1..3 {
             let load = format!(
                 "UPDATE goods SET price = {round} WHERE n % 3 = 0; DELETE FROM goods WHERE n = {round}; CHECKPOINT"
@@ -133,7 +133,7 @@ async fn mysql_and_mariadb_say_the_same_to_their_exporter() {
         config.endpoint = format!("{HOST}:{}", mysql.port).parse().unwrap();
         let often = Duration::from_millis(200);
         (config.metrics.interval, config.settings.interval, config.tables.interval) = (often, often, often);
-        let mut tape = Tape::of(config);
+        let tape = Tape::of(config);
         let mut admin = mysql.admin().await;
         for round in 0..2 {
             admin.query_drop(format!("INSERT INTO shop.goods VALUES ({round}, 1)")).await.unwrap();

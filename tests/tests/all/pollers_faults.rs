@@ -23,7 +23,7 @@ async fn a_restart_begins_a_new_epoch_with_a_complete_snapshot() {
     for major in [Major::V12, Major::V18] {
         let mut postgres = Postgres::start(major);
         open_shop(&postgres).await;
-        let mut tape = Tape::of(watcher(&postgres));
+        let tape = Tape::of(watcher(&postgres));
         let before = tape.whole_poll("statements").await;
         postgres.process.stop();
         // Until it is gone, the server may say that it is stopping.
@@ -85,7 +85,7 @@ async fn an_exclusive_lock_on_a_table_stops_nothing() {
         })
         .await;
 
-        let mut tape = Tape::of(watcher(&postgres));
+        let tape = Tape::of(watcher(&postgres));
         for class in ["sessions", "statements", "metrics", "tables"] {
             tape.next_polls(class, 3).await;
         }
@@ -117,7 +117,7 @@ async fn a_statement_that_takes_too_long_is_ended_by_the_server() {
     admin.batch_execute(many).await.unwrap();
     let mut config = watcher(&postgres);
     config.sizes.timeout = Duration::from_millis(10);
-    let mut tape = Tape::of(config);
+    let tape = Tape::of(config);
     let ended = tape.poll_with("a poll that was ended", |poll| poll.class == "sizes" && poll.outcome != "ok").await;
     assert_eq!((ended.outcome.as_str(), ended.error_class.as_deref()), ("timeout", Some("57014")));
     assert!(ended.duration_ns < 1_000_000_000, "{ended:?}");
@@ -135,7 +135,7 @@ async fn a_view_that_takes_too_long_costs_only_itself() {
     locker.batch_execute("BEGIN; LOCK TABLE pg_subscription IN ACCESS EXCLUSIVE MODE").await.unwrap();
     let mut config = watcher(&postgres);
     config.replication.interval = Duration::from_millis(100);
-    let mut tape = Tape::of(config);
+    let tape = Tape::of(config);
     let first = tape.poll_with("a poll that waited", |poll| poll.class == "replication").await;
     assert_eq!((first.outcome.as_str(), first.error_class.as_deref()), ("timeout", Some("55P03")));
     let without = tape.whole_poll("replication").await;
@@ -154,7 +154,7 @@ fn names(poll: &Seen) -> BTreeSet<&str> {
 async fn a_lock_on_the_catalogue_is_a_time_out() {
     let postgres = Postgres::start(Major::V18);
     open_shop(&postgres).await;
-    let mut tape = Tape::of(watcher(&postgres));
+    let tape = Tape::of(watcher(&postgres));
     tape.whole_poll("metrics").await;
     let locker = postgres.client("postgres").await;
     locker.batch_execute("BEGIN; LOCK TABLE pg_catalog.pg_database IN ACCESS EXCLUSIVE MODE").await.unwrap();
@@ -175,7 +175,7 @@ async fn a_frozen_server_is_given_up_and_found_again() {
     open_shop(&postgres).await;
     let mut config = Config { connect_timeout: Duration::from_millis(500), ..watcher(&postgres) };
     config.sessions.timeout = Duration::from_millis(200);
-    let mut tape = Tape::of(config);
+    let tape = Tape::of(config);
     tape.whole_poll("sessions").await;
     postgres.process.sigstop();
     let given_up = tape.poll_with("a poll that was given up", |poll| poll.outcome == "timeout").await;
@@ -208,7 +208,7 @@ async fn a_statement_in_flight_is_ended_in_the_server_at_a_stop() {
     let postgres = Postgres::start(Major::V18);
     let admin = open_shop(&postgres).await;
     slow_down(&admin, 60.0).await;
-    let mut tape = Tape::of(watcher(&postgres));
+    let tape = Tape::of(watcher(&postgres));
     eventually(LIMIT, "a statement in flight", async || {
         let sql = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'dbintel' AND wait_event = 'PgSleep'";
         (admin.query_one(sql, &[]).await.unwrap().get::<_, i64>(0) == 1).then_some(())
@@ -226,7 +226,7 @@ async fn a_poll_that_is_given_up_is_ended_in_the_server() {
     slow_down(&admin, 2.5).await;
     let mut config = watcher(&postgres);
     config.sizes.timeout = Duration::from_secs(3);
-    let mut tape = Tape::of(config);
+    let tape = Tape::of(config);
     let given_up = tape.poll_with("a poll that was given up", |poll| poll.class == "sizes").await;
     assert_eq!((given_up.outcome.as_str(), given_up.error_class.as_deref()), ("timeout", Some("timeout")));
     wait_for_cancel(&postgres).await;
@@ -254,7 +254,7 @@ async fn connections_on_which_nothing_is_answered_do_not_pile_up() {
     let console = pooler.client("pgbouncer").await;
     console.simple_query("PAUSE").await.unwrap();
     let connect_timeout = Duration::from_millis(200);
-    let mut tape = Tape::of(Config { via_pooler: true, connect_timeout, ..settings(pooler.port) });
+    let tape = Tape::of(Config { via_pooler: true, connect_timeout, ..settings(pooler.port) });
     let refused =
         eventually(LIMIT, "three refused polls", async || Some(tape.polls()).filter(|polls| polls.len() >= 3)).await;
     let is_refused = |poll: &Seen| poll.outcome == "refused" && poll.error_class.as_deref() == Some("timeout");
@@ -273,7 +273,7 @@ async fn a_database_that_refuses_us_stops_no_other() {
     let rules = scratch.write("hba.conf", "host closed watcher 127.0.0.1/32 reject\nhost all all 127.0.0.1/32 trust\n");
     let postgres = Postgres::start_with(Major::V18, &[("hba_file", rules.to_str().unwrap())]);
     open_shop(&postgres).await.simple_query("CREATE DATABASE closed").await.unwrap();
-    let mut tape = Tape::of(Config { connections_max: 1, ..watcher(&postgres) });
+    let tape = Tape::of(Config { connections_max: 1, ..watcher(&postgres) });
     let of = |polls: Vec<Seen>, database: &str, outcome: &str| {
         let is_it = |poll: &Seen| poll.database.as_deref() == Some(database) && poll.outcome == outcome;
         polls.into_iter().filter(is_it).collect::<Vec<_>>()
@@ -304,7 +304,7 @@ async fn a_wrong_password_is_refused_rarely_and_never_shown() {
     let admin = open_shop(&postgres).await;
     admin.batch_execute("ALTER ROLE watcher PASSWORD 'the-right-password'").await.unwrap();
     let config = Config { password: Secret::new("the-wrong-password").into(), ..watcher(&postgres) };
-    let mut tape = Tape::of(config.clone());
+    let tape = Tape::of(config.clone());
     let polls =
         eventually(LIMIT, "three refused polls", async || Some(tape.polls()).filter(|polls| polls.len() >= 3)).await;
     assert!(
@@ -347,12 +347,12 @@ async fn a_probe_says_what_it_found() {
 async fn an_open_circuit_leaves_the_heartbeat() {
     let postgres = Postgres::start(Major::V18);
     open_shop(&postgres).await;
-    let mut tape = Tape::of(watcher(&postgres));
+    let tape = Tape::of(watcher(&postgres));
     for class in ["sessions", "statements", "metrics", "tables", "sizes"] {
         tape.whole_poll(class).await;
     }
     let open = Limits { server: Circuit::Open, ..Limits::default() };
-    assert!(tape.handle.as_ref().unwrap().steer("shop", open));
+    assert!(tape.fleet.steer("shop", open));
     for class in ["statements", "metrics", "tables", "sizes"] {
         let is_it = |poll: &Seen| poll.class == class && poll.outcome == "skipped";
         let skipped = tape.poll_with(&format!("skipped {class}"), is_it).await;
@@ -362,7 +362,7 @@ async fn an_open_circuit_leaves_the_heartbeat() {
     tape.next_polls("statements", 5).await;
     let heartbeats = tape.polls().into_iter().skip(before).filter(|poll| poll.class == "sessions");
     assert!(heartbeats.count() <= 1);
-    assert!(tape.handle.as_ref().unwrap().steer("shop", Limits::default()));
+    assert!(tape.fleet.steer("shop", Limits::default()));
     for class in ["statements", "metrics", "tables", "sizes"] {
         tape.poll_with("polls with the circuit closed", |poll| poll.class == class && poll.outcome == "ok").await;
     }
@@ -371,7 +371,7 @@ async fn an_open_circuit_leaves_the_heartbeat() {
     let longest = read.windows(2).max_by_key(|pair| pair[1].started_at - pair[0].started_at).unwrap();
     let between = (longest[1].started_at - longest[0].started_at) * 1000;
     assert!(between > 1_000_000_000 && longest[1].interval_ns > Some(between / 10 * 9), "{longest:?}");
-    assert!(!tape.handle.as_ref().unwrap().steer("nowhere", Limits::default()));
+    assert!(!tape.fleet.steer("nowhere", Limits::default()));
     tape.stop().await;
 }
 
@@ -379,7 +379,7 @@ async fn an_open_circuit_leaves_the_heartbeat() {
 async fn nothing_more_is_published_after_a_stop() {
     let postgres = Postgres::start(Major::V18);
     open_shop(&postgres).await;
-    let mut tape = Tape::of(watcher(&postgres));
+    let tape = Tape::of(watcher(&postgres));
     tape.whole_poll("sessions").await;
     tokio::time::timeout(Duration::from_secs(2), tape.stop()).await.expect("pollers stop within two seconds");
     let polls = tape.polls();

@@ -137,7 +137,7 @@ async fn metrics_are_those_of_the_server_at_two_moments() {
             .await
             .unwrap();
         // One connection for each database, so that their number rests too.
-        let mut tape = Tape::of(Config { connections_max: 4, ..settings(postgres.port) });
+        let tape = Tape::of(Config { connections_max: 4, ..settings(postgres.port) });
         let mut moments: Vec<Values> = Vec::new();
         for round in 0..2 {
             let archived = admin.query_one("SELECT archived_count FROM pg_stat_archiver", &[]).await.unwrap().get(0);
@@ -223,7 +223,7 @@ async fn databases_are_chosen_and_connections_are_bounded() {
     admin.simple_query("ALTER DATABASE closed ALLOW_CONNECTIONS false").await.unwrap();
     let mut config = settings(postgres.port);
     config.exclude_databases = vec!["d".to_owned()];
-    let mut tape = Tape::of(config);
+    let tape = Tape::of(config);
     let mut most = 0;
     eventually(LIMIT, "two rounds through the databases", async || {
         let sql = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'dbintel'";
@@ -246,7 +246,7 @@ async fn names_that_are_no_utf8_are_replaced() {
     let bytes = postgres.client("bytes").await;
     let sql = r"DO $$ BEGIN EXECUTE format('CREATE TABLE %I ()', convert_from('\x636166e9', 'SQL_ASCII')); END $$";
     bytes.simple_query(sql).await.unwrap();
-    let mut tape = Tape::of(settings(postgres.port));
+    let tape = Tape::of(settings(postgres.port));
     wait_for_database(&tape, "tables", "bytes").await;
     let key = ("postgresql.rows".to_owned(), "database=bytes,schema=public,state=live,table=caf\u{fffd}".to_owned());
     assert_eq!(tape.metrics().get(&key), Some(&0.0));
@@ -264,7 +264,7 @@ async fn a_turn_of_a_database_is_one_connection() {
     let mut config = watcher(&postgres);
     admin.simple_query(&format!("ALTER ROLE watcher CONNECTION LIMIT {}", 1 + config.connections_max)).await.unwrap();
     (config.tables.interval, config.sizes.interval) = (Duration::from_secs(1), Duration::from_secs(1));
-    let mut tape = Tape::of(config);
+    let tape = Tape::of(config);
     let of_class = |class: &str| tape.polls().into_iter().filter(|poll| poll.class == class).count();
     eventually(LIMIT, "four rounds through the databases", async || (of_class("tables") >= 32).then_some(())).await;
     let turns = of_class("tables");

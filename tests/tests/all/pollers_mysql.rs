@@ -92,7 +92,7 @@ async fn counters_are_those_of_the_server_at_two_moments() {
         open_shop(&mysql).await;
         let mut client = shop(&mysql).await;
         work(&mut client, 3).await;
-        let mut tape = Tape::of(watcher(&mysql));
+        let tape = Tape::of(watcher(&mysql));
         for _ in 0..2 {
             work(&mut client, 2).await;
             // A statement is counted a moment after its client was answered.
@@ -122,7 +122,7 @@ async fn each_text_is_published_once_and_literals_never() {
         let mysql = Mysql::start(flavour);
         open_shop(&mysql).await;
         let mut client = shop(&mysql).await;
-        let mut tape = Tape::of(watcher(&mysql));
+        let tape = Tape::of(watcher(&mysql));
         let planted = ["SELECT 'hunter2' AS literal", "SELECT id FROM goods WHERE id IN (1, 2, 3) # hunter2"];
         for sql in planted {
             client.query_drop(sql).await.unwrap();
@@ -184,7 +184,7 @@ async fn sessions_are_those_that_work_or_have_a_transaction_open() {
         let asleep = tokio::spawn(async move {
             sleeper.query_drop("SELECT SLEEP(3), id FROM goods WHERE price <> 'hunter2' LIMIT 1").await
         });
-        let mut tape = Tape::of(watcher(&mysql));
+        let tape = Tape::of(watcher(&mysql));
         let seen = eventually(LIMIT, "both sessions", async || {
             let seen = sessions(&tape);
             ids.iter().step_by(2).all(|id| seen.iter().any(|session| session.0 == *id)).then_some(seen)
@@ -228,7 +228,7 @@ async fn who_waits_is_seen_with_who_is_in_the_way() {
         })
         .await;
         let changes = tokio::spawn(async move { changer.query_drop("ALTER TABLE goods ADD COLUMN more int").await });
-        let mut tape = Tape::of(watcher(&mysql));
+        let tape = Tape::of(watcher(&mysql));
         eventually(LIMIT, "both waits", async || {
             let rows = tape.values(Topic::RawSessions);
             let of =
@@ -256,7 +256,7 @@ async fn who_waits_is_seen_with_who_is_in_the_way() {
 async fn one_connection_is_all_that_a_server_sees() {
     let mysql = Mysql::start(Flavour::Mysql9);
     open_shop(&mysql).await;
-    let mut tape = Tape::of(watcher(&mysql));
+    let tape = Tape::of(watcher(&mysql));
     tape.next_polls("statements", 3).await;
     let ours = "SELECT COUNT(*) FROM performance_schema.threads WHERE PROCESSLIST_USER = 'watcher'";
     assert_eq!(mysql.rows(ours).await[0].get::<u64, _>(0), Some(1));
@@ -272,7 +272,7 @@ async fn what_is_missing_is_said_and_fails_nothing() {
     let mysql = Mysql::start(Flavour::MariadbStable);
     open_shop(&mysql).await;
     mysql.run(&["REVOKE ALL PRIVILEGES, GRANT OPTION FROM 'watcher'@'%'"]).await;
-    let mut tape = Tape::of(watcher(&mysql));
+    let tape = Tape::of(watcher(&mysql));
     let poll = tape.whole_poll("statements").await;
     let missing: Vec<&str> = poll.capabilities.iter().map(|(name, ..)| name.as_str()).collect();
     assert!(missing.contains(&"performance_schema") && missing.contains(&"PROCESS"), "{missing:?}");
@@ -290,7 +290,7 @@ async fn what_is_missing_is_said_and_fails_nothing() {
     let mut client = shop(&off).await;
     let id = client.id().to_string();
     let asleep = tokio::spawn(async move { client.query_drop("SELECT SLEEP(2), 'hunter2'").await });
-    let mut tape = Tape::of(watcher(&off));
+    let tape = Tape::of(watcher(&off));
     let seen = eventually(LIMIT, "the session", async || sessions(&tape).into_iter().find(|seen| seen.0 == id)).await;
     assert_eq!((seen.1.as_deref(), seen.3.as_deref()), (Some("SELECT SLEEP(?), ?"), Some("text")));
     asleep.await.unwrap().unwrap();
@@ -303,7 +303,7 @@ async fn a_restart_and_a_truncated_table_begin_new_entries() {
     let mut mysql = Mysql::start(Flavour::Mysql9);
     open_shop(&mysql).await;
     work(&mut shop(&mysql).await, 2).await;
-    let mut tape = Tape::of(watcher(&mysql));
+    let tape = Tape::of(watcher(&mysql));
     let entries = |tape: &Tape| -> BTreeSet<Option<i64>> {
         let values = tape.values(Topic::RawQueries);
         let rows = values.iter().map(|value| decode::<RawQuery<'_>>(value));
@@ -333,7 +333,7 @@ async fn a_server_that_stalls_is_given_up_at_the_deadline() {
     open_shop(&mysql).await;
     let mut config = watcher(&mysql);
     config.sessions.timeout = Duration::from_millis(300);
-    let mut tape = Tape::of(config);
+    let tape = Tape::of(config);
     tape.whole_poll("sessions").await;
     mysql.process.signal(rustix::process::Signal::STOP);
     let poll = tape.poll_with("a poll that takes too long", |poll| poll.outcome == "timeout").await;

@@ -83,7 +83,7 @@ async fn variables_and_columns_are_those_of_the_server_on_every_flavour() {
         let mut holder = mysql.admin().await;
         holder.query_drop("START TRANSACTION").await.unwrap();
         holder.query_drop("INSERT INTO shop.held VALUES (1)").await.unwrap();
-        let mut tape = Tape::of(watcher(&mysql));
+        let tape = Tape::of(watcher(&mysql));
         let mut moments: Vec<Values> = Vec::new();
         for _ in 0..2 {
             work(&mut admin).await;

@@ -19,7 +19,7 @@ async fn a_pooler_is_refused_unless_it_is_accepted() {
         let refused = probe(&settings(pooler.port)).await.unwrap_err();
         assert_eq!(refused.class, "pooler");
         assert!(refused.to_string().contains("`via_pooler: true`"), "{refused}");
-        let mut tape = Tape::of(settings(pooler.port));
+        let tape = Tape::of(settings(pooler.port));
         let poll = tape.poll_with("a refused poll", |_| true).await;
         assert_eq!((poll.outcome.as_str(), poll.error_class.as_deref()), ("refused", Some("pooler")));
         tape.stop().await;
@@ -56,7 +56,7 @@ async fn nothing_sticks_to_the_connection_of_an_application() {
         let before = session(&application).await;
         assert_eq!((before["application_name"].as_str(), before["statement_timeout"].as_str()), ("shop", "60000"));
 
-        let mut tape = Tape::of(Config { via_pooler: true, ..settings(pooler.port) });
+        let tape = Tape::of(Config { via_pooler: true, ..settings(pooler.port) });
         for class in ["sessions", "statements", "metrics", "tables", "sizes"] {
             for _ in 0..3 {
                 tape.whole_poll(class).await;

@@ -63,7 +63,7 @@ async fn both_ends_of_a_replication_are_seen() {
         source.run(&["GRANT REPLICATION SLAVE ON *.* TO 'follower'@'%'", "CREATE DATABASE shop"]).await;
         let [change, start] = follow(&source, flavour);
         replica.run(&[&change, &start]).await;
-        let mut tape = Tape::of(watcher(&replica));
+        let tape = Tape::of(watcher(&replica));
         let of = |tape: &Tape, metric: &str, more: &str| {
             let channel = format!("mysql.replica.channel.name=,{more}source={HOST}");
             tape.metrics().get(&(metric.to_owned(), channel)).copied()
@@ -87,7 +87,7 @@ async fn both_ends_of_a_replication_are_seen() {
         tape.stop().await;
 
         set_up(&source, flavour).await;
-        let mut tape = Tape::of(watcher(&source));
+        let tape = Tape::of(watcher(&source));
         tape.whole_poll("replication").await;
         let logs = source.rows("SHOW BINARY LOGS").await;
         let bytes: f64 = logs.iter().map(|row| row.get::<u64, _>(1).unwrap() as f64).sum();

@@ -69,7 +69,7 @@ async fn a_lock_chain_shows_who_waits_for_whom() {
         admin.batch_execute("INSERT INTO goods VALUES (1, 1)").await.unwrap();
         let (holder, waiter) = (connect_as(&postgres, "shop").await, connect_as(&postgres, "shop").await);
         let (holder_id, waiter_id) = (pid(&holder).await, pid(&waiter).await);
-        let mut tape = Tape::of(watcher(&postgres));
+        let tape = Tape::of(watcher(&postgres));
         holder.batch_execute("BEGIN; UPDATE goods SET price = 2").await.unwrap();
         let waiting = tokio::spawn(async move { waiter.batch_execute("UPDATE goods SET price = 3").await });
 
@@ -125,7 +125,7 @@ async fn a_pile_up_is_sampled_without_blockers() {
         let shop = connect_as(&postgres, "shop").await;
         waiting.push(tokio::spawn(async move { shop.simple_query("SELECT FROM goods").await.map(drop) }));
     }
-    let mut tape = Tape::of(watcher(&postgres));
+    let tape = Tape::of(watcher(&postgres));
     let poll = tape.poll_with("a poll of all", |poll| poll.lock_waiters == Some(101)).await;
     let names: Vec<_> = poll.capabilities.iter().map(|(name, ..)| name.as_str()).collect();
     assert_eq!((poll.outcome.as_str(), names), ("ok", vec!["pg_blocking_pids"]));
@@ -154,7 +154,7 @@ fn assert_only_others_are_seen(tape: &Tape) {
 async fn the_identifier_joins_sessions_with_statements() {
     let postgres = Postgres::start(Major::V18);
     let admin = open_shop(&postgres).await;
-    let mut tape = Tape::of(watcher(&postgres));
+    let tape = Tape::of(watcher(&postgres));
     let shop = connect_as(&postgres, "shop").await;
     tape.whole_poll("sessions").await;
     shop.simple_query("SELECT pg_sleep(0.5)").await.unwrap();
@@ -170,7 +170,7 @@ async fn the_identifier_joins_sessions_with_statements() {
 async fn connections_of_the_server_are_counted() {
     let postgres = Postgres::start_with(Major::V18, &[("max_connections", "20")]);
     let admin = open_shop(&postgres).await;
-    let mut tape = Tape::of(Config { databases: vec!["postgres".to_owned()], ..watcher(&postgres) });
+    let tape = Tape::of(Config { databases: vec!["postgres".to_owned()], ..watcher(&postgres) });
     let mut clients = Vec::new();
     for more in [0, 3, 4] {
         for _ in 0..more {

@@ -74,7 +74,7 @@ async fn both_ends_of_a_replication_are_seen() {
     let admin = primary.client("postgres").await;
     admin.batch_execute("CREATE EXTENSION pg_stat_statements; CREATE TABLE written (id int)").await.unwrap();
     let standby = standby_of(&primary, &admin).await;
-    let (mut source, mut follower) = (Tape::of(settings(primary.port)), Tape::of(settings(standby.port)));
+    let (source, follower) = (Tape::of(settings(primary.port)), Tape::of(settings(standby.port)));
     let reader = connect(standby.port).await;
     let is_caught_up =
         |poll: &crate::pollers_tape::Seen| poll.class == "sessions" && poll.replication_lag_ns == Some(0);

@@ -121,7 +121,7 @@ async fn counters_are_those_of_the_server_at_two_moments() {
         let postgres = Postgres::start_with(major, &[("pg_stat_statements.track_planning", "on")]);
         let admin = open_shop(&postgres).await;
         let shop = connect_as(&postgres, "shop").await;
-        let mut tape = Tape::of(watcher(&postgres));
+        let tape = Tape::of(watcher(&postgres));
         let mut moments = Vec::new();
         for times in [3, 5] {
             work(&shop, times).await;
@@ -147,7 +147,7 @@ async fn only_changes_are_published_between_complete_snapshots() {
     open_shop(&postgres).await;
     let shop = connect_as(&postgres, "shop").await;
     work(&shop, 1).await;
-    let mut tape = Tape::of(Config { snapshot_interval: Duration::from_secs(2), ..watcher(&postgres) });
+    let tape = Tape::of(Config { snapshot_interval: Duration::from_secs(2), ..watcher(&postgres) });
     let first = tape.polls_after(0, "statements", 1).await.remove(0);
     assert!(first.snapshot_complete && Some(first.rows["raw.queries"]) == first.entries, "{first:?}");
     assert_eq!(first.entries_max, Some(5000));
@@ -173,7 +173,7 @@ async fn a_reset_and_evictions_show() {
         let admin = open_shop(&postgres).await;
         let shop = connect_as(&postgres, "shop").await;
         work(&shop, 2).await;
-        let mut tape = Tape::of(watcher(&postgres));
+        let tape = Tape::of(watcher(&postgres));
         let before = tape.whole_poll("statements").await;
         admin.simple_query("SELECT pg_stat_statements_reset()").await.unwrap();
         work(&shop, 1).await;
@@ -217,7 +217,7 @@ async fn each_text_is_published_once_and_literals_never() {
     for major in [Major::V12, Major::V18] {
         let postgres = Postgres::start(major);
         let admin = open_shop(&postgres).await;
-        let mut tape = Tape::of(watcher(&postgres));
+        let tape = Tape::of(watcher(&postgres));
         let shop = connect_as(&postgres, "shop").await;
         let planted = [
             "ALTER ROLE shop PASSWORD 'planted-password'",
@@ -283,7 +283,7 @@ async fn labels_of_the_target_stand_on_every_record() {
     shop.simple_query("BEGIN").await.unwrap();
     let labels = [("region", "eu"), ("team", "orders")];
     let owned = labels.map(|(name, value)| (name.to_owned(), value.to_owned()));
-    let mut tape = Tape::of(Config { labels: owned.into(), ..watcher(&postgres) });
+    let tape = Tape::of(Config { labels: owned.into(), ..watcher(&postgres) });
     for class in ["sessions", "statements", "metrics", "texts"] {
         tape.polls_after(0, class, 1).await;
     }
@@ -311,7 +311,7 @@ async fn five_thousand_statements_are_read_whole() {
         let statements: Vec<_> = (0..99).map(|number| distinct(batch * 99 + number)).collect();
         shop.simple_query(&statements.join("; ")).await.unwrap();
     }
-    let mut tape = Tape::of(watcher(&postgres));
+    let tape = Tape::of(watcher(&postgres));
     let first = tape.polls_after(0, "statements", 1).await.remove(0);
     assert!(first.snapshot_complete && first.rows["raw.queries"] > 4_850, "{first:?}");
     let texts = tape.polls_after(0, "texts", 1).await.remove(0);

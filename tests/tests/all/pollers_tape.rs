@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use dbintel_bus::embedded::{Config as LogConfig, Embedded};
 use dbintel_bus::{Bus, Framings, Publisher, planned_topics};
 use dbintel_pollers::postgresql::Config;
-use dbintel_pollers::{Handle, start};
+use dbintel_pollers::{Fleet, start};
 use dbintel_schemas::records::{RawMetrics, RawPoll};
 use dbintel_schemas::wire::unframe;
 use dbintel_schemas::{Record, Topic};
@@ -16,7 +16,6 @@ use dbintel_tests::servers::HOST;
 use dbintel_tests::wait::eventually;
 use prometheus::Registry;
 use tempfile::TempDir;
-use tokio::sync::watch;
 
 /// Longest wait for anything that a poller should do.
 pub const LIMIT: Duration = Duration::from_secs(30);
@@ -24,8 +23,7 @@ pub const LIMIT: Duration = Duration::from_secs(30);
 /// A log with what pollers publish, and the pollers.
 pub struct Tape {
     bus: Arc<dyn Bus>,
-    pub handle: Option<Handle>,
-    stop: watch::Sender<bool>,
+    pub fleet: Fleet,
     _directory: TempDir,
 }
 
@@ -84,20 +82,17 @@ impl Tape {
         let bus: Arc<dyn Bus> = Arc::new(Embedded::open(&settings).unwrap());
         bus.create_topics(&planned_topics(1, &[])).unwrap();
         let publisher = Publisher::new(bus.producer().unwrap(), Framings::single_object(), 1);
-        let (registry, (stop, stopped)) = (Registry::new(), watch::channel(false));
+        let registry = Registry::new();
         let config = config.into();
         let kind = if matches!(config, dbintel_pollers::Config::MySql(_)) { "mysql" } else { "postgresql" };
         let component = format!("{kind}/shop").parse().unwrap();
-        let handle = Some(start(vec![(component, config)], publisher, &registry, stopped).unwrap());
-        Tape { bus, handle, stop, _directory: directory }
+        let fleet = start(vec![(component, config)], publisher, &registry).unwrap();
+        Tape { bus, fleet, _directory: directory }
     }
 
     /// Stops the pollers and waits until they have.
-    pub async fn stop(&mut self) {
-        self.stop.send_replace(true);
-        if let Some(handle) = self.handle.take() {
-            handle.join().await;
-        }
+    pub async fn stop(&self) {
+        self.fleet.stop().await;
     }
 
     /// Values of a topic as they are on the log.

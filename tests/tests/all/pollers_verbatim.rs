@@ -21,7 +21,7 @@ async fn texts_as_they_were_sent_are_in_one_topic_of_those_who_ask_for_it() {
     let (mut raw, plain) = (watcher(&postgres), watcher(&postgres));
     raw.text.raw = true;
     for (config, is_raw) in [(raw, true), (plain, false)] {
-        let mut tape = Tape::of(config);
+        let tape = Tape::of(config);
         let shop = connect_as(&postgres, "shop").await;
         let sleeper =
             tokio::spawn(async move { shop.simple_query("SELECT pg_sleep(1), 'hunter2' -- hunter2").await.map(drop) });

@@ -109,7 +109,7 @@ async fn columns_of_views_are_those_of_the_server_on_every_major() {
         for statement in SHOP.split_terminator(";\n") {
             shop.batch_execute(statement).await.unwrap();
         }
-        let mut tape = Tape::of(Config { connections_max: 2, ..settings(postgres.port) });
+        let tape = Tape::of(Config { connections_max: 2, ..settings(postgres.port) });
         let mut moments: Vec<Values> = Vec::new();
         for round in 0..2 {
             work(&postgres, &shop, round).await;

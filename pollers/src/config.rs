@@ -1,0 +1,81 @@
+//! Settings of one poller, of whatever kind of server.
+
+use std::collections::BTreeMap;
+
+use dbintel_config::ComponentId;
+
+use crate::failure::Failure;
+use crate::found::Found;
+use crate::settings::Endpoint;
+use crate::{mysql, postgresql};
+
+/// Settings of one poller.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Config {
+    /// Of a `postgresql` poller.
+    PostgreSql(postgresql::Config),
+    /// Of a `mysql` poller.
+    MySql(mysql::Config),
+}
+
+impl Config {
+    /// Name of the server that it polls.
+    pub fn target_name(&self, component: &ComponentId) -> String {
+        match self {
+            Config::PostgreSql(config) => config.target_name(component),
+            Config::MySql(config) => config.target_name(component),
+        }
+    }
+
+    /// Where the server listens.
+    pub fn endpoint(&self) -> &Endpoint {
+        match self {
+            Config::PostgreSql(config) => &config.endpoint,
+            Config::MySql(config) => &config.endpoint,
+        }
+    }
+
+    /// Kind of the server, as far as it is known before anybody has asked it.
+    pub fn engine(&self) -> &'static str {
+        match self {
+            Config::PostgreSql(_) => "postgresql",
+            Config::MySql(_) => "mysql",
+        }
+    }
+
+    /// Stamped on every record.
+    pub fn labels(&self) -> &BTreeMap<String, String> {
+        match self {
+            Config::PostgreSql(config) => &config.labels,
+            Config::MySql(config) => &config.labels,
+        }
+    }
+
+    /// Statements that set our account up on a server that does not let us in yet.
+    pub fn setup(&self) -> String {
+        match self {
+            Config::PostgreSql(config) => postgresql::setup::sql(config),
+            Config::MySql(config) => mysql::setup::sql_of_stranger(config),
+        }
+    }
+
+    /// Connects as the poller would, asks the server what it offers, and disconnects.
+    pub async fn probe(&self) -> Result<Found, Failure> {
+        match self {
+            Config::PostgreSql(config) => postgresql::probe(config).await,
+            Config::MySql(config) => mysql::probe(config).await,
+        }
+    }
+}
+
+impl From<postgresql::Config> for Config {
+    fn from(config: postgresql::Config) -> Config {
+        Config::PostgreSql(config)
+    }
+}
+
+impl From<mysql::Config> for Config {
+    fn from(config: mysql::Config) -> Config {
+        Config::MySql(config)
+    }
+}

@@ -1,0 +1,217 @@
+//! The targets of a process, and those of them that it polls.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use dbintel_bus::Publisher;
+use dbintel_config::ComponentId;
+use prometheus::Registry;
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+use tokio::task::{AbortHandle, JoinSet};
+use tracing::warn;
+
+use crate::config::Config;
+use crate::lease::Lease;
+use crate::limits::Limits;
+use crate::metrics::Metrics;
+use crate::outlet::Outlet;
+use crate::target::{Place, Target};
+use crate::{mysql, postgresql};
+
+/// Time for what the bus accepted to become durable when the pollers stop.
+const FLUSH_TIMEOUT: Duration = Duration::from_millis(400);
+
+/// The pollers cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Two components have one target.
+    #[error("{first} and {second} both poll the target {target}: give one of them another `target:`")]
+    SameTarget {
+        /// The target.
+        target: String,
+        /// One component.
+        first: String,
+        /// The other component.
+        second: String,
+    },
+    /// The registry has metrics of this role already.
+    #[error("could not register the metrics of the pollers: {0}")]
+    Metrics(#[from] prometheus::Error),
+}
+
+/// How a target fares in this process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fares {
+    /// It is not polled here.
+    Elsewhere,
+    /// It is polled, and its last poll went well.
+    Well,
+    /// It is polled, and its last poll failed with an error of this class.
+    Failing(String),
+    /// A part of what polls it has ended by itself, which only a fault of ours can cause.
+    Ended,
+}
+
+/// The targets of a process.
+pub struct Fleet {
+    targets: BTreeMap<String, (ComponentId, Config)>,
+    running: Mutex<BTreeMap<String, Running>>,
+    bus: Publisher,
+    metrics: Metrics,
+    lease: Lease,
+    runtime: Handle,
+}
+
+/// What runs for a target.
+struct Running {
+    owner_epoch: i64,
+    lanes: JoinSet<()>,
+    feed: JoinSet<()>,
+    /// Of all of it, to be asked whether it still runs.
+    alive: Vec<AbortHandle>,
+    stop: watch::Sender<bool>,
+    limits: watch::Sender<Limits>,
+    trouble: watch::Receiver<Option<String>>,
+}
+
+/// Polls the servers of all components, on the current tokio runtime, for nobody else does.
+pub fn start(components: Vec<(ComponentId, Config)>, bus: Publisher, registry: &Registry) -> Result<Fleet, StartError> {
+    let fleet = Fleet::new(components, bus, registry, Lease::forever())?;
+    fleet.targets.keys().for_each(|target| fleet.begin(target, 0));
+    Ok(fleet)
+}
+
+impl Fleet {
+    /// A fleet of which nothing is polled yet. Whatever will be runs on the current tokio runtime, while the lease holds.
+    pub fn new(
+        components: Vec<(ComponentId, Config)>,
+        bus: Publisher,
+        registry: &Registry,
+        lease: Lease,
+    ) -> Result<Fleet, StartError> {
+        let mut targets: BTreeMap<String, (ComponentId, Config)> = BTreeMap::new();
+        for (component, config) in components {
+            let target = config.target_name(&component);
+            if let Some((first, _)) = targets.get(&target) {
+                let (first, second) = (first.to_string(), component.to_string());
+                return Err(StartError::SameTarget { target, first, second });
+            }
+            targets.insert(target, (component, config));
+        }
+        let metrics = Metrics::register(registry)?;
+        Ok(Fleet { targets, running: Mutex::default(), bus, metrics, lease, runtime: Handle::current() })
+    }
+
+    /// Names of all targets, polled here or not, with their settings.
+    pub fn targets(&self) -> impl Iterator<Item = (&str, &ComponentId, &Config)> {
+        self.targets.iter().map(|(target, (component, config))| (target.as_str(), component, config))
+    }
+
+    /// The right to poll, on which all lanes depend.
+    pub fn lease(&self) -> &Lease {
+        &self.lease
+    }
+
+    /// What the pollers say about themselves.
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// Targets that are polled here, with the epoch of their owner.
+    pub fn polled(&self) -> BTreeMap<String, i64> {
+        self.lock().iter().map(|(target, running)| (target.clone(), running.owner_epoch)).collect()
+    }
+
+    /// Begins to poll a target, unless it is polled already.
+    pub fn begin(&self, target: &str, owner_epoch: i64) {
+        let Some((component, config)) = self.targets.get(target) else { return };
+        let mut running = self.lock();
+        if !running.contains_key(target) {
+            running.insert(target.to_owned(), self.run(target, component, config, owner_epoch));
+        }
+        self.metrics.targets_polled.set(running.len() as i64);
+    }
+
+    fn run(&self, target: &str, component: &ComponentId, config: &Config, owner_epoch: i64) -> Running {
+        let _context = self.runtime.enter();
+        let (outlet, task) = Outlet::open(target, self.targets.len(), self.bus.clone(), self.metrics.clone());
+        let (mut lanes, mut feed) = (JoinSet::new(), JoinSet::new());
+        let mut alive = vec![feed.spawn(task)];
+        let (stop, stopped) = watch::channel(false);
+        let (limits, limits_receiver) = watch::channel(Limits::default());
+        let (trouble, told) = watch::channel(None);
+        let place = Place {
+            component: component.to_string(),
+            name: target.to_owned(),
+            owner_epoch,
+            outlet,
+            metrics: self.metrics.clone(),
+            lease: self.lease.clone(),
+        };
+        let steering = (limits_receiver, trouble);
+        alive.extend(match config.clone() {
+            Config::PostgreSql(config) => postgresql::spawn(Target::new(place, config, steering), &mut lanes, &stopped),
+            Config::MySql(config) => mysql::spawn(Target::new(place, config, steering), &mut lanes, &stopped),
+        });
+        Running { owner_epoch, lanes, feed, alive, stop, limits, trouble: told }
+    }
+
+    /// Ends to poll these targets, all at once; returns when their connections are closed, less than two seconds later.
+    pub async fn end(&self, targets: impl IntoIterator<Item = &str>) {
+        let ended: Vec<Running> = {
+            let mut running = self.lock();
+            let ended = targets.into_iter().filter_map(|target| running.remove(target)).collect();
+            self.metrics.targets_polled.set(running.len() as i64);
+            ended
+        };
+        for running in &ended {
+            running.stop.send_replace(true);
+        }
+        for mut running in ended {
+            while running.lanes.join_next().await.is_some() {}
+            while running.feed.join_next().await.is_some() {}
+        }
+    }
+
+    /// Ends all, and waits until the bus has what was read.
+    pub async fn stop(&self) {
+        let polled = self.polled();
+        self.end(polled.keys().map(String::as_str)).await;
+        let bus = self.bus.clone();
+        let flushed = self.runtime.spawn_blocking(move || bus.flush(FLUSH_TIMEOUT)).await;
+        if let Ok(Err(error)) = flushed {
+            warn!(%error, "stopped before the bus had everything");
+        }
+    }
+
+    /// Waits on a thread that is none of the runtime's.
+    pub(crate) fn block_on<T>(&self, future: impl Future<Output = T>) -> T {
+        self.runtime.block_on(future)
+    }
+
+    /// How a target fares.
+    pub fn fares(&self, target: &str) -> Fares {
+        let running = self.lock();
+        let Some(running) = running.get(target) else { return Fares::Elsewhere };
+        if running.alive.iter().any(AbortHandle::is_finished) {
+            return Fares::Ended;
+        }
+        running.trouble.borrow().clone().map_or(Fares::Well, Fares::Failing)
+    }
+
+    /// A target a part of whose poller has ended by itself.
+    pub fn failed(&self) -> Option<&str> {
+        self.targets.keys().map(String::as_str).find(|target| self.fares(target) == Fares::Ended)
+    }
+
+    /// Steers a target; it obeys within one poll. False if it is not polled here.
+    pub fn steer(&self, target: &str, limits: Limits) -> bool {
+        self.lock().get(target).map(|running| running.limits.send_replace(limits)).is_some()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Running>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
