@@ -5,11 +5,10 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::thread;
 use std::time::Duration;
 
 use dbintel_bus::kafka::{self, Kafka as KafkaBus};
-use dbintel_bus::{Bus, planned_topics};
+use dbintel_bus::Bus;
 use dbintel_schemas::records::{EnrichedQuery, RawPoll, RawQuery};
 use dbintel_schemas::wire::unframe;
 use dbintel_schemas::{Record, Topic};
@@ -22,7 +21,7 @@ use dbintel_tests::wait;
 
 use super::{SESSION_TIMEOUT, SHORT_SESSIONS, number_of, say};
 use crate::cli_rig::{FREE_OWN_PORTS, FREE_PORTS, LIMIT, Running, json_lines, said, text};
-use crate::engine::{GROUP, PIPELINE, check_books, wait_until_caught_up};
+use crate::engine::{PIPELINE, check_books, create_topics, wait_until_caught_up};
 
 const PROCESSES: usize = 3;
 const PARTITIONS: u32 = 4;
@@ -35,12 +34,12 @@ const GAP_MAX: Duration = Duration::from_secs(SESSION_TIMEOUT.as_secs() + 6);
 const GAP_IN_ORDER_MAX: Duration = Duration::from_secs(4);
 
 struct Fleet {
-    kafka: Kafka,
+    bus: Arc<dyn Bus>,
     servers: Vec<Postgres>,
     targets: usize,
     configuration: PathBuf,
     scratch: Scratch,
-    bus: Arc<dyn Bus>,
+    _kafka: Kafka,
 }
 
 /// A poll of the sessions of a target.
@@ -82,8 +81,8 @@ bus: {{kafka: {{bootstrap_servers: ['{}'], partitions: {PARTITIONS}, session_tim
             KafkaBus::open(&kafka::Config { bootstrap_servers: vec![kafka.bootstrap.clone()], ..Default::default() })
                 .unwrap(),
         );
-        bus.create_topics(&planned_topics(PARTITIONS, &[GROUP])).unwrap();
-        Fleet { kafka, servers, targets, configuration, scratch, bus }
+        create_topics(&*bus, PARTITIONS);
+        Fleet { bus, servers, targets, configuration, scratch, _kafka: kafka }
     }
 
     fn poller(&self, number: usize) -> Running {
@@ -203,7 +202,42 @@ fn check_deltas(fleet: &Fleet) {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "measures gaps by the clock that pollers write down")]
+/// Replaces one process after the other; gives the longest gap.
+fn replace_in_order(fleet: &Fleet, pollers: &mut [Running]) -> Duration {
+    let began = wall_us();
+    for (number, poller) in pollers.iter_mut().enumerate() {
+        poller.process.stop();
+        *poller = fleet.poller(number);
+        poller.wait_until_ready();
+        fleet.wait_until_polled();
+    }
+    longest_gap(&fleet.polls(), began)
+}
+
+/// Kills and freezes processes by turns; gives the longest gap, and the most connections that a target had.
+async fn disturb(fleet: &Fleet, pollers: &mut [Running], faults: u64) -> (Duration, i64) {
+    let (began, mut most) = (wall_us(), 0);
+    for fault in 0..faults {
+        let number = usize::try_from(fault).unwrap() % PROCESSES;
+        if fault % 2 == 0 {
+            pollers[number].process.kill9();
+            most = most.max(watch(fleet, SESSION_TIMEOUT * 2).await);
+            pollers[number] = fleet.poller(number);
+        } else {
+            pollers[number].process.sigstop();
+            // What a frozen process leaves open is seen beside what the next owner opens.
+            tokio::time::sleep(SESSION_TIMEOUT * 2).await;
+            pollers[number].process.sigcont();
+        }
+        tokio::task::block_in_place(|| {
+            pollers[number].wait_until_ready();
+            fleet.wait_until_polled();
+        });
+        most = most.max(watch(fleet, Duration::from_secs(1)).await);
+    }
+    (longest_gap(&fleet.polls(), began), most)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn pollers_share_a_fleet_while_they_are_killed_frozen_and_restarted() {
     let targets = usize::try_from(number_of("DBINTEL_SHARING_TARGETS", 12)).unwrap();
@@ -214,70 +248,34 @@ async fn pollers_share_a_fleet_while_they_are_killed_frozen_and_restarted() {
     }
     let mut processor = fleet.processor();
     let mut pollers: Vec<Running> = (0..PROCESSES).map(|number| fleet.poller(number)).collect();
-    tokio::task::block_in_place(|| {
+    let in_order = tokio::task::block_in_place(|| {
         processor.wait_until_ready();
         pollers.iter_mut().for_each(|poller| drop(poller.wait_until_ready()));
         fleet.wait_until_polled();
+        let share = |poller: &mut Running| poller.sample("metrics", "poller_targets{").unwrap();
+        let shares: Vec<f64> = pollers.iter_mut().map(share).collect();
+        assert!(shares.iter().all(|share| *share > 0.0), "each process has some: {shares:?}");
+        assert_eq!(shares.iter().sum::<f64>(), targets as f64, "{shares:?}");
+        replace_in_order(&fleet, &mut pollers)
     });
-    let share = |poller: &mut Running| poller.sample("metrics", "poller_targets{").unwrap();
-    let shares: Vec<f64> = pollers.iter_mut().map(share).collect();
-    assert_eq!(shares.iter().sum::<f64>(), targets as f64, "{shares:?}");
-    assert!(shares.iter().all(|share| *share > 0.0), "each process has some: {shares:?}");
-
-    // One after the other is replaced.
-    let began = wall_us();
-    for (number, poller) in pollers.iter_mut().enumerate() {
-        poller.process.stop();
-        *poller = fleet.poller(number);
-        tokio::task::block_in_place(|| {
-            poller.wait_until_ready();
-            fleet.wait_until_polled();
-        });
-    }
-    let polls = fleet.polls();
-    let in_order = longest_gap(&polls, began);
-    say!("restarted in order: no target without a poll for more than {in_order:?}");
-    assert!(in_order <= GAP_IN_ORDER_MAX, "{in_order:?}");
-    assert_eq!(overlaps(&polls), 0);
-
-    // They die and stand still.
-    let began = wall_us();
-    let mut most = 0;
-    for fault in 0..faults {
-        let number = usize::try_from(fault).unwrap() % PROCESSES;
-        if fault % 2 == 0 {
-            pollers[number].process.kill9();
-            most = most.max(watch(&fleet, SESSION_TIMEOUT * 2).await);
-            pollers[number] = fleet.poller(number);
-        } else {
-            pollers[number].process.sigstop();
-            // What a frozen process leaves open is seen beside what the next owner opens.
-            tokio::task::block_in_place(|| thread::sleep(SESSION_TIMEOUT * 2));
-            pollers[number].process.sigcont();
-        }
-        tokio::task::block_in_place(|| {
-            pollers[number].wait_until_ready();
-            fleet.wait_until_polled();
-        });
-        most = most.max(watch(&fleet, Duration::from_secs(1)).await);
-    }
-    let polls = fleet.polls();
-    let gap = longest_gap(&polls, began);
+    let (gap, most) = disturb(&fleet, &mut pollers, faults).await;
+    let overlaps = overlaps(&fleet.polls());
     say!(
-        "{faults} faults: {gap:?} at most without a poll, {} overlaps, {most} connections of one target",
-        overlaps(&polls)
+        "{targets} targets: {in_order:?} at most without a poll while processes are replaced in order; with {faults} faults \
+         {gap:?}, {overlaps} polls beside a later owner, {most} connections of one target"
     );
-    assert!(gap <= GAP_MAX, "{gap:?}");
-    assert_eq!(overlaps(&polls), 0, "a target had two owners");
-    assert!(most <= CONNECTIONS_MAX, "{most} connections of one target");
-
-    let listed = tokio::task::block_in_place(|| fleet.listed());
-    assert_eq!(listed.len(), targets);
-    for target in &listed {
-        assert!(target["owner"].is_string() && target["owner_epoch"] == target["last_poll_owner_epoch"], "{target}");
-        assert!(target["last_poll_outcome"] == "ok" && target["labels"]["number"].is_string(), "{target}");
-    }
+    assert!(in_order <= GAP_IN_ORDER_MAX && gap <= GAP_MAX);
+    assert!(overlaps == 0 && most <= CONNECTIONS_MAX);
     tokio::task::block_in_place(|| {
+        let listed = fleet.listed();
+        assert_eq!(listed.len(), targets);
+        for target in &listed {
+            assert!(
+                target["owner"].is_string() && target["owner_epoch"] == target["last_poll_owner_epoch"],
+                "{target}"
+            );
+            assert!(target["last_poll_outcome"] == "ok" && target["labels"]["number"].is_string(), "{target}");
+        }
         for mut poller in pollers {
             poller.process.stop();
         }
@@ -286,8 +284,6 @@ async fn pollers_share_a_fleet_while_they_are_killed_frozen_and_restarted() {
         check_books(&*fleet.bus, PARTITIONS);
     });
     check_deltas(&fleet);
-    drop(processor);
-    drop(fleet.kafka);
 }
 
 /// Looks at the connections for a while; gives the most that a target had.
