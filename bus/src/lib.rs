@@ -16,6 +16,7 @@
 
 #[cfg(feature = "native")]
 pub mod embedded;
+pub mod http;
 #[cfg(feature = "native")]
 pub mod kafka;
 pub mod model;
@@ -27,7 +28,6 @@ mod config;
 mod contract;
 mod error;
 mod groups;
-mod http;
 mod membership;
 mod publish;
 mod topics;

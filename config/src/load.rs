@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::Path as FilePath;
 
-use crate::document::Node;
+use crate::document::{Entry, Node, Position, Scalar, Value};
 use crate::effective::Effective;
 use crate::environment::Environment;
 use crate::expand::expand;
@@ -50,6 +50,39 @@ impl Document {
     /// Makes a document of YAML at hand; `file` is the name that problems show.
     pub fn from_text(file: &str, text: &str, environment: &Environment) -> Result<Document, Problems> {
         Document::from_bytes(file, text.as_bytes(), environment)
+    }
+
+    /// Makes a document of what somebody else wrote, in YAML or JSON: references in it are mistakes, and nothing is expanded.
+    pub fn from_stranger(origin: &str, bytes: &[u8]) -> Result<Document, Problems> {
+        let report = Report::new(origin);
+        if bytes.len() as u64 > FILE_BYTES_MAX {
+            return Err(Problems::with_file(origin, format!("it has more than {FILE_BYTES_MAX} bytes")));
+        }
+        if let Some(at) = bytes.windows(2).position(|pair| pair == b"${") {
+            let line = 1 + bytes[..at].iter().filter(|byte| **byte == b'\n').count();
+            return Err(Problems::with_file(
+                origin,
+                format!("line {line}: nothing is expanded here; remove the `${{`"),
+            ));
+        }
+        match parse(bytes, &report) {
+            Some(root) => Ok(Document { root, report }),
+            None => Err(report.take().0),
+        }
+    }
+
+    /// As [`Document::read`], of a document that is a list of mappings: `read` gets each of them.
+    ///
+    /// # Panics
+    /// If `read` lets a [`Section`] outlive it: its unknown keys would go unseen.
+    pub fn read_list<T>(self, read: impl FnMut(Section) -> T) -> Result<Vec<T>, Problems> {
+        let Document { root, report } = self;
+        let key = Scalar::literal("list".to_owned(), false);
+        let entry = Entry { key_position: root.position, key, value: root };
+        let node = Node { position: Position::START, value: Value::Mapping(vec![entry]) };
+        let wrapped = Document { root: node, report };
+        let loaded = wrapped.read(|section| section.list_of_sections("list").into_iter().map(read).collect())?;
+        Ok(loaded.config)
     }
 
     fn from_bytes(file: &str, bytes: &[u8], environment: &Environment) -> Result<Document, Problems> {

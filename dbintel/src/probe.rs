@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use dbintel_bus::{Bus as _, Kind, embedded};
+use dbintel_config::ComponentId;
+use dbintel_pollers::Config;
 
 use crate::failure::Failure;
-use crate::settings::{Poller, Settings};
+use crate::settings::Settings;
 
 /// What was tried and what came of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,14 +27,24 @@ pub fn run(settings: &Settings) -> Result<Vec<Probe>, Failure> {
     let probes = runtime.block_on(async {
         let kind = settings.bus.kind.clone();
         let log = tokio::task::spawn_blocking(move || log(&kind));
-        let servers: Vec<_> = settings.pollers.iter().cloned().map(|poller| tokio::spawn(server(poller))).collect();
+        let (mut servers, mut probes) = (Vec::new(), Vec::new());
+        for poller in &settings.pollers {
+            match poller.targets() {
+                Ok(targets) => {
+                    let id = &poller.id;
+                    let probe = |(target, config)| tokio::spawn(server(target, id.clone(), config));
+                    servers.extend(targets.into_iter().map(probe));
+                }
+                Err(trouble) => probes.push(Probe { what: format!("targets of {}", poller.id), result: Err(trouble) }),
+            }
+        }
         let answer = tokio::time::timeout(LOG_TIMEOUT, log).await;
         let result = match answer {
             Ok(Ok(result)) => result,
             Ok(Err(error)) => Err(error.to_string()),
             Err(_) => Err(format!("no answer within {} s", LOG_TIMEOUT.as_secs())),
         };
-        let mut probes = vec![Probe { what: settings.bus.place(), result }];
+        probes.insert(0, Probe { what: settings.bus.place(), result });
         for server in servers {
             probes.extend(server.await);
         }
@@ -58,9 +70,9 @@ fn log(kind: &Kind) -> Result<String, String> {
     bus.health().map(|()| "answers".to_owned()).map_err(|error| error.to_string())
 }
 
-async fn server(poller: Poller) -> Probe {
-    let what = format!("{} ({} at {})", poller.target(), poller.id, poller.config.endpoint());
-    let result = match poller.config.probe().await {
+async fn server(target: String, poller: ComponentId, config: Config) -> Probe {
+    let what = format!("{target} ({poller} at {})", config.endpoint());
+    let result = match config.probe().await {
         Err(failure) => Err(failure.message),
         Ok(found) => {
             let missing: Vec<String> = found.missing.iter().map(|missing| missing.name.clone()).collect();

@@ -7,7 +7,7 @@ use dbintel_config::ComponentId;
 use crate::failure::Failure;
 use crate::found::Found;
 use crate::settings::Endpoint;
-use crate::{mysql, postgresql};
+use crate::{discovery, mysql, postgresql};
 
 /// Settings of one poller.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,6 +49,19 @@ impl Config {
             Config::PostgreSql(config) => &config.labels,
             Config::MySql(config) => &config.labels,
         }
+    }
+
+    /// The same settings for another server.
+    pub fn of(&self, found: &discovery::Found) -> Config {
+        let mut config = self.clone();
+        let (endpoint, target, labels) = match &mut config {
+            Config::PostgreSql(config) => (&mut config.endpoint, &mut config.target, &mut config.labels),
+            Config::MySql(config) => (&mut config.endpoint, &mut config.target, &mut config.labels),
+        };
+        endpoint.clone_from(&found.endpoint);
+        target.clone_from(&found.target);
+        labels.extend(found.labels.clone());
+        config
     }
 
     /// Statements that set our account up on a server that does not let us in yet.

@@ -1,6 +1,7 @@
 //! The targets of a process, and those of them that it polls.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -54,9 +55,14 @@ pub enum Fares {
     Ended,
 }
 
+/// Targets by their names, with the component that polls each, and its settings.
+pub type Targets = BTreeMap<String, (ComponentId, Config)>;
+
 /// The targets of a process.
 pub struct Fleet {
-    targets: BTreeMap<String, (ComponentId, Config)>,
+    targets: Mutex<Targets>,
+    /// Counts how often they changed.
+    generation: AtomicU64,
     running: Mutex<BTreeMap<String, Running>>,
     bus: Publisher,
     metrics: Metrics,
@@ -79,7 +85,7 @@ struct Running {
 /// Polls the servers of all components, on the current tokio runtime, for nobody else does.
 pub fn start(components: Vec<(ComponentId, Config)>, bus: Publisher, registry: &Registry) -> Result<Fleet, StartError> {
     let fleet = Fleet::new(components, bus, registry, Lease::forever())?;
-    fleet.targets.keys().for_each(|target| fleet.begin(target, 0));
+    fleet.begin_all();
     Ok(fleet)
 }
 
@@ -91,7 +97,7 @@ impl Fleet {
         registry: &Registry,
         lease: Lease,
     ) -> Result<Fleet, StartError> {
-        let mut targets: BTreeMap<String, (ComponentId, Config)> = BTreeMap::new();
+        let mut targets = Targets::new();
         for (component, config) in components {
             let target = config.target_name(&component);
             if let Some((first, _)) = targets.get(&target) {
@@ -101,12 +107,63 @@ impl Fleet {
             targets.insert(target, (component, config));
         }
         let metrics = Metrics::register(registry)?;
-        Ok(Fleet { targets, running: Mutex::default(), bus, metrics, lease, runtime: Handle::current() })
+        Ok(Fleet {
+            targets: Mutex::new(targets),
+            generation: AtomicU64::new(0),
+            running: Mutex::default(),
+            bus,
+            metrics,
+            lease,
+            runtime: Handle::current(),
+        })
     }
 
-    /// Names of all targets, polled here or not, with their settings.
-    pub fn targets(&self) -> impl Iterator<Item = (&str, &ComponentId, &Config)> {
-        self.targets.iter().map(|(target, (component, config))| (target.as_str(), component, config))
+    /// All targets, polled here or not.
+    pub fn targets(&self) -> Targets {
+        lock(&self.targets).clone()
+    }
+
+    /// A number that is another one after the targets have changed.
+    pub fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    /// Gives a component these targets and no others. What is not the same as before is no longer polled; whoever polls alone
+    /// begins with the new ones at once. Returns the targets that other components have already: theirs go on.
+    pub async fn replace(&self, component: &ComponentId, mut found: BTreeMap<String, Config>) -> Vec<String> {
+        let (mut ended, mut refused) = (Vec::new(), Vec::new());
+        {
+            let mut targets = lock(&self.targets);
+            targets.retain(|target, (owner, config)| {
+                if owner != component {
+                    if found.remove(target).is_some() {
+                        refused.push(target.clone());
+                    }
+                    return true;
+                }
+                let is_same = found.get(target) == Some(config);
+                if !is_same {
+                    ended.push(target.clone());
+                }
+                is_same
+            });
+            let before = targets.len();
+            found.into_iter().for_each(|(target, config)| {
+                targets.entry(target).or_insert_with(|| (component.clone(), config));
+            });
+            if targets.len() != before || !ended.is_empty() {
+                self.generation.fetch_add(1, Ordering::AcqRel);
+            }
+        }
+        self.end(ended.iter().map(String::as_str)).await;
+        if self.lease.is_for_ever() {
+            self.begin_all();
+        }
+        refused
+    }
+
+    fn begin_all(&self) {
+        self.targets().keys().for_each(|target| self.begin(target, 0));
     }
 
     /// The right to poll, on which all lanes depend.
@@ -121,22 +178,26 @@ impl Fleet {
 
     /// Targets that are polled here, with the epoch of their owner.
     pub fn polled(&self) -> BTreeMap<String, i64> {
-        self.lock().iter().map(|(target, running)| (target.clone(), running.owner_epoch)).collect()
+        lock(&self.running).iter().map(|(target, running)| (target.clone(), running.owner_epoch)).collect()
     }
 
     /// Begins to poll a target, unless it is polled already.
     pub fn begin(&self, target: &str, owner_epoch: i64) {
-        let Some((component, config)) = self.targets.get(target) else { return };
-        let mut running = self.lock();
+        let (known, found) = {
+            let targets = lock(&self.targets);
+            (targets.len(), targets.get(target).cloned())
+        };
+        let Some((component, config)) = found else { return };
+        let mut running = lock(&self.running);
         if !running.contains_key(target) {
-            running.insert(target.to_owned(), self.run(target, component, config, owner_epoch));
+            running.insert(target.to_owned(), self.run(target, &component, config, owner_epoch, known));
         }
         self.metrics.targets_polled.set(running.len() as i64);
     }
 
-    fn run(&self, target: &str, component: &ComponentId, config: &Config, owner_epoch: i64) -> Running {
+    fn run(&self, target: &str, component: &ComponentId, config: Config, owner_epoch: i64, targets: usize) -> Running {
         let _context = self.runtime.enter();
-        let (outlet, task) = Outlet::open(target, self.targets.len(), self.bus.clone(), self.metrics.clone());
+        let (outlet, task) = Outlet::open(target, targets, self.bus.clone(), self.metrics.clone());
         let (mut lanes, mut feed) = (JoinSet::new(), JoinSet::new());
         let mut alive = vec![feed.spawn(task)];
         let (stop, stopped) = watch::channel(false);
@@ -151,7 +212,7 @@ impl Fleet {
             lease: self.lease.clone(),
         };
         let steering = (limits_receiver, trouble);
-        alive.extend(match config.clone() {
+        alive.extend(match config {
             Config::PostgreSql(config) => postgresql::spawn(Target::new(place, config, steering), &mut lanes, &stopped),
             Config::MySql(config) => mysql::spawn(Target::new(place, config, steering), &mut lanes, &stopped),
         });
@@ -161,7 +222,7 @@ impl Fleet {
     /// Ends to poll these targets, all at once; returns when their connections are closed, less than two seconds later.
     pub async fn end(&self, targets: impl IntoIterator<Item = &str>) {
         let ended: Vec<Running> = {
-            let mut running = self.lock();
+            let mut running = lock(&self.running);
             let ended = targets.into_iter().filter_map(|target| running.remove(target)).collect();
             self.metrics.targets_polled.set(running.len() as i64);
             ended
@@ -193,7 +254,7 @@ impl Fleet {
 
     /// How a target fares.
     pub fn fares(&self, target: &str) -> Fares {
-        let running = self.lock();
+        let running = lock(&self.running);
         let Some(running) = running.get(target) else { return Fares::Elsewhere };
         if running.alive.iter().any(AbortHandle::is_finished) {
             return Fares::Ended;
@@ -202,16 +263,16 @@ impl Fleet {
     }
 
     /// A target a part of whose poller has ended by itself.
-    pub fn failed(&self) -> Option<&str> {
-        self.targets.keys().map(String::as_str).find(|target| self.fares(target) == Fares::Ended)
+    pub fn failed(&self) -> Option<String> {
+        self.polled().into_keys().find(|target| self.fares(target) == Fares::Ended)
     }
 
     /// Steers a target; it obeys within one poll. False if it is not polled here.
     pub fn steer(&self, target: &str, limits: Limits) -> bool {
-        self.lock().get(target).map(|running| running.limits.send_replace(limits)).is_some()
+        lock(&self.running).get(target).map(|running| running.limits.send_replace(limits)).is_some()
     }
+}
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Running>> {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

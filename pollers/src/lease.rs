@@ -33,6 +33,11 @@ impl Lease {
         Lease { term: Some(Arc::new(Term { clock: Clock::start(), length, ends_at: AtomicU64::new(0) })) }
     }
 
+    /// Whether it never ends, since nobody else could poll.
+    pub fn is_for_ever(&self) -> bool {
+        self.term.is_none()
+    }
+
     /// It begins anew.
     pub fn renew(&self) {
         if let Some(term) = &self.term {

@@ -10,6 +10,7 @@ mod certificates;
 mod clock;
 mod config;
 pub mod credentials;
+pub mod discovery;
 mod engine;
 pub mod failure;
 mod fleet;

@@ -71,7 +71,8 @@ pub fn check_tls(section: &mut Section, tls: &TlsConfig) {
     }
 }
 
-fn valid_target(target: &str) -> bool {
+/// Whether a text can name a target.
+pub fn valid_target(target: &str) -> bool {
     (1..=TARGET_BYTES_MAX).contains(&target.len()) && !target.chars().any(char::is_control)
 }
 

@@ -1,28 +1,33 @@
 //! `dbintel doctor`: what each server lets us read, what the rest costs, and how to mend it.
 
-use dbintel_config::Environment;
+use dbintel_config::{ComponentId, Environment};
 use dbintel_pollers::poll::Capability;
-use dbintel_pollers::{Found, postgresql};
+use dbintel_pollers::{Config, Found, postgresql};
 use serde_json::{Value, json};
 
 use crate::cli::DoctorArguments;
 use crate::failure::Failure;
 use crate::output;
-use crate::settings::{self, Poller};
+use crate::settings;
 
 /// What came of asking a server.
 struct Patient {
-    poller: Poller,
+    target: String,
+    poller: ComponentId,
+    config: Config,
     result: Result<Found, postgresql::Failure>,
 }
 
 /// Asks all servers at once; fails with 1 if one cannot be reached or lacks something that can be mended.
 pub fn run(arguments: &DoctorArguments, environment: &Environment) -> Result<(), Failure> {
     let pollers = settings::load_to_look(&arguments.config, environment)?.config.pollers;
-    let chosen: Vec<Poller> = pollers
-        .into_iter()
-        .filter(|poller| arguments.target.as_ref().is_none_or(|target| *target == poller.target()))
-        .collect();
+    let mut chosen = Vec::new();
+    for poller in &pollers {
+        let targets = poller.targets().map_err(Failure::Runtime)?;
+        let wanted =
+            targets.into_iter().filter(|(name, _)| arguments.target.as_ref().is_none_or(|target| target == name));
+        chosen.extend(wanted.map(|(target, config)| (target, poller.id.clone(), config)));
+    }
     if chosen.is_empty() {
         let what = arguments.target.as_ref().map_or("poller".to_owned(), |target| format!("target {target}"));
         return Err(Failure::Runtime(format!("the configuration has no {what}")));
@@ -41,13 +46,13 @@ pub fn run(arguments: &DoctorArguments, environment: &Environment) -> Result<(),
     if patients.iter().all(is_well) { Ok(()) } else { Err(Failure::Said(1)) }
 }
 
-fn ask(pollers: Vec<Poller>) -> Result<Vec<Patient>, Failure> {
+fn ask(chosen: Vec<(String, ComponentId, Config)>) -> Result<Vec<Patient>, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::runtime)?;
     let asked = async {
-        let asked: Vec<_> = pollers
-            .into_iter()
-            .map(|poller| tokio::spawn(async move { Patient { result: poller.config.probe().await, poller } }))
-            .collect();
+        let ask = |(target, poller, config): (String, ComponentId, Config)| async move {
+            Patient { result: config.probe().await, target, poller, config }
+        };
+        let asked: Vec<_> = chosen.into_iter().map(|one| tokio::spawn(ask(one))).collect();
         let mut patients = Vec::with_capacity(asked.len());
         for patient in asked {
             patients.push(patient.await.map_err(Failure::runtime)?);
@@ -58,15 +63,14 @@ fn ask(pollers: Vec<Poller>) -> Result<Vec<Patient>, Failure> {
 }
 
 fn heading(patient: &Patient) -> String {
-    let poller = &patient.poller;
-    format!("{} ({} at {})", poller.target(), poller.id, poller.config.endpoint())
+    format!("{} ({} at {})", patient.target, patient.poller, patient.config.endpoint())
 }
 
 fn say_setup(patient: &Patient) {
     output::line(&format!("-- {}", heading(patient)));
     let setup = match &patient.result {
         Ok(found) => found.setup.clone(),
-        Err(_) => patient.poller.config.setup(),
+        Err(_) => patient.config.setup(),
     };
     output::line(setup.trim_end());
 }
@@ -95,14 +99,13 @@ fn say(patient: &Patient) {
 }
 
 fn to_json(patient: &Patient) -> Value {
-    let poller = &patient.poller;
     let capability = |it: &Capability| json!({ "name": it.name, "consequence": it.consequence, "remedy": it.remedy });
     let list = |all: &[Capability]| all.iter().map(capability).collect::<Vec<_>>();
     let (found, error) = (patient.result.as_ref().ok(), patient.result.as_ref().err());
     json!({
-        "target": poller.target(),
-        "poller": poller.id.to_string(),
-        "endpoint": poller.config.endpoint().to_string(),
+        "target": patient.target,
+        "poller": patient.poller.to_string(),
+        "endpoint": patient.config.endpoint().to_string(),
         "error": error.map(|failure| json!({ "class": failure.class, "message": failure.message })),
         "version": found.map(|found| &found.version),
         "role": found.map(|found| found.role),

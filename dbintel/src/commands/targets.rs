@@ -40,7 +40,7 @@ pub fn list(config: &ConfigArgument, json: JsonArgument, environment: &Environme
     if !json.json {
         output::line(&line(["TARGET", "OWNER", "EPOCH", "SINCE", "LAST POLL", "STATE", "LABELS"].map(str::to_owned)));
     }
-    let configured: BTreeSet<String> = settings.pollers.iter().map(settings::Poller::target).collect();
+    let configured = configured(&settings)?;
     let known = register.entries().map(|(target, _)| target.to_owned());
     let targets: BTreeSet<String> = configured.iter().cloned().chain(known).collect();
     for target in targets {
@@ -52,6 +52,15 @@ pub fn list(config: &ConfigArgument, json: JsonArgument, environment: &Environme
         output::line(&text);
     }
     Ok(())
+}
+
+/// Names of all targets of the configuration.
+fn configured(settings: &Settings) -> Result<BTreeSet<String>, Failure> {
+    let mut names = BTreeSet::new();
+    for poller in &settings.pollers {
+        names.extend(poller.targets().map_err(Failure::Runtime)?.into_keys());
+    }
+    Ok(names)
 }
 
 fn cells(target: &str, entry: Option<&Entry>, poll: Option<&LastPoll>) -> [String; 7] {
@@ -114,7 +123,7 @@ pub fn adopt(arguments: &TargetsAdoptArguments, environment: &Environment) -> Re
     }
     let bus = super::open_to_write(&settings).map_err(Failure::runtime)?;
     let register = read_register(&*bus, &settings)?;
-    let known: BTreeSet<String> = settings.pollers.iter().map(settings::Poller::target).collect();
+    let known = configured(&settings)?;
     for target in &arguments.targets {
         if register.get(target).is_none() && !known.contains(target) {
             return Err(Failure::Usage(format!(

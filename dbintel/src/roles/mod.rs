@@ -2,6 +2,7 @@
 
 pub mod poller;
 pub mod processor;
+mod search;
 pub mod sink;
 
 use std::path::PathBuf;

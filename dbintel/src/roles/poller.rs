@@ -4,10 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dbintel_bus::Publisher;
+use dbintel_config::ComponentId;
 use dbintel_pollers::sharing::{Sharing, Terms};
 use dbintel_pollers::{Fares, Fleet, Lease};
 
 use super::Ground;
+use super::search::Searches;
 use crate::failure::Failure;
 use crate::health::Said;
 use crate::settings::{Bus, Poller};
@@ -17,8 +19,11 @@ pub struct Pollers {
     fleet: Arc<Fleet>,
     /// Absent where nobody else could poll.
     sharing: Option<Sharing>,
+    searches: Searches,
 }
 
+/// Most failing targets that are named.
+const SHOWN_MAX: usize = 5;
 /// Longest wait for pollers; their own limits are shorter.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -27,10 +32,11 @@ impl Pollers {
     pub fn start(pollers: &[Poller], bus: &Bus, ground: &Ground) -> Result<Pollers, Failure> {
         let producer = ground.bus.producer().map_err(Failure::runtime)?;
         let publisher = Publisher::new(producer, ground.framings.clone(), ground.partitions);
-        let components = pollers.iter().map(|poller| (poller.id.clone(), poller.config.clone())).collect();
+        let named = pollers.iter().filter(|poller| poller.discovery.is_none());
+        let components = named.map(|poller| (poller.id.clone(), poller.config.clone())).collect();
         let Some(session_timeout) = bus.session_timeout() else {
             let fleet = dbintel_pollers::start(components, publisher, &ground.metrics).map_err(Failure::runtime)?;
-            return Ok(Pollers { fleet: Arc::new(fleet), sharing: None });
+            return Ok(Pollers::with(Arc::new(fleet), None, pollers));
         };
         let lease = Lease::ended(session_timeout / 2);
         let fleet = Fleet::new(components, publisher, &ground.metrics, lease).map_err(Failure::runtime)?;
@@ -43,32 +49,52 @@ impl Pollers {
             name: format!("{}/{}", host_name(), ground.slot.name),
         };
         let sharing = Sharing::start(Arc::clone(&fleet), terms).map_err(Failure::runtime)?;
-        Ok(Pollers { fleet, sharing: Some(sharing) })
+        Ok(Pollers::with(fleet, Some(sharing), pollers))
     }
 
-    /// Asks whether a target is polled, here or elsewhere. It is while its server is away; that is told beside it.
-    pub fn readiness(&self, target: &str) -> impl Fn() -> Said + Send + Sync + 'static {
-        let (fleet, target) = (Arc::clone(&self.fleet), target.to_owned());
-        let has_share = self.sharing.as_ref().map(Sharing::readiness);
-        move || match fleet.fares(&target) {
-            Fares::Ended => Err("a part of it has ended".to_owned()),
-            Fares::Failing(class) => Ok(Some(format!("the last poll failed: {class}"))),
-            Fares::Well => Ok(None),
-            Fares::Elsewhere if has_share.as_ref().is_none_or(|has_share| has_share()) => {
-                Ok(Some("another process polls it".to_owned()))
+    fn with(fleet: Arc<Fleet>, sharing: Option<Sharing>, pollers: &[Poller]) -> Pollers {
+        let mut searches = Searches::default();
+        for poller in pollers {
+            if let Some(discovery) = &poller.discovery {
+                searches.begin(poller, discovery.clone(), &fleet);
             }
-            Fares::Elsewhere => Err("the pollers have not shared out the targets yet".to_owned()),
+        }
+        Pollers { fleet, sharing, searches }
+    }
+
+    /// Asks whether the targets of a poller are polled, here or elsewhere. They are while their servers are away, and while
+    /// nobody tells which they are; that is told beside it.
+    pub fn readiness(&self, poller: &ComponentId) -> impl Fn() -> Said + Send + Sync + 'static {
+        let (fleet, poller) = (Arc::clone(&self.fleet), poller.clone());
+        let has_share = self.sharing.as_ref().map(Sharing::readiness);
+        let search = self.searches.outcome(&poller);
+        move || {
+            let share_is_known = has_share.as_ref().is_none_or(|has_share| has_share());
+            if !share_is_known && fleet.polled().is_empty() {
+                return Err("the pollers have not shared out the targets yet".to_owned());
+            }
+            let targets = fleet.targets().into_iter().filter(|(_, (owner, _))| *owner == poller);
+            let fares: Vec<(String, Fares)> = targets
+                .map(|(target, _)| (fleet.fares(&target), target))
+                .map(|(fares, target)| (target, fares))
+                .collect();
+            if let Some((target, _)) = fares.iter().find(|(_, fares)| *fares == Fares::Ended) {
+                return Err(format!("a part of what polls {target} has ended"));
+            }
+            let trouble = search.as_ref().and_then(|search| search.borrow().clone());
+            Ok(trouble.or_else(|| note(&fares)))
         }
     }
 
     /// What has ended by itself, which only a fault of ours can cause.
-    pub fn failed(&self) -> Option<&str> {
+    pub fn failed(&self) -> Option<String> {
         let sharing = self.sharing.as_ref().filter(|sharing| sharing.failed());
-        sharing.map(|_| "the sharing of targets").or_else(|| self.fleet.failed())
+        sharing.map(|_| "the sharing of targets".to_owned()).or_else(|| self.fleet.failed())
     }
 
     /// Stops them, and waits until the log has what they read.
-    pub async fn stop(self) {
+    pub async fn stop(mut self) {
+        self.searches.end().await;
         let stopped = async {
             match self.sharing {
                 None => self.fleet.stop().await,
@@ -78,6 +104,28 @@ impl Pollers {
         if tokio::time::timeout(STOP_TIMEOUT, stopped).await.is_err() {
             tracing::warn!("the pollers did not stop in time");
         }
+    }
+}
+
+/// What a person may want to know of the targets of a poller.
+fn note(fares: &[(String, Fares)]) -> Option<String> {
+    let failing: Vec<String> = fares
+        .iter()
+        .filter_map(|(target, fares)| match fares {
+            Fares::Failing(class) => Some(format!("{target}: {class}")),
+            _ => None,
+        })
+        .collect();
+    let elsewhere = fares.iter().filter(|(_, fares)| *fares == Fares::Elsewhere).count();
+    match (fares.len(), failing.len(), elsewhere) {
+        (_, 0, 0) => None,
+        (1, 0, _) => Some("another process polls it".to_owned()),
+        (1, ..) => Some(format!("the last poll failed: {}", failing.concat())),
+        (all, 0, elsewhere) => Some(format!("other processes poll {elsewhere} of {all} targets")),
+        (all, some, _) => Some(format!(
+            "the last poll failed of {some} of {all} targets: {}",
+            failing[..some.min(SHOWN_MAX)].join(", ")
+        )),
     }
 }
 

@@ -91,7 +91,7 @@ impl Running {
         if roles.poller {
             let pollers = self.pollers.insert(Pollers::start(&settings.pollers, &settings.bus, &ground)?);
             for poller in &settings.pollers {
-                health.watch(&format!("poller {}", poller.id), pollers.readiness(&poller.target()));
+                health.watch(&format!("poller {}", poller.id), pollers.readiness(&poller.id));
             }
         }
         let lag = lag::watch(ground.bus, groups(*roles, settings), &self.registry).map_err(Failure::runtime)?;

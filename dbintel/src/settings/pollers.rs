@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use dbintel_config::{Component, ComponentId, Pipeline};
+use dbintel_config::{Component, ComponentId, Pipeline, Section};
+use dbintel_pollers::discovery::{self, Discovery};
 use dbintel_pollers::{Config, mysql, postgresql};
 
 /// Kinds that exist.
@@ -15,15 +16,35 @@ const LATER: [&str; 1] = ["sqlquery"];
 pub struct Poller {
     /// Its id.
     pub id: ComponentId,
-    /// Its settings.
+    /// Its settings; with a discovery those of each server that is found.
     pub config: Config,
+    /// Where its servers are found, if it names none itself.
+    pub discovery: Option<Discovery>,
 }
 
 impl Poller {
-    /// Name of the server that it polls.
-    pub fn target(&self) -> String {
-        self.config.target_name(&self.id)
+    /// The servers that it polls, by the names of their targets. Looks for them, if need be, and blocks then.
+    ///
+    /// # Errors
+    /// What is wrong with the list.
+    pub fn targets(&self) -> Result<BTreeMap<String, Config>, String> {
+        match &self.discovery {
+            None => Ok([(self.config.target_name(&self.id), self.config.clone())].into()),
+            Some(discovery) => Ok(discovery::targets(&self.id, &self.config, &discovery.look()?).0),
+        }
     }
+}
+
+/// Reads where the servers of a poller are found. Then it names none itself.
+fn read_discovery(section: &mut Section) -> Option<Discovery> {
+    let mut nested =
+        section.doc("Where its servers are found, if it names none itself.").optional_section("discovery")?;
+    for key in ["endpoint", "target"] {
+        if section.is_set(key) {
+            section.problem(key, "is of one server, and `discovery` finds them: leave out one of both");
+        }
+    }
+    Some(Discovery::read(&mut nested))
 }
 
 /// Reads all pollers; gives those that pipelines name.
@@ -43,14 +64,16 @@ pub fn read(components: Vec<Component>, pipelines: &[Pipeline]) -> Vec<Poller> {
                 continue;
             }
         };
-        let poller = Poller { id: component.id.clone(), config };
-        if let Some(first) = targets.insert(poller.target(), component.id.clone()) {
-            let target = poller.target();
+        let discovery = read_discovery(&mut component.section);
+        let target = config.target_name(&component.id);
+        if discovery.is_none()
+            && let Some(first) = targets.insert(target.clone(), component.id.clone())
+        {
             component.section.problem_here(format!(
                 "`{first}` polls the target `{target}` already; give one of them another `target:`"
             ));
         }
-        pollers.push(poller);
+        pollers.push(Poller { id: component.id, config, discovery });
     }
     pollers.retain(|poller| pipelines.iter().any(|pipeline| pipeline.pollers.contains(&poller.id)));
     pollers

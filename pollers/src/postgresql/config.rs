@@ -81,8 +81,12 @@ impl Config {
                 .parsed("endpoint", "localhost:5432", "an endpoint such as db.example.com:5432"),
             username: section.doc("Role to connect as; it needs pg_monitor.").required_text("username"),
             password: Credentials::read(section),
-            databases: section.doc("Databases to read; empty for all but templates.").list_of_text("databases", &[]),
-            exclude_databases: section.doc("Databases to leave out.").list_of_text("exclude_databases", &[]),
+            databases: section
+                .doc("Databases to read, with `*` and `?` as wildcards; empty for all but templates.")
+                .list_of_text("databases", &[]),
+            exclude_databases: section
+                .doc("Databases to leave out, with wildcards.")
+                .list_of_text("exclude_databases", &[]),
             connect_database: section
                 .doc("Database for server-wide views; pg_stat_statements has to be created here.")
                 .text("connect_database", "postgres"),

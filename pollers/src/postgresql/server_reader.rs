@@ -234,7 +234,7 @@ impl ServerReader {
                 continue;
             }
             self.view = view.name;
-            let chosen = Chosen(&target.config);
+            let chosen = Chosen::of(&target.config);
             let all = chosen.parameters();
             let parameters = if view.rest.contains("$1") { all.as_slice() } else { &[] };
             rows.extend(view::read(view, transaction, &server.catalog, parameters).await?);

@@ -1,10 +1,11 @@
 //! One membership in the group of the pollers: what it owns, and how it becomes owner.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use dbintel_bus::{BusError, CommitError, GroupSpec, Member, Outgoing, Polled, Position, SendError, Start, topic_name};
+use dbintel_config::ComponentId;
 use dbintel_schemas::partition::partition_of;
 use dbintel_schemas::records::Target;
 use dbintel_schemas::{TextMap, Topic, wire};
@@ -13,6 +14,7 @@ use tracing::{info, warn};
 use super::register::{Entry, Register};
 use super::{GROUP, Terms};
 use crate::clock::Clock;
+use crate::config::Config;
 use crate::fleet::Fleet;
 
 /// Longest wait for news of the group. The lease is renewed as often.
@@ -30,6 +32,8 @@ pub(super) struct Owner<'a> {
     terms: &'a Terms,
     member: Box<dyn Member>,
     register: Register,
+    /// Targets of the fleet that were looked at last.
+    generation: u64,
     standing: Standing,
     clock: Clock,
 }
@@ -58,7 +62,7 @@ impl<'a> Owner<'a> {
             fetch_bytes_max: FETCH_BYTES,
         })?;
         let register = Register::of(&terms.framings, &[]);
-        Ok(Owner { fleet, terms, member, register, standing: Standing::Adrift, clock: Clock::start() })
+        Ok(Owner { fleet, terms, member, register, generation: 0, standing: Standing::Adrift, clock: Clock::start() })
     }
 
     /// Takes part until the end; then gives everything back.
@@ -94,7 +98,9 @@ impl<'a> Owner<'a> {
             Polled::Assigned(partitions) => self.assigned(&partitions),
             Polled::Revoked { lost } => self.revoked(lost),
             Polled::Records(_) if self.standing == Standing::Reading && !self.register.is_complete() => Ok(()),
-            Polled::Records(0) if self.standing == Standing::Owning => Ok(()),
+            Polled::Records(0) if self.standing == Standing::Owning && self.generation == self.fleet.generation() => {
+                Ok(())
+            }
             Polled::Records(_) if matches!(self.standing, Standing::Reading | Standing::Owning) => self.become_owner(),
             Polled::Records(_) => Ok(()),
         }
@@ -139,76 +145,76 @@ impl<'a> Owner<'a> {
     }
 
     /// Polls the targets of its partitions and no others. Those that it does not own yet, or that another has written itself
-    /// down for, it takes.
+    /// down for, it takes; those that are no longer configured it gives back.
     fn become_owner(&mut self) -> Result<(), BusError> {
-        let polled = self.fleet.polled();
-        let kept = |target: &str| {
-            let entry = self.register.get(target);
-            entry.is_some_and(|entry| {
-                entry.owner.as_deref() == Some(&*self.terms.name) && polled.get(target) == Some(&entry.owner_epoch)
-            })
+        let generation = self.fleet.generation();
+        let (targets, polled) = (self.fleet.targets(), self.fleet.polled());
+        let is_kept = |target: &str| {
+            let entry = self.register.get(target).filter(|entry| self.is_mine(entry));
+            entry.is_some_and(|entry| polled.get(target) == Some(&entry.owner_epoch))
         };
-        let ours: BTreeSet<&str> = self
-            .fleet
-            .targets()
-            .map(|(target, ..)| target)
-            .filter(|target| self.register.covers(partition_of(target, self.terms.partitions)))
+        let is_ours = |target: &str| self.register.covers(partition_of(target, self.terms.partitions));
+        let ended: Vec<&str> = polled
+            .keys()
+            .map(String::as_str)
+            .filter(|target| !targets.contains_key(*target) || !is_ours(target) || !is_kept(target))
             .collect();
-        let ended: Vec<&str> =
-            polled.keys().map(String::as_str).filter(|target| !ours.contains(target) || !kept(target)).collect();
-        let taken: Vec<&str> = ours.iter().copied().filter(|target| !kept(target)).collect();
-        let (owned, given) = (ours.len(), ended.len());
-        let claims = self.claims(&taken);
+        let now = self.clock.wall_us();
+        let claims: BTreeMap<String, Entry> = targets
+            .iter()
+            .filter(|(target, _)| is_ours(target) && !is_kept(target))
+            .map(|(target, (component, config))| (target.clone(), self.claim(target, component, config, now)))
+            .collect();
+        let gone = self.mine().filter(|(target, _)| !targets.contains_key(*target));
+        let gone = gone.map(|(target, entry)| (target.to_owned(), entry.given_back(now)));
+        let news: Vec<(String, Entry)> =
+            claims.iter().map(|(target, entry)| (target.clone(), entry.clone())).chain(gone).collect();
+        let given = ended.len();
         self.fleet.block_on(self.fleet.end(ended));
-        if !claims.is_empty() && !self.write(&claims)? {
+        if !news.is_empty() && !self.write(&news)? {
             return Ok(());
         }
-        if given > 0 || !claims.is_empty() || self.standing == Standing::Reading {
-            info!(owned, taken = claims.len(), ended = given, "this process polls the targets of its partitions");
+        if given > 0 || !news.is_empty() || self.standing == Standing::Reading {
+            info!(taken = claims.len(), ended = given, "this process polls the targets of its partitions");
+        }
+        for (target, entry) in news {
+            self.register.insert(&target, entry);
         }
         for (target, entry) in claims {
             self.fleet.begin(&target, entry.owner_epoch);
             self.fleet.metrics().targets_taken.inc();
-            self.register.insert(&target, entry);
         }
-        self.standing = Standing::Owning;
+        (self.generation, self.standing) = (generation, Standing::Owning);
         self.fleet.lease().renew();
         Ok(())
     }
 
-    /// What the topic is to say of the targets: an epoch higher than any before. It is at least the time of day in seconds, so
-    /// that a topic that was lost does not make it begin again below what processors have seen.
-    fn claims(&self, taken: &[&str]) -> BTreeMap<String, Entry> {
-        let now = self.clock.wall_us();
-        let entry = |target: &str| {
-            let last = self.register.get(target).map_or(0, |entry| entry.owner_epoch);
-            let owner_epoch = last.saturating_add(1).max(now / 1_000_000);
-            Entry { owner: Some(self.terms.name.clone()), owner_epoch, ..self.describe(target, now) }
-        };
-        taken.iter().map(|target| ((*target).to_owned(), entry(target))).collect()
+    fn is_mine(&self, entry: &Entry) -> bool {
+        entry.owner.as_deref() == Some(&*self.terms.name)
     }
 
-    fn describe(&self, target: &str, now: i64) -> Entry {
-        let mut entry = Entry {
-            poller: String::new(),
-            engine: String::new(),
-            endpoint: String::new(),
-            labels: Vec::new(),
-            owner: None,
-            owner_epoch: 0,
+    /// Targets that this process has written itself down for, in this life or in the last.
+    fn mine(&self) -> impl Iterator<Item = (&str, &Entry)> {
+        self.register.entries().filter(|(_, entry)| self.is_mine(entry))
+    }
+
+    /// What the topic is to say of a target: an epoch higher than any before. It is at least the time of day in seconds, so
+    /// that a topic that was lost does not make it begin again below what processors have seen.
+    fn claim(&self, target: &str, component: &ComponentId, config: &Config, now: i64) -> Entry {
+        let last = self.register.get(target).map_or(0, |entry| entry.owner_epoch);
+        Entry {
+            poller: component.to_string(),
+            engine: config.engine().to_owned(),
+            endpoint: config.endpoint().to_string(),
+            labels: config.labels().iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
+            owner: Some(self.terms.name.clone()),
+            owner_epoch: last.saturating_add(1).max(now / 1_000_000),
             updated_at: now,
-        };
-        if let Some((_, component, config)) = self.fleet.targets().find(|(name, ..)| *name == target) {
-            entry.poller = component.to_string();
-            config.engine().clone_into(&mut entry.engine);
-            entry.endpoint = config.endpoint().to_string();
-            entry.labels = config.labels().iter().map(|(name, value)| (name.clone(), value.clone())).collect();
         }
-        entry
     }
 
     /// Writes in one transaction that the group fences. False if it was refused: the group has moved on, or it is tried again.
-    fn write(&mut self, entries: &BTreeMap<String, Entry>) -> Result<bool, BusError> {
+    fn write(&mut self, entries: &[(String, Entry)]) -> Result<bool, BusError> {
         for (target, entry) in entries {
             self.send(target, entry)?;
         }
@@ -222,6 +228,7 @@ impl<'a> Owner<'a> {
             }
             Err(CommitError::Aborted(reason)) => {
                 warn!(reason, "this process tries again to become owner of its targets");
+                self.standing = Standing::Reading;
                 Ok(false)
             }
             Err(CommitError::Bus(error)) => Err(error),
@@ -274,13 +281,8 @@ impl<'a> Owner<'a> {
             return;
         }
         let now = self.clock.wall_us();
-        let ours = |entry: &Entry| entry.owner.as_deref() == Some(&*self.terms.name);
-        let given: BTreeMap<String, Entry> = self
-            .register
-            .entries()
-            .filter(|(_, entry)| ours(entry))
-            .map(|(target, entry)| (target.to_owned(), Entry { owner: None, updated_at: now, ..entry.clone() }))
-            .collect();
+        let given: Vec<(String, Entry)> =
+            self.mine().map(|(target, entry)| (target.to_owned(), entry.given_back(now))).collect();
         if !given.is_empty()
             && let Err(error) = self.write(&given)
         {

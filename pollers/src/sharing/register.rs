@@ -27,6 +27,13 @@ pub struct Entry {
     pub updated_at: i64,
 }
 
+impl Entry {
+    /// The same when nobody polls the target any more.
+    pub fn given_back(&self, now: i64) -> Entry {
+        Entry { owner: None, updated_at: now, ..self.clone() }
+    }
+}
+
 /// The newest record of each target, and how far each partition was read.
 pub struct Register {
     topic: String,

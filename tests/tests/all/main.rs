@@ -8,6 +8,7 @@ mod bus_model;
 mod cli_configuration;
 mod cli_deltas;
 mod cli_demo;
+mod cli_discovery;
 mod cli_doctor;
 mod cli_kafka;
 mod cli_outage;

@@ -217,25 +217,25 @@ fn assert_load_changed(first: &Values, second: &Values) {
 async fn databases_are_chosen_and_connections_are_bounded() {
     let postgres = Postgres::start(Major::V18);
     let admin = postgres.client("postgres").await;
-    for database in ["a", "b", "c", "d", "closed"] {
+    for database in ["a", "b", "c", "d", "closed", "shop_1", "shopper"] {
         admin.simple_query(&format!("CREATE DATABASE {database}")).await.unwrap();
     }
     admin.simple_query("ALTER DATABASE closed ALLOW_CONNECTIONS false").await.unwrap();
     let mut config = settings(postgres.port);
-    config.exclude_databases = vec!["d".to_owned()];
+    config.exclude_databases = vec!["d".to_owned(), "shop_*".to_owned()];
     let tape = Tape::of(config);
     let mut most = 0;
     eventually(LIMIT, "two rounds through the databases", async || {
         let sql = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'dbintel'";
         most = most.max(admin.query_one(sql, &[]).await.unwrap().get::<_, i64>(0));
-        (tape.polls().iter().filter(|poll| poll.class == "tables").count() >= 8).then_some(())
+        (tape.polls().iter().filter(|poll| poll.class == "tables").count() >= 10).then_some(())
     })
     .await;
     tape.stop().await;
     assert!((2..=3).contains(&most), "{most} connections");
     let databases: BTreeSet<_> = tape.polls().into_iter().filter_map(|poll| poll.database).collect();
-    assert_eq!(databases, ["a", "b", "c", "postgres"].map(str::to_owned).into());
-    assert_eq!(tape.metrics()[&("postgresql.database.count".to_owned(), String::new())], 5.0);
+    assert_eq!(databases, ["a", "b", "c", "postgres", "shopper"].map(str::to_owned).into());
+    assert_eq!(tape.metrics()[&("postgresql.database.count".to_owned(), String::new())], 6.0);
 }
 
 #[tokio::test]

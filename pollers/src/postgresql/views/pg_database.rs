@@ -16,7 +16,7 @@ pub const DATABASES_MAX: usize = 1_000;
 /// Condition on `pg_database AS d` for the databases that are read; see [`Chosen::parameters`].
 macro_rules! chosen {
     () => {
-        "NOT d.datistemplate AND (cardinality($1) = 0 OR d.datname::text = ANY($1)) AND d.datname::text <> ALL($2)"
+        "NOT d.datistemplate AND (cardinality($1) = 0 OR d.datname::text LIKE ANY ($1)) AND NOT d.datname::text LIKE ANY ($2)"
     };
 }
 pub(super) use chosen;
@@ -40,15 +40,38 @@ pub const SIZE: View = View {
     ..VIEW
 };
 
-/// The databases that the configuration chooses.
+/// The databases that the configuration chooses, as patterns of LIKE.
 #[derive(Debug)]
-pub struct Chosen<'a>(pub &'a Config);
+pub struct Chosen {
+    wanted: Vec<String>,
+    unwanted: Vec<String>,
+}
 
-impl Chosen<'_> {
+impl Chosen {
+    /// Those of this configuration.
+    pub fn of(config: &Config) -> Chosen {
+        let patterns = |names: &[String]| names.iter().map(|name| like(name)).collect();
+        Chosen { wanted: patterns(&config.databases), unwanted: patterns(&config.exclude_databases) }
+    }
+
     /// `$1` and `$2` of the condition.
     pub fn parameters(&self) -> [Parameter<'_>; 2] {
-        [(&self.0.databases, Type::TEXT_ARRAY), (&self.0.exclude_databases, Type::TEXT_ARRAY)]
+        [(&self.wanted, Type::TEXT_ARRAY), (&self.unwanted, Type::TEXT_ARRAY)]
     }
+}
+
+/// The pattern of LIKE for a name in which `*` stands for any characters and `?` for one.
+fn like(name: &str) -> String {
+    let mut pattern = String::with_capacity(name.len());
+    for character in name.chars() {
+        match character {
+            '*' => pattern.push('%'),
+            '?' => pattern.push('_'),
+            '%' | '_' | '\\' => pattern.extend(['\\', character]),
+            character => pattern.push(character),
+        }
+    }
+    pattern
 }
 
 /// Names of the databases that are chosen and that we can connect to, and what is missing if there are more than are read. A
@@ -64,7 +87,7 @@ pub async fn connectable(
         chosen!(),
         DATABASES_MAX + 1
     );
-    let mut rows = transaction.query(&sql, &Chosen(config).parameters()).await?;
+    let mut rows = transaction.query(&sql, &Chosen::of(config).parameters()).await?;
     let missing = beyond("pg_database", DATABASES_MAX, &mut rows);
     let mut names = Vec::new();
     for row in &rows {
@@ -74,4 +97,18 @@ pub async fn connectable(
         }
     }
     Ok((names, missing))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_itself_and_stars_are_wild() {
+        let cases =
+            [("orders", "orders"), ("shop_*", "shop\\_%"), ("a?c", "a_c"), ("100%", "100\\%"), ("a\\b", "a\\\\b")];
+        for (name, expected) in cases {
+            assert_eq!(like(name), expected);
+        }
+    }
 }

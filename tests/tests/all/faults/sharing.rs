@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dbintel_bus::kafka::{self, Kafka as KafkaBus};
 use dbintel_bus::Bus;
+use dbintel_bus::kafka::{self, Kafka as KafkaBus};
 use dbintel_schemas::records::{EnrichedQuery, RawPoll, RawQuery};
 use dbintel_schemas::wire::unframe;
 use dbintel_schemas::{Record, Topic};
