@@ -28,3 +28,9 @@ impl Clock {
         i64::try_from(since_epoch.as_micros()).unwrap_or(i64::MAX)
     }
 }
+
+/// Time since the machine was started. Unlike the monotonic clock it goes on while the machine sleeps.
+pub fn since_boot() -> Duration {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    Duration::new(now.tv_sec.unsigned_abs(), u32::try_from(now.tv_nsec).unwrap_or(0))
+}

@@ -8,6 +8,7 @@
 //! those that begin with `__` are dropped. The label `target` names the only address of its group.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -150,10 +151,9 @@ pub fn targets(component: &ComponentId, template: &Config, found: &[Found]) -> (
     for found in found {
         let config = template.of(found);
         let name = config.target_name(&nameless);
-        if targets.contains_key(&name) {
-            doubled.push(name);
-        } else {
-            targets.insert(name, config);
+        match targets.entry(name) {
+            Entry::Occupied(first) => doubled.push(first.key().clone()),
+            Entry::Vacant(place) => drop(place.insert(config)),
         }
     }
     (targets, doubled)
@@ -164,26 +164,24 @@ mod tests {
     use super::*;
     use crate::postgresql;
 
-    fn names(text: &str) -> Vec<(String, Option<String>, Vec<(String, String)>)> {
-        let found = parse("list.json", text.as_bytes()).unwrap();
-        let one = |found: Found| (found.endpoint.to_string(), found.target, found.labels.into_iter().collect());
-        found.into_iter().map(one).collect()
+    fn read(text: &str) -> Vec<Found> {
+        parse("list.json", text.as_bytes()).unwrap()
+    }
+
+    fn found(endpoint: &str, target: Option<&str>, labels: &[(&str, &str)]) -> Found {
+        let labels = labels.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        Found { endpoint: endpoint.parse().unwrap(), target: target.map(str::to_owned), labels }
     }
 
     #[test]
     fn a_list_of_prometheus_is_read() {
         let json = r#"[{"targets": ["a:5432", "[::1]:5433"], "labels": {"team": "x", "__meta_az": "1"}}, {"targets": ["b:1"]}]"#;
-        let team = vec![("team".to_owned(), "x".to_owned())];
-        let expected = vec![
-            ("a:5432".to_owned(), None, team.clone()),
-            ("[::1]:5433".to_owned(), None, team),
-            ("b:1".to_owned(), None, vec![]),
-        ];
-        assert_eq!(names(json), expected);
+        let team = [("team", "x")];
+        let expected = [found("a:5432", None, &team), found("[::1]:5433", None, &team), found("b:1", None, &[])];
+        assert_eq!(read(json), expected);
         let yaml = "- targets: ['a:5432']\n  labels: {target: orders, env: prod}\n";
-        let env = vec![("env".to_owned(), "prod".to_owned())];
-        assert_eq!(names(yaml), [("a:5432".to_owned(), Some("orders".to_owned()), env)]);
-        assert_eq!(names("[]"), []);
+        assert_eq!(read(yaml), [found("a:5432", Some("orders"), &[("env", "prod")])]);
+        assert_eq!(read("[]"), []);
     }
 
     #[test]

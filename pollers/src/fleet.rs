@@ -1,7 +1,7 @@
 //! The targets of a process, and those of them that it polls.
 
-use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -63,6 +63,10 @@ pub struct Fleet {
     targets: Mutex<Targets>,
     /// Counts how often they changed.
     generation: AtomicU64,
+    /// Components whose targets were not found yet.
+    awaited: Mutex<BTreeSet<ComponentId>>,
+    /// Nothing begins any more.
+    is_stopped: AtomicBool,
     running: Mutex<BTreeMap<String, Running>>,
     bus: Publisher,
     metrics: Metrics,
@@ -110,6 +114,8 @@ impl Fleet {
         Ok(Fleet {
             targets: Mutex::new(targets),
             generation: AtomicU64::new(0),
+            awaited: Mutex::default(),
+            is_stopped: AtomicBool::new(false),
             running: Mutex::default(),
             bus,
             metrics,
@@ -121,6 +127,16 @@ impl Fleet {
     /// All targets, polled here or not.
     pub fn targets(&self) -> Targets {
         lock(&self.targets).clone()
+    }
+
+    /// The targets of this component have still to be found, for [`Fleet::replace`].
+    pub fn await_targets_of(&self, component: &ComponentId) {
+        lock(&self.awaited).insert(component.clone());
+    }
+
+    /// Whether the targets of all components were found, once.
+    pub fn is_complete(&self) -> bool {
+        lock(&self.awaited).is_empty()
     }
 
     /// A number that is another one after the targets have changed.
@@ -147,15 +163,14 @@ impl Fleet {
                 }
                 is_same
             });
-            let before = targets.len();
             found.into_iter().for_each(|(target, config)| {
                 targets.entry(target).or_insert_with(|| (component.clone(), config));
             });
-            if targets.len() != before || !ended.is_empty() {
-                self.generation.fetch_add(1, Ordering::AcqRel);
-            }
         }
         self.end(ended.iter().map(String::as_str)).await;
+        lock(&self.awaited).remove(component);
+        // Last: whoever looks at the targets because of it finds nothing that is about to end.
+        self.generation.fetch_add(1, Ordering::AcqRel);
         if self.lease.is_for_ever() {
             self.begin_all();
         }
@@ -189,7 +204,7 @@ impl Fleet {
         };
         let Some((component, config)) = found else { return };
         let mut running = lock(&self.running);
-        if !running.contains_key(target) {
+        if !running.contains_key(target) && !self.is_stopped.load(Ordering::Acquire) {
             running.insert(target.to_owned(), self.run(target, &component, config, owner_epoch, known));
         }
         self.metrics.targets_polled.set(running.len() as i64);
@@ -236,8 +251,9 @@ impl Fleet {
         }
     }
 
-    /// Ends all, and waits until the bus has what was read.
+    /// Ends all for good, and waits until the bus has what was read.
     pub async fn stop(&self) {
+        self.is_stopped.store(true, Ordering::Release);
         let polled = self.polled();
         self.end(polled.keys().map(String::as_str)).await;
         let bus = self.bus.clone();

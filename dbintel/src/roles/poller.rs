@@ -25,7 +25,7 @@ pub struct Pollers {
 /// Most failing targets that are named.
 const SHOWN_MAX: usize = 5;
 /// Longest wait for pollers; their own limits are shorter.
-const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+const STOP_TIMEOUT: Duration = Duration::from_secs(3);
 
 impl Pollers {
     /// Starts all pollers; on Kafka those whose targets this process owns.
@@ -36,9 +36,10 @@ impl Pollers {
         let components = named.map(|poller| (poller.id.clone(), poller.config.clone())).collect();
         let Some(session_timeout) = bus.session_timeout() else {
             let fleet = dbintel_pollers::start(components, publisher, &ground.metrics).map_err(Failure::runtime)?;
-            return Ok(Pollers::with(Arc::new(fleet), None, pollers));
+            let fleet = Arc::new(fleet);
+            return Ok(Pollers { searches: Searches::of(pollers, &fleet), fleet, sharing: None });
         };
-        let lease = Lease::ended(session_timeout / 2);
+        let lease = Lease::until_still_for(session_timeout / 2);
         let fleet = Fleet::new(components, publisher, &ground.metrics, lease).map_err(Failure::runtime)?;
         let fleet = Arc::new(fleet);
         let terms = Terms {
@@ -47,19 +48,11 @@ impl Pollers {
             partitions: ground.partitions,
             slot: ground.slot.clone(),
             name: format!("{}/{}", host_name(), ground.slot.name),
+            session_timeout,
         };
+        let searches = Searches::of(pollers, &fleet);
         let sharing = Sharing::start(Arc::clone(&fleet), terms).map_err(Failure::runtime)?;
-        Ok(Pollers::with(fleet, Some(sharing), pollers))
-    }
-
-    fn with(fleet: Arc<Fleet>, sharing: Option<Sharing>, pollers: &[Poller]) -> Pollers {
-        let mut searches = Searches::default();
-        for poller in pollers {
-            if let Some(discovery) = &poller.discovery {
-                searches.begin(poller, discovery.clone(), &fleet);
-            }
-        }
-        Pollers { fleet, sharing, searches }
+        Ok(Pollers { fleet, sharing: Some(sharing), searches })
     }
 
     /// Asks whether the targets of a poller are polled, here or elsewhere. They are while their servers are away, and while
@@ -96,9 +89,9 @@ impl Pollers {
     pub async fn stop(mut self) {
         self.searches.end().await;
         let stopped = async {
-            match self.sharing {
-                None => self.fleet.stop().await,
-                Some(sharing) => drop(tokio::task::spawn_blocking(move || sharing.stop()).await),
+            self.fleet.stop().await;
+            if let Some(sharing) = self.sharing {
+                drop(tokio::task::spawn_blocking(move || sharing.leave()).await);
             }
         };
         if tokio::time::timeout(STOP_TIMEOUT, stopped).await.is_err() {

@@ -24,8 +24,19 @@ pub struct Searches {
 }
 
 impl Searches {
-    /// Looks now, and from then on at the interval.
-    pub fn begin(&mut self, poller: &Poller, discovery: Discovery, fleet: &Arc<Fleet>) {
+    /// Those of all pollers that name no server themselves. They look now, and from then on at their intervals.
+    pub fn of(pollers: &[Poller], fleet: &Arc<Fleet>) -> Searches {
+        let mut searches = Searches::default();
+        for poller in pollers {
+            if let Some(discovery) = &poller.discovery {
+                fleet.await_targets_of(&poller.id);
+                searches.begin(poller, discovery.clone(), fleet);
+            }
+        }
+        searches
+    }
+
+    fn begin(&mut self, poller: &Poller, discovery: Discovery, fleet: &Arc<Fleet>) {
         let (outcome, receiver) = watch::channel(Some("its targets are being looked for".to_owned()));
         self.outcomes.insert(poller.id.clone(), receiver);
         let search = Search { poller: poller.clone(), discovery, fleet: Arc::clone(fleet), outcome, last: None };

@@ -4,12 +4,15 @@
 //! - **Owner** of a target is the member of the group that has the target's partition. It reads the partition to its end,
 //!   then writes itself as owner with a higher epoch, in a transaction that the group's generation fences: an epoch has one
 //!   owner, ever. Only then it polls. Processors absorb what comes with an older epoch.
-//! - **A rebalance** stops no poller: while the group shares out anew nobody's lease is renewed, and who gets a target again
-//!   that he owned goes on with its connections, its epoch, and what he has read.
-//! - **A process that stood still** for longer than its lease ends all connections and becomes owner anew, or learns that
-//!   somebody else has.
-//! - **While the log is away** nobody can take anything over, and pollers go on, into their spools, until the group shares
-//!   out again. A process that alone is cut off polls beside the new owner until then: its records are stale.
+//! - **A rebalance** stops no poller. Everybody goes on until the group has shared out: who keeps a target keeps its
+//!   connections, its epoch and what he has read; who loses one ends it before he does anything else, while the next owner
+//!   has still to read, to write and to connect.
+//! - **A process that stood still** ends its lease by that: no poll begins. It closes all connections and becomes owner anew, or
+//!   learns that somebody else has.
+//! - **While the log is away** nobody can take anything over, and pollers go on, into their spools. As soon as the log answers,
+//!   who was lost by the group waits until it has shared out. A process that alone is cut off polls beside the new owner: its
+//!   records are stale.
+//! - **All processes** need the same targets: one that its partition's owner does not know is polled by nobody.
 
 mod owner;
 mod register;
@@ -31,6 +34,8 @@ pub use register::{Entry, Register};
 pub const GROUP: &str = "dbintel.pollers";
 /// Pause before the group is joined again, after trouble.
 const REJOIN_PAUSE: Duration = Duration::from_secs(1);
+/// How often it is looked at whether the targets were found.
+const FOUND_INTERVAL: Duration = Duration::from_millis(100);
 
 /// How a process takes part.
 #[derive(Clone)]
@@ -45,6 +50,8 @@ pub struct Terms {
     pub slot: Slot,
     /// What the process is called in `targets`.
     pub name: String,
+    /// After this long in silence a member loses its share.
+    pub session_timeout: Duration,
 }
 
 /// A process that takes part.
@@ -55,7 +62,7 @@ pub struct Sharing {
 }
 
 impl Sharing {
-    /// Takes part from now on, on a thread of its own. `fleet` has a lease that has ended.
+    /// Takes part from now on, on a thread of its own. `fleet` has a lease that was not granted.
     pub fn start(fleet: Arc<Fleet>, terms: Terms) -> std::io::Result<Sharing> {
         let (stop, joined) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
         let flags = (Arc::clone(&stop), Arc::clone(&joined));
@@ -63,15 +70,17 @@ impl Sharing {
             let (stop, joined) = flags;
             let stopping = || stop.load(Ordering::Acquire);
             while !stopping() {
-                match Owner::join(&fleet, &terms).and_then(|owner| owner.take_part(&stopping, &joined)) {
-                    Ok(()) => {}
-                    Err(error) => {
-                        warn!(%error, "the group of the pollers is joined again");
-                        thread::park_timeout(REJOIN_PAUSE);
-                    }
+                // Who knows no targets yet would leave those of its partitions alone.
+                if !fleet.is_complete() {
+                    thread::park_timeout(FOUND_INTERVAL);
+                    continue;
+                }
+                let took_part = Owner::join(&fleet, &terms).and_then(|owner| owner.take_part(&stopping, &joined));
+                if let Err(error) = took_part {
+                    warn!(%error, "the group of the pollers is joined again");
+                    thread::park_timeout(REJOIN_PAUSE);
                 }
             }
-            fleet.block_on(fleet.stop());
         })?;
         Ok(Sharing { stop, joined, thread })
     }
@@ -87,8 +96,8 @@ impl Sharing {
         self.thread.is_finished()
     }
 
-    /// Stops all pollers, gives their targets back and leaves the group, so that the others take over at once. Blocks.
-    pub fn stop(self) {
+    /// Gives the targets back and leaves the group, so that the others take over at once. For a fleet that has stopped. Blocks.
+    pub fn leave(self) {
         self.stop.store(true, Ordering::Release);
         self.thread.thread().unpark();
         if self.thread.join().is_err() {

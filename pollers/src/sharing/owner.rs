@@ -16,8 +16,9 @@ use super::{GROUP, Terms};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::fleet::Fleet;
+use crate::lease::Mark;
 
-/// Longest wait for news of the group. The lease is renewed as often.
+/// Longest wait for news of the group.
 const TICK: Duration = Duration::from_millis(200);
 /// Records that are taken at once.
 const RECORDS: usize = 1_000;
@@ -25,6 +26,8 @@ const RECORDS: usize = 1_000;
 const FETCH_BYTES: usize = 1 << 20;
 /// Pause while the log does not take what it is given.
 const PAUSE: Duration = Duration::from_millis(5);
+/// Pause before something is tried again that the log did not take.
+const RETRY_PAUSE: Duration = Duration::from_millis(500);
 
 /// A membership.
 pub(super) struct Owner<'a> {
@@ -35,24 +38,44 @@ pub(super) struct Owner<'a> {
     /// Targets of the fleet that were looked at last.
     generation: u64,
     standing: Standing,
+    /// Taken when the group gave it its partitions, or when it began again.
+    mark: Mark,
     clock: Clock,
 }
 
+/// What became of a transaction.
+enum Written {
+    /// It is on the topic, and the group has not moved on.
+    Yes,
+    /// It is not; later it may be.
+    NotYet,
+    /// The group has moved on.
+    Never,
+}
+
 /// Where a member stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 enum Standing {
-    /// The group shares out, and somebody else may be owner soon.
-    Waiting,
-    /// The group has lost us, because the log is away or we were: nobody has said that we own nothing.
+    /// The group shares out. What was owned before goes on, for no longer than a session.
+    Waiting {
+        /// Since when.
+        since: Duration,
+    },
+    /// The group has lost us while the log was away: nobody can have taken anything over.
     Adrift,
+    /// It was given these partitions and has not begun to read.
+    Assigned(Vec<u32>),
     /// It reads what is on the partitions that it was given.
     Reading,
-    /// It owns the targets of its partitions.
-    Owning,
+    /// It owns the targets of its partitions; not yet all of them, if something has still to be written.
+    Owning {
+        /// All of it is written.
+        is_settled: bool,
+    },
 }
 
 impl<'a> Owner<'a> {
-    /// Joins the group. What the fleet polls already goes on until the group says whose it is.
+    /// Joins the group.
     pub fn join(fleet: &'a Fleet, terms: &'a Terms) -> Result<Owner<'a>, BusError> {
         let member = terms.bus.join(&GroupSpec {
             group: GROUP.to_owned(),
@@ -61,8 +84,9 @@ impl<'a> Owner<'a> {
             slot: terms.slot.clone(),
             fetch_bytes_max: FETCH_BYTES,
         })?;
-        let register = Register::of(&terms.framings, &[]);
-        Ok(Owner { fleet, terms, member, register, generation: 0, standing: Standing::Adrift, clock: Clock::start() })
+        let (register, clock) = (Register::of(&terms.framings, &[]), Clock::start());
+        let standing = Standing::Waiting { since: clock.monotonic() };
+        Ok(Owner { fleet, terms, member, register, generation: 0, standing, mark: fleet.lease().mark(), clock })
     }
 
     /// Takes part until the end; then gives everything back.
@@ -70,11 +94,12 @@ impl<'a> Owner<'a> {
         let mut outcome = Ok(());
         while outcome.is_ok() && !stopping() {
             outcome = self.turn();
-            joined.store(self.standing == Standing::Owning, Ordering::Release);
+            joined.store(matches!(self.standing, Standing::Owning { is_settled: true }), Ordering::Release);
         }
         joined.store(false, Ordering::Release);
+        // Others take over once it has left.
+        self.fleet.lease().end();
         if outcome.is_ok() {
-            self.fleet.block_on(self.fleet.stop());
             self.give_back();
         }
         let closed = self.member.close();
@@ -82,65 +107,122 @@ impl<'a> Owner<'a> {
     }
 
     fn turn(&mut self) -> Result<(), BusError> {
-        self.end_if_still();
-        if matches!(self.standing, Standing::Owning | Standing::Adrift) {
-            self.fleet.lease().renew();
-        }
         let polled = match self.member.poll(TICK, RECORDS, &mut self.register) {
             Err(BusError::Unavailable { .. }) => {
                 std::thread::sleep(TICK);
-                return Ok(());
+                Polled::Records(0)
             }
             Err(BusError::Fenced { .. }) => Polled::Revoked { lost: true },
             polled => polled?,
         };
+        let has_news = polled != Polled::Records(0);
         match polled {
-            Polled::Assigned(partitions) => self.assigned(&partitions),
-            Polled::Revoked { lost } => self.revoked(lost),
-            Polled::Records(_) if self.standing == Standing::Reading && !self.register.is_complete() => Ok(()),
-            Polled::Records(0) if self.standing == Standing::Owning && self.generation == self.fleet.generation() => {
+            Polled::Assigned(partitions) => self.assigned(partitions),
+            Polled::Revoked { lost } => self.revoked(lost)?,
+            Polled::Records(_) => {}
+        }
+        self.go_on(has_news)
+    }
+
+    /// What there is to do, wherever the member stands.
+    fn go_on(&mut self, has_news: bool) -> Result<(), BusError> {
+        match &self.standing {
+            Standing::Waiting { since } => {
+                let since = *since;
+                self.wait(since);
                 Ok(())
             }
-            Polled::Records(_) if matches!(self.standing, Standing::Reading | Standing::Owning) => self.become_owner(),
-            Polled::Records(_) => Ok(()),
+            Standing::Adrift => {
+                self.drift();
+                Ok(())
+            }
+            Standing::Assigned(partitions) => {
+                let partitions = partitions.clone();
+                self.start(&partitions)
+            }
+            Standing::Reading if self.register.is_complete() => self.become_owner(),
+            Standing::Reading => Ok(()),
+            Standing::Owning { .. } if !self.fleet.lease().holds() => self.begin_again(),
+            Standing::Owning { is_settled } => {
+                let is_settled = *is_settled && !has_news && self.generation == self.fleet.generation();
+                if is_settled { Ok(()) } else { self.become_owner() }
+            }
         }
     }
 
-    /// After a standstill that outlasted the lease nothing goes on as it was: connections are closed, and whoever owns the
-    /// targets now becomes owner anew.
-    fn end_if_still(&mut self) {
-        let was_held = matches!(self.standing, Standing::Owning | Standing::Adrift);
-        let polled = self.fleet.polled();
-        if !was_held || self.fleet.lease().holds() || polled.is_empty() {
+    /// The group takes long to share out. If that is because the log is away, pollers go on; else somebody may own their
+    /// targets by now.
+    fn wait(&mut self, since: Duration) {
+        if self.clock.monotonic().saturating_sub(since) < self.terms.session_timeout {
             return;
         }
-        warn!(targets = polled.len(), "this process stood still for longer than its lease: it stops what it polls");
-        self.fleet.block_on(self.fleet.end(polled.keys().map(String::as_str)));
-        if self.standing == Standing::Owning {
-            self.standing = Standing::Reading;
+        if self.terms.bus.health().is_ok() {
+            self.fleet.lease().end();
+        } else if !self.fleet.polled().is_empty() {
+            self.fleet.lease().grant(self.fleet.lease().mark());
+            self.standing = Standing::Adrift;
         }
     }
 
-    fn assigned(&mut self, partitions: &[u32]) -> Result<(), BusError> {
-        self.fleet.lease().end();
-        self.standing = Standing::Reading;
-        self.register = Register::of(&self.terms.framings, partitions);
+    /// The log answers again: whoever it was that the group shared out to since, the pollers wait to be told.
+    fn drift(&mut self) {
+        if self.terms.bus.health().is_ok() {
+            self.fleet.lease().end();
+            self.standing = Standing::Waiting { since: self.clock.monotonic() };
+        }
+    }
+
+    /// After a standstill nothing goes on as it was: connections are closed, and whoever owns the targets now becomes owner anew.
+    fn begin_again(&mut self) -> Result<(), BusError> {
+        let polled = self.fleet.polled();
+        warn!(targets = polled.len(), "this process stood still, or was replaced: it stops what it polls");
+        self.fleet.block_on(self.fleet.end(polled.keys().map(String::as_str)));
+        self.mark = self.fleet.lease().mark();
+        self.become_owner()
+    }
+
+    /// First of all nothing is polled any more that is somebody else's.
+    fn assigned(&mut self, partitions: Vec<u32>) {
+        self.mark = self.fleet.lease().mark();
+        let polled = self.fleet.polled();
+        let is_lost = |target: &&str| !partitions.contains(&partition_of(target, self.terms.partitions));
+        self.fleet.block_on(self.fleet.end(polled.keys().map(String::as_str).filter(is_lost)));
+        self.register = Register::of(&self.terms.framings, &partitions);
+        self.standing = Standing::Assigned(partitions);
+    }
+
+    /// Reads from the beginning. A transaction that the last owner left open is waited for: what it says may still come.
+    fn start(&mut self, partitions: &[u32]) -> Result<(), BusError> {
         let topic = topic_name(Topic::Targets);
         let position =
             |partition: &u32| Position { topic: topic.clone(), partition: *partition, start: Start::Beginning };
         let positions: Vec<Position> = partitions.iter().map(position).collect();
-        self.member.start(&positions)?;
-        if partitions.is_empty() { self.become_owner() } else { Ok(()) }
+        let waited = if partitions.is_empty() { Ok(()) } else { self.member.committed(partitions).map(drop) };
+        let started = waited.and_then(|()| self.member.start(&positions));
+        match started {
+            Ok(()) => {
+                self.standing = Standing::Reading;
+                Ok(())
+            }
+            Err(error @ (BusError::Unavailable { .. } | BusError::Fenced { .. })) => {
+                warn!(%error, "the owners of the targets are not known yet");
+                std::thread::sleep(RETRY_PAUSE);
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
     }
 
     fn revoked(&mut self, lost: bool) -> Result<(), BusError> {
-        if lost {
-            warn!("the group of the pollers lost this process; it goes on until somebody else owns its targets");
-            self.standing = Standing::Adrift;
-        } else {
-            self.fleet.lease().end();
-            self.standing = Standing::Waiting;
-        }
+        self.standing = match &self.standing {
+            Standing::Owning { .. } if lost => {
+                warn!("the group of the pollers lost this process");
+                Standing::Adrift
+            }
+            Standing::Adrift => Standing::Adrift,
+            Standing::Waiting { since } => Standing::Waiting { since: *since },
+            _ => Standing::Waiting { since: self.clock.monotonic() },
+        };
         self.member.release()
     }
 
@@ -171,8 +253,21 @@ impl<'a> Owner<'a> {
             claims.iter().map(|(target, entry)| (target.clone(), entry.clone())).chain(gone).collect();
         let given = ended.len();
         self.fleet.block_on(self.fleet.end(ended));
-        if !news.is_empty() && !self.write(&news)? {
-            return Ok(());
+        let mark = self.mark;
+        match self.write(&news)? {
+            Written::Yes => {}
+            // It was given its partitions, so what it had before is still its own.
+            Written::NotYet => {
+                self.fleet.lease().grant(mark);
+                self.standing = Standing::Owning { is_settled: false };
+                std::thread::sleep(RETRY_PAUSE);
+                return Ok(());
+            }
+            Written::Never => {
+                self.fleet.lease().end();
+                self.standing = Standing::Waiting { since: self.clock.monotonic() };
+                return Ok(());
+            }
         }
         if given > 0 || !news.is_empty() || self.standing == Standing::Reading {
             info!(taken = claims.len(), ended = given, "this process polls the targets of its partitions");
@@ -184,8 +279,8 @@ impl<'a> Owner<'a> {
             self.fleet.begin(&target, entry.owner_epoch);
             self.fleet.metrics().targets_taken.inc();
         }
-        (self.generation, self.standing) = (generation, Standing::Owning);
-        self.fleet.lease().renew();
+        (self.generation, self.standing) = (generation, Standing::Owning { is_settled: true });
+        self.fleet.lease().grant(mark);
         Ok(())
     }
 
@@ -213,30 +308,39 @@ impl<'a> Owner<'a> {
         }
     }
 
-    /// Writes in one transaction that the group fences. False if it was refused: the group has moved on, or it is tried again.
-    fn write(&mut self, entries: &[(String, Entry)]) -> Result<bool, BusError> {
+    /// Writes in one transaction that the group fences; also when there is nothing to write, as a proof that the group has not
+    /// moved on.
+    fn write(&mut self, entries: &[(String, Entry)]) -> Result<Written, BusError> {
         for (target, entry) in entries {
-            self.send(target, entry)?;
+            match self.send(target, entry) {
+                Err(BusError::Unavailable { message, .. }) => return self.not_yet(&message),
+                sent => sent?,
+            }
         }
-        match self.member.commit(&self.register.positions()) {
-            Ok(_) => Ok(true),
+        let positions = self.register.positions();
+        if positions.is_empty() {
+            return Ok(Written::Yes);
+        }
+        match self.member.commit(&positions) {
+            Ok(_) => Ok(Written::Yes),
             Err(CommitError::Fenced(reason)) => {
                 warn!(reason, "somebody else owns the targets of this process");
-                self.fleet.lease().end();
-                self.standing = Standing::Waiting;
-                Ok(false)
+                Ok(Written::Never)
             }
-            Err(CommitError::Aborted(reason)) => {
-                warn!(reason, "this process tries again to become owner of its targets");
-                self.standing = Standing::Reading;
-                Ok(false)
-            }
+            Err(CommitError::Aborted(reason)) => self.not_yet(&reason),
+            Err(CommitError::Bus(BusError::Unavailable { message, .. })) => self.not_yet(&message),
             Err(CommitError::Bus(error)) => Err(error),
             Err(error @ CommitError::TooLarge { .. }) => {
                 let (operation, message) = ("write the owners of targets".to_owned(), error.to_string());
                 Err(BusError::Fatal { operation, message })
             }
         }
+    }
+
+    fn not_yet(&mut self, reason: &str) -> Result<Written, BusError> {
+        warn!(reason, "this process tries again to become owner of its targets");
+        self.member.abort()?;
+        Ok(Written::NotYet)
     }
 
     fn send(&mut self, target: &str, entry: &Entry) -> Result<(), BusError> {
@@ -277,7 +381,7 @@ impl<'a> Owner<'a> {
 
     /// Says that nobody polls the targets any more. If that cannot be said, the next owner finds it out.
     fn give_back(&mut self) {
-        if self.standing != Standing::Owning {
+        if self.standing != (Standing::Owning { is_settled: true }) {
             return;
         }
         let now = self.clock.wall_us();

@@ -74,9 +74,12 @@ impl Register {
         self.entries.iter().map(|(target, entry)| (target.as_str(), entry))
     }
 
-    /// A record was written.
+    /// A record was written. One with an older epoch, from a transaction that came late, changes nothing.
     pub fn insert(&mut self, target: &str, entry: Entry) {
-        self.entries.insert(target.to_owned(), entry);
+        let known = self.entries.entry(target.to_owned()).or_insert_with(|| entry.clone());
+        if entry.owner_epoch >= known.owner_epoch {
+            *known = entry;
+        }
     }
 
     /// Whether the partition is one of those that are read.
@@ -123,7 +126,7 @@ impl Receive for Register {
             place.next_offset = place.next_offset.max(record.offset + 1);
         }
         match record.value.map(|value| self.read(value)) {
-            Some(Some((target, entry))) => drop(self.entries.insert(target, entry)),
+            Some(Some((target, entry))) => self.insert(&target, entry),
             None => {
                 let target = record.key.and_then(|key| std::str::from_utf8(key).ok());
                 target.map(|target| self.entries.remove(target));

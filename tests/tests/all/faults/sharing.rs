@@ -277,6 +277,8 @@ async fn pollers_share_a_fleet_while_they_are_killed_frozen_and_restarted() {
             assert!(target["last_poll_outcome"] == "ok" && target["labels"]["number"].is_string(), "{target}");
         }
         for mut poller in pollers {
+            // Who stops while the group shares out cannot give back what it was not given yet.
+            fleet.wait_until_polled();
             poller.process.stop();
         }
         assert!(fleet.listed().iter().all(|target| target["owner"].is_null()), "all were given back");
