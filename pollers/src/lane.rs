@@ -279,6 +279,8 @@ impl<E: Engine> Jobs<'_, E> {
         let delay = fraction(&[target.name.as_bytes(), name.as_bytes()]);
         let interval = target.class(job.class).interval;
         let spread = SPREAD.min(self.target.class(Class::Tables).interval).min(interval);
+        // The heartbeat comes before everything that takes longer.
+        let spread = if job.class == Class::Sessions { spread / 4 } else { spread };
         let first_at = target.clock.monotonic() + spread.mul_f64(delay);
         if self.schedule.every(job.clone(), interval, first_at) {
             let grid = if job.database.is_some() { target.class(Class::Tables).interval } else { interval };
