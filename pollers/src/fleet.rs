@@ -18,7 +18,7 @@ use crate::lease::Lease;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::outlet::Outlet;
-use crate::target::{Place, Target};
+use crate::target::{Condition, Place, Target};
 use crate::{mysql, postgresql};
 
 /// Time for what the bus accepted to become durable when the pollers stop.
@@ -47,8 +47,8 @@ pub enum StartError {
 pub enum Fares {
     /// It is not polled here.
     Elsewhere,
-    /// It is polled, and its last poll went well.
-    Well,
+    /// It is polled, and its last poll went well; with the names of what is missing on its server.
+    Well(BTreeSet<String>),
     /// It is polled, and its last poll failed with an error of this class.
     Failing(String),
     /// A part of what polls it has ended by itself, which only a fault of ours can cause.
@@ -83,7 +83,7 @@ struct Running {
     alive: Vec<AbortHandle>,
     stop: watch::Sender<bool>,
     limits: watch::Sender<Limits>,
-    trouble: watch::Receiver<Option<String>>,
+    condition: watch::Receiver<Condition>,
 }
 
 /// Polls the servers of all components, on the current tokio runtime, for nobody else does.
@@ -217,7 +217,7 @@ impl Fleet {
         let mut alive = vec![feed.spawn(task)];
         let (stop, stopped) = watch::channel(false);
         let (limits, limits_receiver) = watch::channel(Limits::default());
-        let (trouble, told) = watch::channel(None);
+        let (condition, told) = watch::channel(Condition::default());
         let place = Place {
             component: component.to_string(),
             name: target.to_owned(),
@@ -226,12 +226,12 @@ impl Fleet {
             metrics: self.metrics.clone(),
             lease: self.lease.clone(),
         };
-        let steering = (limits_receiver, trouble);
+        let steering = (limits_receiver, condition);
         alive.extend(match config {
             Config::PostgreSql(config) => postgresql::spawn(Target::new(place, config, steering), &mut lanes, &stopped),
             Config::MySql(config) => mysql::spawn(Target::new(place, config, steering), &mut lanes, &stopped),
         });
-        Running { owner_epoch, lanes, feed, alive, stop, limits, trouble: told }
+        Running { owner_epoch, lanes, feed, alive, stop, limits, condition: told }
     }
 
     /// Ends to poll these targets, all at once; returns when their connections are closed, less than two seconds later.
@@ -275,7 +275,11 @@ impl Fleet {
         if running.alive.iter().any(AbortHandle::is_finished) {
             return Fares::Ended;
         }
-        running.trouble.borrow().clone().map_or(Fares::Well, Fares::Failing)
+        let condition = running.condition.borrow();
+        match &condition.error_class {
+            Some(class) => Fares::Failing(class.clone()),
+            None => Fares::Well(condition.missing.values().flatten().cloned().collect()),
+        }
     }
 
     /// A target a part of whose poller has ended by itself.

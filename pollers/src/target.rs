@@ -1,5 +1,6 @@
 //! What all connections of one target share, and how a poll is recorded.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
@@ -36,11 +37,20 @@ pub struct Target<E: Engine> {
     pub lease: Lease,
     /// What steers the target.
     pub limits: watch::Receiver<Limits>,
-    /// Class of the error of the last poll, if that failed.
-    pub trouble: watch::Sender<Option<String>>,
+    /// How it fares.
+    pub condition: watch::Sender<Condition>,
     first_poll_seq: i64,
     /// The number that was given last.
     poll_seq: AtomicI64,
+}
+
+/// How a target fares, as its polls tell.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Condition {
+    /// Class of the error of the last poll, if that failed.
+    pub error_class: Option<String>,
+    /// What is missing on the server, by the class of polls that misses it.
+    pub missing: BTreeMap<Class, BTreeSet<String>>,
 }
 
 /// Where the polls of a target go, and under which name.
@@ -72,7 +82,7 @@ impl<E: Engine> Target<E> {
     pub fn new(
         place: Place,
         config: E::Config,
-        (limits, trouble): (watch::Receiver<Limits>, watch::Sender<Option<String>>),
+        (limits, condition): (watch::Receiver<Limits>, watch::Sender<Condition>),
     ) -> Target<E> {
         let Place { component, name, owner_epoch, outlet, metrics, lease } = place;
         let clock = Clock::start();
@@ -88,7 +98,7 @@ impl<E: Engine> Target<E> {
             metrics,
             lease,
             limits,
-            trouble,
+            condition,
             first_poll_seq,
             poll_seq,
         }
@@ -139,10 +149,21 @@ impl<E: Engine> Target<E> {
         self.metrics.polls.with_label_values(&[class, run.poll.outcome.name()]).inc();
         self.metrics.polls_skipped.with_label_values(&[class]).inc_by(run.poll.skipped_polls.unsigned_abs());
         if run.poll.outcome != Outcome::Skipped {
-            self.trouble.send_replace(run.poll.error_class.clone());
+            self.condition.send_modify(|condition| condition.learn(&run.poll));
             self.metrics.poll_duration.with_label_values(&[class]).observe(took.as_secs_f64());
         }
         self.outlet.submit(run.poll).await;
+    }
+}
+
+impl Condition {
+    /// Takes what a poll tells. What a version does not have at all is told with the settings, and is no lack.
+    fn learn(&mut self, poll: &Poll) {
+        self.error_class.clone_from(&poll.error_class);
+        if poll.outcome == Outcome::Ok && poll.class != Class::Settings {
+            let names = poll.capabilities.iter().map(|missing| missing.name.clone());
+            self.missing.insert(poll.class, names.collect());
+        }
     }
 }
 

@@ -100,8 +100,9 @@ impl Pollers {
     }
 }
 
-/// What a person may want to know of the targets of a poller.
+/// What a person may want to know of the targets of a poller: the worst of it.
 fn note(fares: &[(String, Fares)]) -> Option<String> {
+    let all = fares.len();
     let failing: Vec<String> = fares
         .iter()
         .filter_map(|(target, fares)| match fares {
@@ -109,17 +110,29 @@ fn note(fares: &[(String, Fares)]) -> Option<String> {
             _ => None,
         })
         .collect();
-    let elsewhere = fares.iter().filter(|(_, fares)| *fares == Fares::Elsewhere).count();
-    match (fares.len(), failing.len(), elsewhere) {
-        (_, 0, 0) => None,
-        (1, 0, _) => Some("another process polls it".to_owned()),
-        (1, ..) => Some(format!("the last poll failed: {}", failing.concat())),
-        (all, 0, elsewhere) => Some(format!("other processes poll {elsewhere} of {all} targets")),
-        (all, some, _) => Some(format!(
-            "the last poll failed of {some} of {all} targets: {}",
-            failing[..some.min(SHOWN_MAX)].join(", ")
-        )),
+    if !failing.is_empty() {
+        let shown = failing[..failing.len().min(SHOWN_MAX)].join(", ");
+        return Some(format!("the last poll failed: {} of {all} targets: {shown}", failing.len()));
     }
+    let lacking: Vec<String> = fares
+        .iter()
+        .filter_map(|(target, fares)| match fares {
+            Fares::Well(missing) if !missing.is_empty() => {
+                let missing: Vec<&str> = missing.iter().map(String::as_str).collect();
+                Some(format!("{target} lacks {}", missing.join(" and ")))
+            }
+            _ => None,
+        })
+        .collect();
+    if !lacking.is_empty() {
+        let shown = lacking[..lacking.len().min(SHOWN_MAX)].join(", ");
+        let count = lacking.len();
+        return Some(format!(
+            "{count} of {all} targets: {shown}; `dbintel doctor` says what that costs and what mends it"
+        ));
+    }
+    let elsewhere = fares.iter().filter(|(_, fares)| *fares == Fares::Elsewhere).count();
+    (elsewhere > 0).then(|| format!("other processes poll {elsewhere} of {all} targets"))
 }
 
 fn host_name() -> String {

@@ -109,6 +109,12 @@ fn targets_come_and_go_with_a_file() {
         "the list wins, and what is internal to it is left out"
     );
 
+    assert!(
+        scene.said_of_poller().contains("1 of 1 targets: orders lacks pg_stat_statements"),
+        "{}",
+        scene.said_of_poller()
+    );
+
     fs::write(&file, list(&[(&one, Some("orders")), (&other, None)])).unwrap();
     scene.wait_until_polled(2.0);
     let unnamed = format!("{HOST}:{}", other.port);

@@ -49,9 +49,10 @@ pipelines: {{main: {{pollers: [postgresql/shop], processors: [adaptive_sampler],
 
 /// A Prometheus that scrapes both pages of the process and has the rules that are shipped.
 fn scrape(up: &mut Running) -> Prometheus {
-    let rules = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/rules/database-intelligence.yml");
+    let rules = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/rules");
+    let [guide, own_rules] = ["database-intelligence.yml", "dbintel.yml"].map(|name| rules.join(name));
     let [own, export] = ["metrics", "export"].map(|of| format!("127.0.0.1:{}", up.port(of)));
-    Prometheus::start(&[(OWN_JOB, &own), (EXPORT_JOB, &export)], &[&rules])
+    Prometheus::start(&[(OWN_JOB, &own), (EXPORT_JOB, &export)], &[&guide, &own_rules])
 }
 
 async fn work(shop: &Client, rounds: usize) {
@@ -152,6 +153,7 @@ fn assert_rules_are_healthy(prometheus: &Prometheus) {
         rules.iter().all(|rule| rule["health"] != "unknown").then_some(rules)
     });
     let names: Vec<&str> = rules.iter().map(|rule| rule["name"].as_str().unwrap()).collect();
-    assert_eq!(names, ["CollectorDown", "CollectorHighMemory", "CircuitBreakerOpen", "HighErrorRate", "PIIDetected"]);
+    let of_guide = ["CollectorDown", "CollectorHighMemory", "CircuitBreakerOpen", "HighErrorRate", "PIIDetected"];
+    assert_eq!(names, [&of_guide[..], &["StaleOwner"]].concat());
     assert!(rules.iter().all(|rule| rule["health"] == "ok" && rule["state"] == "inactive"), "{rules:?}");
 }

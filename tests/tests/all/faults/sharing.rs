@@ -20,7 +20,7 @@ use dbintel_tests::servers::postgres::{Major, Postgres};
 use dbintel_tests::wait;
 
 use super::{SESSION_TIMEOUT, SHORT_SESSIONS, number_of, say};
-use crate::cli_rig::{FREE_OWN_PORTS, FREE_PORTS, LIMIT, Running, json_lines, said, text};
+use crate::cli_rig::{FREE_OWN_PORTS, FREE_PORTS, LIMIT, Running, json_lines, run, said, text};
 use crate::engine::{PIPELINE, check_books, create_topics, wait_until_caught_up};
 
 const PROCESSES: usize = 3;
@@ -202,6 +202,26 @@ fn check_deltas(fleet: &Fleet) {
     }
 }
 
+/// The owner of a target takes a higher epoch when somebody says that one was there.
+fn adopt(fleet: &Fleet) {
+    let epoch = |target: &str| {
+        let listed = fleet.listed().into_iter().find(|listed| listed["target"] == target).unwrap();
+        listed["owner"].as_str().and(listed["owner_epoch"].as_i64())
+    };
+    let before = epoch("t0").unwrap();
+    let arguments = ["targets", "adopt", "t0", "--config", text(&fleet.configuration)];
+    let would = said(&arguments, &[]);
+    assert!(
+        would.contains(&format!("the next would be {}", before + 1)) && would.contains("nothing was written"),
+        "{would}"
+    );
+    assert_eq!(epoch("t0"), Some(before));
+    said(&[&arguments[..], &["--yes"]].concat(), &[]);
+    wait::blocking(LIMIT, "a higher epoch", || epoch("t0").filter(|after| *after > before));
+    let unknown = run(&["targets", "adopt", "t9999", "--config", text(&fleet.configuration)], &[]);
+    assert!(unknown.code != Some(0) && unknown.stderr.contains("there is no target `t9999`"), "{unknown:?}");
+}
+
 /// Replaces one process after the other; gives the longest gap.
 fn replace_in_order(fleet: &Fleet, pollers: &mut [Running]) -> Duration {
     let began = wall_us();
@@ -276,6 +296,7 @@ async fn pollers_share_a_fleet_while_they_are_killed_frozen_and_restarted() {
             );
             assert!(target["last_poll_outcome"] == "ok" && target["labels"]["number"].is_string(), "{target}");
         }
+        adopt(&fleet);
         for mut poller in pollers {
             // Who stops while the group shares out cannot give back what it was not given yet.
             fleet.wait_until_polled();
