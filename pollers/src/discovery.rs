@@ -193,7 +193,7 @@ mod tests {
             ("[{\"targts\": []}]", "unknown key `targts`, did you mean `targets`?"),
             ("[{\"targets\": [\"a:1\", \"b:1\"], \"labels\": {\"target\": \"x\"}}]", "names one server"),
             ("[{\"targets\": [\"${file:/etc/passwd}:1\"]}]", "line 1: nothing is expanded here"),
-            ("[{\"targets\": [\"a:1\"", "list.json:1"),
+            ("[{\"targets\": [\"a:1\"", "list.json:2:1: while parsing a flow sequence"),
         ];
         for (text, expected) in cases {
             let error = parse("list.json", text.as_bytes()).unwrap_err();
