@@ -7,7 +7,8 @@ use dbintel_config::ComponentId;
 use crate::failure::Failure;
 use crate::found::Found;
 use crate::settings::Endpoint;
-use crate::{discovery, mysql, postgresql};
+use crate::sqlquery::Server;
+use crate::{discovery, mysql, postgresql, sqlquery};
 
 /// Settings of one poller.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,6 +17,8 @@ pub enum Config {
     PostgreSql(postgresql::Config),
     /// Of a `mysql` poller.
     MySql(mysql::Config),
+    /// Of a `sqlquery` poller.
+    SqlQuery(sqlquery::Config),
 }
 
 impl Config {
@@ -24,6 +27,7 @@ impl Config {
         match self {
             Config::PostgreSql(config) => config.target_name(component),
             Config::MySql(config) => config.target_name(component),
+            Config::SqlQuery(config) => config.target_name(component),
         }
     }
 
@@ -32,14 +36,17 @@ impl Config {
         match self {
             Config::PostgreSql(config) => &config.endpoint,
             Config::MySql(config) => &config.endpoint,
+            Config::SqlQuery(config) => config.endpoint(),
         }
     }
 
     /// Kind of the server, as far as it is known before anybody has asked it.
     pub fn engine(&self) -> &'static str {
         match self {
-            Config::PostgreSql(_) => "postgresql",
-            Config::MySql(_) => "mysql",
+            Config::PostgreSql(_) | Config::SqlQuery(sqlquery::Config { server: Server::PostgreSql(_), .. }) => {
+                "postgresql"
+            }
+            Config::MySql(_) | Config::SqlQuery(_) => "mysql",
         }
     }
 
@@ -48,6 +55,7 @@ impl Config {
         match self {
             Config::PostgreSql(config) => &config.labels,
             Config::MySql(config) => &config.labels,
+            Config::SqlQuery(config) => config.labels(),
         }
     }
 
@@ -57,6 +65,8 @@ impl Config {
         let (endpoint, target, labels) = match &mut config {
             Config::PostgreSql(config) => (&mut config.endpoint, &mut config.target, &mut config.labels),
             Config::MySql(config) => (&mut config.endpoint, &mut config.target, &mut config.labels),
+            // Its source says where the server is.
+            Config::SqlQuery(_) => return config,
         };
         endpoint.clone_from(&found.endpoint);
         target.clone_from(&found.target);
@@ -69,6 +79,12 @@ impl Config {
         match self {
             Config::PostgreSql(config) => postgresql::setup::sql(config),
             Config::MySql(config) => mysql::setup::sql_of_stranger(config),
+            Config::SqlQuery(sqlquery::Config { server: Server::PostgreSql(config), .. }) => {
+                postgresql::setup::sql(config)
+            }
+            Config::SqlQuery(sqlquery::Config { server: Server::MySql(config), .. }) => {
+                mysql::setup::sql_of_stranger(config)
+            }
         }
     }
 
@@ -77,6 +93,7 @@ impl Config {
         match self {
             Config::PostgreSql(config) => postgresql::probe(config).await,
             Config::MySql(config) => mysql::probe(config).await,
+            Config::SqlQuery(config) => sqlquery::probe(config).await,
         }
     }
 }
@@ -84,6 +101,12 @@ impl Config {
 impl From<postgresql::Config> for Config {
     fn from(config: postgresql::Config) -> Config {
         Config::PostgreSql(config)
+    }
+}
+
+impl From<sqlquery::Config> for Config {
+    fn from(config: sqlquery::Config) -> Config {
+        Config::SqlQuery(config)
     }
 }
 

@@ -19,7 +19,7 @@ use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::outlet::Outlet;
 use crate::target::{Condition, Place, Target};
-use crate::{mysql, postgresql};
+use crate::{mysql, postgresql, sqlquery};
 
 /// Time for what the bus accepted to become durable when the pollers stop.
 const FLUSH_TIMEOUT: Duration = Duration::from_millis(400);
@@ -230,6 +230,16 @@ impl Fleet {
         alive.extend(match config {
             Config::PostgreSql(config) => postgresql::spawn(Target::new(place, config, steering), &mut lanes, &stopped),
             Config::MySql(config) => mysql::spawn(Target::new(place, config, steering), &mut lanes, &stopped),
+            Config::SqlQuery(sqlquery::Config { server, queries }) => match server {
+                sqlquery::Server::PostgreSql(config) => {
+                    let target = Target::new(place, config, steering);
+                    sqlquery::spawn_on_postgresql(target, queries, &mut lanes, &stopped)
+                }
+                sqlquery::Server::MySql(config) => {
+                    let target = Target::new(place, config, steering);
+                    sqlquery::spawn_on_mysql(target, queries, &mut lanes, &stopped)
+                }
+            },
         });
         Running { owner_epoch, lanes, feed, alive, stop, limits, condition: told }
     }

@@ -35,6 +35,25 @@ pub struct Job {
     pub class: Class,
     /// The database; none for the server.
     pub database: Option<Arc<str>>,
+    /// The place of a statement of the configuration.
+    pub query: Option<usize>,
+}
+
+impl Job {
+    /// A class for the server as a whole.
+    pub fn of_server(class: Class) -> Job {
+        Job { class, database: None, query: None }
+    }
+
+    /// A class for a database.
+    pub fn of_database(class: Class, database: Arc<str>) -> Job {
+        Job { class, database: Some(database), query: None }
+    }
+
+    /// A statement of the configuration, by its place.
+    pub fn of_query(place: usize) -> Job {
+        Job { class: Class::Queries, database: None, query: Some(place) }
+    }
 }
 
 /// What is read in a lane.
@@ -202,7 +221,7 @@ impl<E: Engine, R: Reader<E>> Lane<E, R> {
             );
         }
         if let Some((class, at)) = self.reader.ended(&self.target, job, took) {
-            self.schedule.ask(&Job { class, database: job.database.clone() }, at);
+            self.schedule.ask(&Job { class, ..job.clone() }, at);
         }
     }
 

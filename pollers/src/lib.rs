@@ -30,6 +30,7 @@ mod schedule;
 pub mod settings;
 pub mod sharing;
 mod spool;
+pub mod sqlquery;
 mod target;
 mod text;
 pub mod view;

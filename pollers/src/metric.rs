@@ -1,7 +1,7 @@
 //! What a value of a view means as a metric: name, unit, kind and attributes.
 
 /// One metric that is read from one column.
-#[derive(Debug, PartialEq)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct Series {
     /// Name that the query gives to the column.
     pub column: &'static str,

@@ -118,7 +118,7 @@ mod tests {
         Metrics::register(&registry).unwrap();
         let families = registry.gather();
         let series: usize = families.iter().map(|family| family.get_metric().len()).sum();
-        assert_eq!((families.len(), series), (10, 8 * 5 + 8 + 8 + 6 + 6 + 3 + 3 + 14));
+        assert_eq!((families.len(), series), (10, 9 * 5 + 9 + 9 + 6 + 6 + 3 + 3 + 14));
         assert!(Metrics::register(&registry).is_err());
     }
 }

@@ -30,11 +30,13 @@ pub enum Class {
     Tables,
     /// Sizes on disk.
     Sizes,
+    /// Statements of the configuration.
+    Queries,
 }
 
 impl Class {
     /// All classes.
-    pub const ALL: [Class; 8] = [
+    pub const ALL: [Class; 9] = [
         Class::Sessions,
         Class::Statements,
         Class::Texts,
@@ -43,6 +45,7 @@ impl Class {
         Class::Settings,
         Class::Tables,
         Class::Sizes,
+        Class::Queries,
     ];
 
     /// The name in records and metrics.
@@ -56,6 +59,7 @@ impl Class {
             Class::Settings => "settings",
             Class::Tables => "tables",
             Class::Sizes => "sizes",
+            Class::Queries => "queries",
         }
     }
 }

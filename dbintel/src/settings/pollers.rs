@@ -4,12 +4,10 @@ use std::collections::BTreeMap;
 
 use dbintel_config::{Component, ComponentId, Pipeline, Section};
 use dbintel_pollers::discovery::{self, Discovery};
-use dbintel_pollers::{Config, mysql, postgresql};
+use dbintel_pollers::{Config, mysql, postgresql, sqlquery};
 
 /// Kinds that exist.
-const KNOWN: [&str; 3] = ["postgresql", "mysql", "mariadb"];
-/// Kinds that users look for and that a later version brings.
-const LATER: [&str; 1] = ["sqlquery"];
+const KNOWN: [&str; 4] = ["postgresql", "mysql", "mariadb", "sqlquery"];
 
 /// A poller that some pipeline names.
 #[derive(Debug, Clone)]
@@ -55,16 +53,17 @@ pub fn read(components: Vec<Component>, pipelines: &[Pipeline]) -> Vec<Poller> {
         let config: Config = match component.id.kind.as_str() {
             "postgresql" => postgresql::Config::read(&mut component.section).into(),
             "mysql" | "mariadb" => mysql::Config::read(&mut component.section).into(),
-            kind if LATER.contains(&kind) => {
-                super::not_yet(component);
-                continue;
-            }
+            "sqlquery" => sqlquery::Config::read(&mut component.section).into(),
             _ => {
                 component.refuse_kind(&KNOWN);
                 continue;
             }
         };
-        let discovery = read_discovery(&mut component.section);
+        // A source of its own says where the server of a `sqlquery` poller is.
+        let discovery = match config {
+            Config::SqlQuery(_) => None,
+            _ => read_discovery(&mut component.section),
+        };
         let target = config.target_name(&component.id);
         if discovery.is_none()
             && let Some(first) = targets.insert(target.clone(), component.id.clone())

@@ -48,6 +48,10 @@ pub struct Config {
     pub tables: ClassConfig,
     /// Sizes of tables.
     pub sizes: ClassConfig,
+    /// Statements of a `sqlquery` poller, and the database that they run in.
+    pub queries: ClassConfig,
+    /// The database of a session; empty for none.
+    pub database: String,
 }
 
 impl Config {
@@ -87,6 +91,8 @@ impl Config {
             settings: ClassConfig::read(&mut section.section("settings"), Duration::from_secs(300), "5s"),
             tables: ClassConfig::read(&mut section.section("tables"), Duration::from_secs(60), "10s"),
             sizes: ClassConfig::read(&mut section.section("sizes"), Duration::from_secs(300), "30s"),
+            queries: ClassConfig::new(10, 5),
+            database: String::new(),
         };
         check_target(section, config.target.as_deref());
         check_tls(section, &config.tls);
@@ -119,6 +125,8 @@ impl Default for Config {
             settings: ClassConfig::new(300, 5),
             tables: ClassConfig::new(60, 10),
             sizes: ClassConfig::new(300, 30),
+            queries: ClassConfig::new(10, 5),
+            database: String::new(),
         }
     }
 }

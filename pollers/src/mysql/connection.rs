@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use mysql_async::prelude::Queryable;
-use mysql_async::{ClientIdentity, Conn, Opts, OptsBuilder, Row, SslOpts};
+use mysql_async::{ClientIdentity, Conn, Opts, OptsBuilder, Row, SslOpts, Value};
 use tracing::info;
 
 use super::config::Config;
@@ -88,6 +88,20 @@ impl Connection {
         Ok(self.conn.query(sql).await?)
     }
 
+    /// Names of the columns and rows of a statement, all as texts.
+    pub async fn texts(&mut self, sql: &str) -> Result<(Vec<String>, Vec<Vec<Option<String>>>), Failure> {
+        self.statements_sent += 1;
+        let mut result = self.conn.query_iter(sql).await?;
+        let columns: Vec<String> = result.columns_ref().iter().map(|column| column.name_str().into_owned()).collect();
+        let rows: Vec<Row> = result.collect().await?;
+        let text = |value: Value| match value {
+            Value::Bytes(bytes) => Some(String::from_utf8_lossy(&bytes).into_owned()),
+            // The driver asks for texts.
+            _ => None,
+        };
+        Ok((columns, rows.into_iter().map(|row| row.unwrap().into_iter().map(text).collect()).collect()))
+    }
+
     /// The only row of a statement.
     pub async fn query_one(&mut self, sql: &str) -> Result<Row, Failure> {
         let row = self.query(sql).await?.into_iter().next();
@@ -120,6 +134,7 @@ async fn options(config: &Config) -> Result<Opts, Failure> {
     let password = config.password.password().await?;
     let mut options = OptsBuilder::default()
         .user(Some(&config.username))
+        .db_name(Some(&config.database).filter(|database| !database.is_empty()))
         .pass(password.map(|password| password.expose().to_owned()))
         .tcp_keepalive(Some(KEEPALIVE_IDLE))
         .max_allowed_packet(Some(PACKET_BYTES_MAX))

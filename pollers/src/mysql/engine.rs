@@ -29,6 +29,7 @@ impl Engine for MySql {
             Class::Settings => config.settings,
             Class::Tables => config.tables,
             Class::Sizes => config.sizes,
+            Class::Queries => config.queries,
         }
     }
 

@@ -51,7 +51,7 @@ impl Unavailable {
             }
             Class::Tables => self.views(&views::TABLES, connection, server, &mut rows).await?,
             Class::Sizes => self.views(&views::SIZES, connection, server, &mut rows).await?,
-            Class::Sessions | Class::Statements | Class::Texts => {}
+            Class::Sessions | Class::Statements | Class::Texts | Class::Queries => {}
         }
         poll.capabilities.extend(self.0.values().cloned());
         poll.rows = Rows::Metrics(rows);

@@ -32,9 +32,10 @@ use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 
 pub use self::config::Config;
+pub(crate) use self::connection::Connection;
 pub(crate) use self::engine::MySql;
 use self::reader::ServerReader;
-use self::server::Server;
+pub(crate) use self::server::Server;
 use crate::failure::Failure;
 use crate::found::Found;
 use crate::lane::Lane;

@@ -165,7 +165,7 @@ impl Reader<MySql> for ServerReader {
     }
 
     fn adjust(&mut self, jobs: &mut Jobs<'_, MySql>) {
-        let job = |class| Job { class, database: None };
+        let job = Job::of_server;
         if !self.begun {
             self.begun = true;
             jobs.every(job(Class::Sessions));

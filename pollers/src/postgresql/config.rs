@@ -64,6 +64,8 @@ pub struct Config {
     pub tables: ClassConfig,
     /// Sizes on disk of databases, tables and indexes.
     pub sizes: ClassConfig,
+    /// Statements of a `sqlquery` poller.
+    pub queries: ClassConfig,
 }
 
 impl Config {
@@ -117,6 +119,7 @@ impl Config {
             settings: ClassConfig::read(&mut section.section("settings"), Duration::from_secs(300), "5s"),
             tables: ClassConfig::read(&mut section.section("tables"), Duration::from_secs(60), "10s"),
             sizes: ClassConfig::read(&mut section.section("sizes"), Duration::from_secs(300), "30s"),
+            queries: ClassConfig::new(10, 5),
         };
         config.check(section);
         config
@@ -169,6 +172,7 @@ impl Default for Config {
             settings: ClassConfig::new(300, 5),
             tables: ClassConfig::new(60, 10),
             sizes: ClassConfig::new(300, 30),
+            queries: ClassConfig::new(10, 5),
         }
     }
 }

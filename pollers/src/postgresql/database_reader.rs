@@ -54,8 +54,8 @@ impl TransactionReader for DatabaseReader {
         let mine: Vec<_> = databases.into_iter().skip(self.share).step_by(self.shares).collect();
         jobs.retain(|database| mine.contains(database));
         for database in mine {
-            jobs.every(Job { class: Class::Tables, database: Some(database.clone()) });
-            jobs.every(Job { class: Class::Sizes, database: Some(database) });
+            jobs.every(Job::of_database(Class::Tables, database.clone()));
+            jobs.every(Job::of_database(Class::Sizes, database));
         }
     }
 

@@ -34,6 +34,7 @@ impl Engine for PostgreSql {
             Class::Settings => config.settings,
             Class::Tables => config.tables,
             Class::Sizes => config.sizes,
+            Class::Queries => config.queries,
         }
     }
 

@@ -45,10 +45,10 @@ use crate::text::TextReader;
 
 pub use self::config::Config;
 use self::database_reader::DatabaseReader;
-use self::engine::InTransactions;
-pub(crate) use self::engine::PostgreSql;
-use self::server::Server;
+pub(crate) use self::engine::{InTransactions, PostgreSql, TransactionReader};
+pub(crate) use self::server::Server;
 use self::server_reader::{Fleet, ServerReader};
+pub(crate) use self::transaction::Transaction;
 
 /// Connects as the poller would, asks the server what it offers, and disconnects.
 pub async fn probe(config: &Config) -> Result<Found, Failure> {

@@ -329,7 +329,7 @@ impl TransactionReader for ServerReader {
     }
 
     fn adjust(&mut self, jobs: &mut Jobs<'_, PostgreSql>) {
-        let job = |class| Job { class, database: None };
+        let job = Job::of_server;
         if !self.begun {
             self.begun = true;
             jobs.every(job(Class::Sessions));
@@ -388,7 +388,7 @@ impl TransactionReader for ServerReader {
                 poll.capabilities.extend(server.absent.iter().cloned());
                 Ok(())
             }
-            Class::Tables | Class::Sizes => Ok(()),
+            Class::Tables | Class::Sizes | Class::Queries => Ok(()),
         }
     }
 

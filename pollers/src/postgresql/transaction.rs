@@ -101,6 +101,13 @@ impl<'a> Transaction<'a> {
         Ok(names.unwrap_or_default())
     }
 
+    /// Names of the columns that a statement gives, which is not run.
+    pub async fn columns_of(&self, sql: &str) -> Result<Vec<String>, Failure> {
+        self.count();
+        let statement = self.client.prepare(sql).await?;
+        Ok(statement.columns().iter().map(|column| column.name().to_owned()).collect())
+    }
+
     /// Ends the transaction.
     pub async fn commit(self) -> Result<(), Failure> {
         self.count();

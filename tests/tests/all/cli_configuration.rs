@@ -17,7 +17,7 @@ pollers:
     colection_interval: 10s
   postgresql/two: {endpoint: 'db2:5432', username: monitor, target: shop, password: '${env:NOWHERE}'}
   postgresql/three: {endpoint: 'db3:5432', username: monitor, target: shop}
-  sqlquery: {endpoint: 'db4:3306'}
+  sqlquery: {datasource: 'postgresql://shop@db4/x', queries: [{sql: 'SELECT 1 AS n', metrics: [{metric_name: n}]}]}
 processors:
   adaptive_sampler:
     default_sampling_rate: 150
@@ -44,7 +44,7 @@ fn every_mistake_is_named_at_once_with_its_place() {
         "5:5: pollers.postgresql/one.colection_interval: unknown key `colection_interval`, did you mean `collection_interval`?",
         "6:85: pollers.postgresql/two.password: environment variable `NOWHERE` is not set",
         "7:3: pollers.postgresql/three: `postgresql/two` polls the target `shop` already",
-        "8:3: pollers.sqlquery: the poller `sqlquery` is not part of this version",
+        "pollers.sqlquery.queries[0].metrics[0].value_column: missing; expected text that is not empty",
         "11:28: processors.adaptive_sampler.default_sampling_rate: expected a number from 0 to 100, found `150`",
         "12:37: processors.adaptive_sampler.rules[0].condition: ",
         "13:3: processors.verification: the processor `verification` is not part of this version",

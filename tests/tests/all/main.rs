@@ -38,6 +38,7 @@ mod pollers_mysql_views;
 mod pollers_pooler;
 mod pollers_replica;
 mod pollers_sessions;
+mod pollers_sqlquery;
 mod pollers_standby;
 mod pollers_statements;
 mod pollers_tape;
