@@ -89,11 +89,11 @@ pub fn mysql(source: &str) -> Read<mysql::Config> {
         Some((username, password)) => (username, Some(password)),
         None => (credentials, None),
     };
-    let (address, rest) = rest.split_once('/').unwrap_or((rest, ""));
+    let (rest, parameters) = rest.split_once('?').unwrap_or((rest, ""));
+    let (address, database) = rest.split_once('/').unwrap_or((rest, ""));
     let address = address.strip_prefix("tcp(").and_then(|address| address.strip_suffix(')')).unwrap_or(address);
     let address = if address.contains(':') { address.to_owned() } else { format!("{address}:3306") };
     let endpoint: Endpoint = address.parse().map_err(|_| wrong.to_owned())?;
-    let (database, parameters) = rest.split_once('?').unwrap_or((rest, ""));
     let tls = parameters.split('&').find_map(|pair| pair.strip_prefix("tls="));
     let (insecure, insecure_skip_verify) = match tls {
         None => (None, false),

@@ -61,8 +61,7 @@ impl Query {
                 "is not part of this version: sessions and their waits come from `sessions` of a `postgresql` poller",
             );
         }
-        let metrics: Vec<Metric> =
-            section.list_of_sections("metrics").iter_mut().map(|section| Metric::read(section)).collect();
+        let metrics: Vec<Metric> = section.list_of_sections("metrics").iter_mut().map(Metric::read).collect();
         if metrics.is_empty() {
             section.problem_here("declares no metrics: what is to become of its rows?");
         }
