@@ -278,8 +278,14 @@ impl Fleet {
         self.runtime.block_on(future)
     }
 
-    /// How a target fares.
-    pub fn fares(&self, target: &str) -> Fares {
+    /// How each target of a component fares.
+    pub fn fares_of(&self, component: &ComponentId) -> Vec<(String, Fares)> {
+        let targets = lock(&self.targets);
+        let own = targets.iter().filter(|(_, (owner, _))| owner == component);
+        own.map(|(target, _)| (target.clone(), self.fares(target))).collect()
+    }
+
+    fn fares(&self, target: &str) -> Fares {
         let running = lock(&self.running);
         let Some(running) = running.get(target) else { return Fares::Elsewhere };
         if running.alive.iter().any(AbortHandle::is_finished) {

@@ -66,11 +66,7 @@ impl Pollers {
             if !share_is_known && fleet.polled().is_empty() {
                 return Err("the pollers have not shared out the targets yet".to_owned());
             }
-            let targets = fleet.targets().into_iter().filter(|(_, (owner, _))| *owner == poller);
-            let fares: Vec<(String, Fares)> = targets
-                .map(|(target, _)| (fleet.fares(&target), target))
-                .map(|(fares, target)| (target, fares))
-                .collect();
+            let fares = fleet.fares_of(&poller);
             if let Some((target, _)) = fares.iter().find(|(_, fares)| *fares == Fares::Ended) {
                 return Err(format!("a part of what polls {target} has ended"));
             }

@@ -48,7 +48,7 @@ pub struct Config {
     pub tables: ClassConfig,
     /// Sizes of tables.
     pub sizes: ClassConfig,
-    /// Statements of a `sqlquery` poller, and the database that they run in.
+    /// Statements of a `sqlquery` poller.
     pub queries: ClassConfig,
     /// The database of a session; empty for none.
     pub database: String,

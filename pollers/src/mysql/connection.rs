@@ -99,7 +99,12 @@ impl Connection {
             // The driver asks for texts.
             _ => None,
         };
-        Ok((columns, rows.into_iter().map(|row| row.unwrap().into_iter().map(text).collect()).collect()))
+        Ok((
+            columns,
+            rows.into_iter()
+                .map(|row| row.unwrap_raw().into_iter().map(|value| value.and_then(text)).collect())
+                .collect(),
+        ))
     }
 
     /// The only row of a statement.

@@ -28,7 +28,7 @@ use crate::postgresql::{InTransactions, PostgreSql};
 use crate::target::Target;
 use crate::{mysql, postgresql};
 
-/// Connects as the poller would, and tries each statement without taking its rows.
+/// Connects as the poller would, asks who answers, and disconnects. No statement of the configuration is run.
 pub async fn probe(config: &Config) -> Result<Found, Failure> {
     let found = match &config.server {
         Server::PostgreSql(server) => postgresql::probe(server).await?,

@@ -90,6 +90,10 @@ impl Query {
     /// # Errors
     /// What does not fit, with query, column and row. No row counts then.
     pub fn rows(&self, table: &Table) -> Result<Vec<MetricRow>, Failure> {
+        if table.rows.len() > self.rows_max {
+            let message = format!("{}: more than {} rows: add a LIMIT, or raise `max_rows`", self.name, self.rows_max);
+            return Err(failure(message));
+        }
         let mut rows = Vec::new();
         for declared in self.metrics.chunk_by(|one, other| one.attribute_columns == other.attribute_columns) {
             self.rows_of(declared, table, &mut rows)?;
@@ -139,11 +143,6 @@ impl Query {
             self.name,
             row + 1
         ))
-    }
-
-    /// There are more rows than may be.
-    pub fn too_many(&self) -> Failure {
-        failure(format!("{}: more than {} rows: add a LIMIT, or raise `max_rows`", self.name, self.rows_max))
     }
 
     /// The failure of a run, with what it was that failed and what gives the same.
