@@ -10,8 +10,8 @@ use crate::clock;
 /// Records that are taken at a time.
 const READ_RECORDS: usize = 10_000;
 const READ_TIMEOUT: Duration = Duration::from_millis(200);
-/// Longest silence of a log that has more to tell.
-const SILENCE_MAX: Duration = Duration::from_secs(30);
+/// Longest silence of a log that has more to tell: longer than a broker leaves the transaction of an owner that died open.
+const SILENCE_MAX: Duration = Duration::from_secs(60);
 
 /// Picks what is wanted of a record.
 type Make<'a, T> = Box<dyn FnMut(&Record<'_>) -> Option<T> + 'a>;
@@ -24,6 +24,8 @@ pub struct Stream<'a, T> {
     waiting: VecDeque<T>,
     next_offset: i64,
     end: i64,
+    /// End of what was written at first, in transactions that may still be open.
+    written_end: i64,
     /// First offset that the log has kept.
     pub log_start: i64,
     /// Nothing was taken yet: what would come first may have been deleted, if the log does not start at 0.
@@ -47,9 +49,17 @@ impl<'a, T> Stream<'a, T> {
             waiting: VecDeque::new(),
             next_offset: log.start,
             end: log.stable_end,
+            written_end: log.end,
             log_start: log.start,
             is_untouched: true,
         })
+    }
+
+    /// Goes on to the end of what was written when it was opened, and waits for the transactions that are open there. Of a
+    /// transaction that the broker has promised to commit, another topic may be readable already.
+    pub fn through_open_transactions(mut self) -> Self {
+        self.end = self.written_end;
+        self
     }
 
     /// The next item, which stays where it is.

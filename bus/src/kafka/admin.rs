@@ -328,6 +328,8 @@ fn passes(code: Code) -> bool {
             | Code::RequestTimedOut
             | Code::OperationTimedOut
             | Code::BrokerTransportFailure
+            // The broker that was asked has left the cluster.
+            | Code::DestroyBroker
     )
 }
 

@@ -39,7 +39,7 @@ pub fn outputs<'a>(
     partition: u32,
 ) -> Result<Stream<'a, Came>, BusError> {
     let schemas = Rc::clone(schemas);
-    Stream::open(bus, &topic_name(topic), partition, move |record| {
+    let rows = Stream::open(bus, &topic_name(topic), partition, move |record| {
         let value = record.value.unwrap_or_default();
         let came = |origin| Came { origin, offset: record.offset, hash: u128::from_le_bytes(hash128(&[value])) };
         match origin(&schemas, raw, topic, value) {
@@ -47,7 +47,8 @@ pub fn outputs<'a>(
             Ok((of, Some(origin))) if of == pipeline => Some(came(Some(origin))),
             Ok(_) => None,
         }
-    })
+    })?;
+    Ok(rows.through_open_transactions())
 }
 
 /// The rows of a pipeline and a raw topic that wait between groups: the offset of the raw record, and their own.
@@ -76,7 +77,7 @@ pub fn refused<'a>(
     partition: u32,
 ) -> Result<Stream<'a, Came>, BusError> {
     let schemas = Rc::clone(schemas);
-    Stream::open(bus, &topic_name(Topic::Quarantine), partition, move |record| {
+    let rows = Stream::open(bus, &topic_name(Topic::Quarantine), partition, move |record| {
         let value = record.value.unwrap_or_default();
         let mut scratch = Vec::new();
         let refused: Result<Quarantined<'_>, ReadError> = schemas.read(value, &mut scratch);
@@ -88,7 +89,8 @@ pub fn refused<'a>(
             }
             Ok(_) => None,
         }
-    })
+    })?;
+    Ok(rows.through_open_transactions())
 }
 
 /// Pipeline and origin of an output; no origin if it is derived, and no row's own, or of another raw topic.

@@ -17,9 +17,9 @@ impl Worker<'_> {
             let (task, starts) = restored?;
             positions.extend(starts);
             self.tasks.insert(partition, Running { task, blocked_since: None, trimmed: 0 });
+            self.shared.metrics.partitions.inc();
         }
         self.member.start(&positions)?;
-        self.shared.metrics.partitions.add(partitions.len() as i64);
         self.ready.store(true, Ordering::Release);
         let restored_in = started.elapsed();
         self.shared.metrics.restore_seconds.observe(restored_in.as_secs_f64());

@@ -42,7 +42,11 @@ impl Play<'_> {
         let joined = self.workers[number].take().map_or_else(|| Worker::join(&self.processes[number], 0), Ok);
         if let Ok(mut worker) = joined {
             match worker.turn() {
-                Ok(()) => self.workers[number] = Some(worker),
+                Ok(()) => {
+                    let shown = self.processes[number].metrics.partitions.get();
+                    assert_eq!(shown, worker.tasks.len() as i64, "partitions that process {number} says it owns");
+                    self.workers[number] = Some(worker);
+                }
                 Err(_) if self.faults.lock().killed => drop(worker),
                 // It joins again with its next turn.
                 Err(error) => drop(worker.end(Err(error))),
@@ -60,6 +64,7 @@ impl Play<'_> {
 
     fn kill(&mut self, number: usize) {
         self.workers[number] = None;
+        self.processes[number].metrics.partitions.set(0);
         // Some come again at once. While others stay away, what they had open holds readers back.
         self.away[number] = if self.random.below(2) == 0 { 0 } else { self.random.below(AWAY_MAX) };
         self.disks.after_death(&self.processes[number].config.state_directory, &mut self.random);

@@ -9,6 +9,7 @@ use dbintel_config::{Document, Environment};
 use dbintel_schemas::record_id::record_id;
 use dbintel_schemas::records::{RawQuery, RawSession, RawText};
 use dbintel_schemas::topics::Topic;
+use prometheus::IntGauge;
 
 use super::disk::Disks;
 use super::faults::Shaken;
@@ -159,7 +160,7 @@ fn process(part: &Part, number: usize, bus: &Arc<Model>, disks: &Disks, faults: 
     Shared {
         config,
         bus: Arc::clone(bus) as Arc<dyn Bus>,
-        metrics: metrics.clone(),
+        metrics: Metrics { partitions: IntGauge::new("partitions", "own").unwrap(), ..metrics.clone() },
         open_store: Box::new(move |directory| disks.open(directory, &faults)),
         stop: false.into(),
         restoring: Arc::default(),
