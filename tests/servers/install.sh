@@ -11,7 +11,7 @@ set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 servers="${DBINTEL_CACHE:-$HOME/.cache/dbintel}/servers"
 postgres=(postgres-12 postgres-13 postgres-14 postgres-15 postgres-16 postgres-17 postgres-18)
-all=(kafka "${postgres[@]}" mysql-9 mariadb-10 mariadb-11 registry rotel pgbouncer prometheus exporters python collector)
+all=(kafka "${postgres[@]}" mysql-9 mariadb-10 mariadb-11 extensions registry rotel pgbouncer prometheus exporters python collector)
 
 # What each server is; a stamp with another text means that the server is installed again.
 declare -A version=(
@@ -26,6 +26,7 @@ declare -A version=(
     [mysql-9]="sid"
     [mariadb-10]="stable"
     [mariadb-11]="sid"
+    [extensions]="debian"
     [registry]="3.0.9"
     [rotel]="0.0.1a15"
     [pgbouncer]="debian"

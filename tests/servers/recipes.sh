@@ -86,6 +86,21 @@ install_pgbouncer() {
     extract_debian pgbouncer
 }
 
+# Debian's own PostgreSQL, with extensions and the compiler that the others do not have.
+install_extensions() {
+    update_packages
+    local major name
+    major=$(apt-cache depends postgresql | sed -n 's/^ *Depends: postgresql-\([0-9]*\)$/\1/p')
+    name=postgresql-$major
+    download_debian "$name" "$name-pg-stat-kcache"
+    local libraries
+    libraries=$(dpkg-deb -f "${name}"_*.deb Depends | tr ',|' '\n\n' | awk '/^ *lib/ { print $1 }')
+    # shellcheck disable=SC2086 # one word per library
+    install_packages $libraries
+    extract_debian extensions
+    ln -s "usr/lib/postgresql/$major/bin" bin
+}
+
 install_prometheus() {
     download_debian prometheus
     extract_debian prometheus

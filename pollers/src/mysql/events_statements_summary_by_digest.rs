@@ -26,9 +26,26 @@ pub struct Key {
 }
 
 /// Columns with times in ps that become counters in ns, and columns that are counters.
-const TIMES: [(&str, &str); 2] = [("SUM_TIMER_WAIT", "total_exec_time_ns"), ("SUM_CPU_TIME", "cpu_time_ns")];
-const COUNTS: [(&str, &str); 3] =
-    [("COUNT_STAR", "calls"), ("SUM_ERRORS", "errors"), ("SUM_ROWS_EXAMINED", "rows_examined")];
+const TIMES: [(&str, &str); 3] = [
+    ("SUM_TIMER_WAIT", "total_exec_time_ns"),
+    ("SUM_CPU_TIME", "cpu_time_ns"),
+    ("SUM_LOCK_TIME", "lock_time_ns"),
+];
+const COUNTS: [(&str, &str); 13] = [
+    ("COUNT_STAR", "calls"),
+    ("SUM_ERRORS", "errors"),
+    ("SUM_WARNINGS", "warnings"),
+    ("SUM_ROWS_AFFECTED", "rows_affected"),
+    ("SUM_ROWS_EXAMINED", "rows_examined"),
+    ("SUM_NO_INDEX_USED", "no_index_used"),
+    ("SUM_NO_GOOD_INDEX_USED", "no_good_index_used"),
+    ("SUM_SELECT_SCAN", "select_scan"),
+    ("SUM_SELECT_FULL_JOIN", "select_full_join"),
+    ("SUM_CREATED_TMP_TABLES", "tmp_tables"),
+    ("SUM_CREATED_TMP_DISK_TABLES", "tmp_disk_tables"),
+    ("SUM_SORT_ROWS", "sort_rows"),
+    ("SUM_SORT_MERGE_PASSES", "sort_merge_passes"),
+];
 
 /// Reads the counters of statements that ended at `since` or later, in µs since the epoch; of all if there is no such time.
 pub async fn read(

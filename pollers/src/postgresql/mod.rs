@@ -18,6 +18,7 @@ pub mod mapping;
 mod names;
 mod pg_locks;
 mod pg_stat_activity;
+mod pg_stat_kcache;
 mod pg_stat_statements;
 mod process_id;
 mod server;

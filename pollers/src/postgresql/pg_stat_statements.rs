@@ -96,6 +96,11 @@ pub async fn read(transaction: &Transaction<'_>, extension: &Extension) -> Resul
         let merged = merge_levels(&mut reading.statements);
         reading.missing.extend((merged > 0).then(|| no_levels(merged)));
     }
+    match &extension.cpu_times {
+        Some(Ok(cpu_times)) => cpu_times.add(transaction, &mut reading.statements).await?,
+        Some(Err(missing)) => reading.missing.push(missing.clone()),
+        None => {}
+    }
     if extension.has_info {
         let sql = format!("SELECT dealloc, stats_reset FROM {schema}.pg_stat_statements_info");
         let row = transaction.query_one(&sql, &[]).await?;

@@ -148,8 +148,8 @@ impl Baseline {
             self.observed_at,
             i64::from(self.entry_since_at.is_some()),
             self.entry_since_at.unwrap_or(0),
-            i64::from(self.counters.present),
-            i64::from(self.total.present),
+            self.counters.present.cast_signed(),
+            self.total.present.cast_signed(),
         ]);
         for (pair, (counter, total)) in
             pairs.chunks_exact_mut(2).zip(self.counters.values.iter().zip(self.total.values))
@@ -161,8 +161,8 @@ impl Baseline {
     }
 
     fn of_numbers(numbers: &[i64; NUMBERS]) -> Self {
-        let mut counters = Counters { present: numbers[8] as u32, ..Counters::default() };
-        let mut total = Counters { present: numbers[9] as u32, ..Counters::default() };
+        let mut counters = Counters { present: numbers[8].cast_unsigned(), ..Counters::default() };
+        let mut total = Counters { present: numbers[9].cast_unsigned(), ..Counters::default() };
         for (index, pair) in numbers[HEAD..].chunks_exact(2).enumerate() {
             counters.values[index] = pair[0];
             total.values[index] = pair[0].wrapping_add(pair[1]);

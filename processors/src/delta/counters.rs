@@ -10,7 +10,7 @@ pub const COUNT: usize = QueryCounters::FIELDS.len();
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Counters {
     /// A bit for each that is there.
-    pub present: u32,
+    pub present: u64,
     /// By index; 0 where absent.
     pub values: [i64; COUNT],
 }
@@ -25,7 +25,7 @@ impl From<&QueryCounters> for Counters {
     fn from(record: &QueryCounters) -> Self {
         let mut counters = Self::default();
         for (index, value) in record.values().into_iter().enumerate() {
-            counters.present |= u32::from(value.is_some()) << index;
+            counters.present |= u64::from(value.is_some()) << index;
             counters.values[index] = value.unwrap_or(0);
         }
         counters

@@ -55,9 +55,20 @@ fn released_bytes_are_read_for_ever() {
         let read = avro_json(record_type.definition.schema, &datum);
         for (field, expected) in golden.json.as_object().unwrap() {
             if let Some(actual) = read.get(field) {
-                assert_eq!(actual, expected, "{}: {field}", golden.topic);
+                assert_eq!(known(actual, expected), *expected, "{}: {field}", golden.topic);
             }
         }
+    }
+}
+
+/// A value without the fields of nested records that were added later.
+fn known(actual: &Value, expected: &Value) -> Value {
+    match (actual, expected) {
+        (Value::Object(actual), Value::Object(expected)) => {
+            let fields = actual.iter().filter_map(|(name, value)| Some((name.clone(), known(value, expected.get(name)?))));
+            Value::Object(fields.collect())
+        }
+        _ => actual.clone(),
     }
 }
 

@@ -73,8 +73,21 @@ impl Postgres {
     /// As [`Postgres::start`].
     #[must_use]
     pub fn start_with(major: Major, settings: &[(&str, &str)]) -> Postgres {
-        let binaries = installed(major.server()).join("bin");
-        let scratch = Scratch::new(major.server());
+        Postgres::start_installed(major.server(), settings)
+    }
+
+    /// Debian's server, which compiles just in time and has the extension `pg_stat_kcache`.
+    ///
+    /// # Panics
+    /// As [`Postgres::start`].
+    #[must_use]
+    pub fn start_extended(settings: &[(&str, &str)]) -> Postgres {
+        Postgres::start_installed("extensions", settings)
+    }
+
+    fn start_installed(server: &str, settings: &[(&str, &str)]) -> Postgres {
+        let binaries = installed(server).join("bin");
+        let scratch = Scratch::new(server);
         scratch.give_away();
         let data = scratch.path().join("data");
         let port = ports::free();

@@ -30,6 +30,7 @@ mod otlp_peer;
 mod pollers_capabilities;
 mod pollers_credentials;
 mod pollers_exporters;
+mod pollers_extended;
 mod pollers_faults;
 mod pollers_metrics;
 mod pollers_mysql;

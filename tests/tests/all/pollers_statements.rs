@@ -18,7 +18,7 @@ const TIMES: [(&[&str], &str); 4] = [
     (&["shared_blk_read_time", "blk_read_time"], "blk_read_time_ns"),
     (&["shared_blk_write_time", "blk_write_time"], "blk_write_time_ns"),
 ];
-const NUMBERS: [&str; 16] = [
+const NUMBERS: [&str; 20] = [
     "calls",
     "rows",
     "plans",
@@ -35,6 +35,10 @@ const NUMBERS: [&str; 16] = [
     "wal_records",
     "wal_fpi",
     "wal_bytes",
+    "jit_functions",
+    "wal_buffers_full",
+    "parallel_workers_to_launch",
+    "parallel_workers_launched",
 ];
 
 /// A shop whose statements are executed by its own role, and a role that may watch it.

@@ -6,6 +6,7 @@ use dbintel_schemas::records::QueryCounters;
 
 use crate::failure::Failure;
 use crate::poll::Capability;
+use crate::postgresql::pg_stat_kcache::CpuTimes;
 use crate::postgresql::server::quoted;
 use crate::postgresql::transaction::Transaction;
 use crate::postgresql::value::Columns;
@@ -23,6 +24,8 @@ pub struct Extension {
     pub has_info: bool,
     /// What is read from it.
     pub layout: Layout,
+    /// Where the CPU times come from; none without `pg_stat_kcache`.
+    pub cpu_times: Option<Result<CpuTimes, Capability>>,
 }
 
 /// What is read: the list after SELECT, and what each column of it is.
@@ -60,7 +63,7 @@ pub enum Field {
 pub const IDENTITY_COLUMNS: usize = 5;
 
 /// Counters and the names that their column has had, the newest first. Times are in ms.
-const COUNTERS: [(&str, &[&str]); 24] = [
+const COUNTERS: [(&str, &[&str]); 28] = [
     ("calls", &["calls"]),
     ("rows", &["rows"]),
     ("total_exec_time_ns", &["total_exec_time", "total_time"]),
@@ -85,6 +88,10 @@ const COUNTERS: [(&str, &[&str]); 24] = [
     ("wal_records", &["wal_records"]),
     ("wal_fpi", &["wal_fpi"]),
     ("wal_bytes", &["wal_bytes"]),
+    ("jit_functions", &["jit_functions"]),
+    ("wal_buffers_full", &["wal_buffers_full"]),
+    ("parallel_workers_to_launch", &["parallel_workers_to_launch"]),
+    ("parallel_workers_launched", &["parallel_workers_launched"]),
 ];
 
 /// Time for compiling is given by step. Deforming is a part of generating, and not added.
@@ -132,7 +139,8 @@ impl Extension {
         let columns = transaction.columns(&format!("{schema}.pg_stat_statements(false)")).await?;
         let layout = Layout::of(&columns.into_iter().collect());
         let (version, has_info) = (row.text("version")?.unwrap_or_default(), row.required("has_info")?);
-        Ok(Ok(Extension { schema, version, entries_max, has_info, layout }))
+        let cpu_times = CpuTimes::probe(transaction, layout.has_toplevel).await?;
+        Ok(Ok(Extension { schema, version, entries_max, has_info, layout, cpu_times }))
     }
 }
 

@@ -43,7 +43,7 @@ const fn name(
 
 /// The versioned table of names, in the order of the fields of `QueryCounters`; see [`super::MAPPING_VERSION`].
 #[rustfmt::skip]
-const NAMES: [Name; 28] = [
+const NAMES: [Name; 43] = [
     name("calls", "postgresql.calls", "mysql.events_statements_summary_by_digest.count_star", "dbintel.query.calls", "{call}", "Executions of the statement."),
     name("rows", "postgresql.rows", "mysql.events_statements_summary_by_digest.returned_rows", "dbintel.query.rows", "{row}", "Rows that the statement returned or affected."),
     name("total_exec_time_ns", "postgresql.total_exec_time", "mysql.events_statements_summary_by_digest.sum_timer_wait", "dbintel.query.time", "s", "Time spent executing the statement."),
@@ -72,6 +72,21 @@ const NAMES: [Name; 28] = [
     name("cpu_time_ns", "dbintel.cpu_time", "dbintel.cpu_time", "dbintel.query.cpu_time", "s", "CPU time of the statement."),
     name("errors", "dbintel.errors", "dbintel.errors", "dbintel.query.errors", "{error}", "Executions that failed."),
     name("rows_examined", "dbintel.rows_examined", "mysql.events_statements_summary_by_digest.examined_rows", "", "", ""),
+    name("jit_functions", "dbintel.jit_functions", "dbintel.jit_functions", "", "", ""),
+    name("wal_buffers_full", "dbintel.wal_buffers_full", "dbintel.wal_buffers_full", "", "", ""),
+    name("parallel_workers_to_launch", "dbintel.parallel_workers_to_launch", "dbintel.parallel_workers_to_launch", "", "", ""),
+    name("parallel_workers_launched", "dbintel.parallel_workers_launched", "dbintel.parallel_workers_launched", "", "", ""),
+    name("rows_affected", "dbintel.rows_affected", "dbintel.rows_affected", "", "", ""),
+    name("warnings", "dbintel.warnings", "dbintel.warnings", "dbintel.query.warnings", "{warning}", "Warnings of the statement."),
+    name("lock_time_ns", "dbintel.lock_time", "dbintel.lock_time", "dbintel.query.lock_time", "s", "Time that the statement waited for locks of tables."),
+    name("no_index_used", "dbintel.no_index_used", "dbintel.no_index_used", "dbintel.query.no_index_used", "{call}", "Executions that scanned a table without an index."),
+    name("no_good_index_used", "dbintel.no_good_index_used", "dbintel.no_good_index_used", "", "", ""),
+    name("select_scan", "dbintel.select_scan", "dbintel.select_scan", "", "", ""),
+    name("select_full_join", "dbintel.select_full_join", "dbintel.select_full_join", "", "", ""),
+    name("tmp_tables", "dbintel.tmp_tables", "dbintel.tmp_tables", "", "", ""),
+    name("tmp_disk_tables", "dbintel.tmp_disk_tables", "dbintel.tmp_disk_tables", "dbintel.query.temp_disk_tables", "{table}", "Temporary tables that the statement made on disk."),
+    name("sort_rows", "dbintel.sort_rows", "dbintel.sort_rows", "", "", ""),
+    name("sort_merge_passes", "dbintel.sort_merge_passes", "dbintel.sort_merge_passes", "", "", ""),
 ];
 
 /// Counters whose total is sent while it is 0.
