@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::cli::LogFormat;
 use crate::clock;
-use crate::tap::rfc3339;
+use dbintel_schemas::rfc3339;
 
 /// Texts that may wait for a reader that is slow.
 const WAITING_MAX: usize = 4;

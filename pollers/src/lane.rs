@@ -189,6 +189,7 @@ impl<E: Engine, R: Reader<E>> Lane<E, R> {
         let Turn { job, skipped } = turn;
         let target = self.target.clone();
         let mut run = target.begin(job.class, job.database.as_deref(), skipped, self.identity.clone());
+        run.poll.query = job.query;
         let previous = self.memory.polled_at.get(&job);
         let interval = previous.map(|previous| run.began_at().saturating_sub(*previous));
         run.poll.stamp.interval_ns = interval.and_then(|interval| i64::try_from(interval.as_nanos()).ok());

@@ -9,7 +9,8 @@ use crate::text::withheld_reasons;
 const DURATION_BUCKETS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
 
 /// Topics that this role writes.
-const TOPICS: [&str; 6] = ["raw.queries", "raw.texts", "raw.sessions", "raw.metrics", "raw.polls", "raw.verbatim"];
+const TOPICS: [&str; 7] =
+    ["raw.queries", "raw.texts", "raw.sessions", "raw.metrics", "raw.logs", "raw.polls", "raw.verbatim"];
 
 /// Metrics of all pollers of the process.
 #[derive(Debug, Clone)]
@@ -118,7 +119,7 @@ mod tests {
         Metrics::register(&registry).unwrap();
         let families = registry.gather();
         let series: usize = families.iter().map(|family| family.get_metric().len()).sum();
-        assert_eq!((families.len(), series), (10, 9 * 5 + 9 + 9 + 6 + 6 + 3 + 3 + 14));
+        assert_eq!((families.len(), series), (10, 9 * 5 + 9 + 9 + 7 + 7 + 3 + 3 + 14));
         assert!(Metrics::register(&registry).is_err());
     }
 }

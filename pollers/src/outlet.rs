@@ -213,6 +213,7 @@ impl Feed {
             ("raw.queries", lost.queries),
             ("raw.texts", lost.texts),
             ("raw.sessions", lost.sessions),
+            ("raw.logs", lost.logs),
             ("raw.metrics", lost.metrics),
             ("raw.polls", lost.polls),
         ];
@@ -224,6 +225,7 @@ impl Feed {
             queries = lost.queries,
             texts = lost.texts,
             sessions = lost.sessions,
+            logs = lost.logs,
             metrics = lost.metrics,
             polls = lost.polls,
             "rows were dropped: the bus took no more"

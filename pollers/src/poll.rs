@@ -197,6 +197,8 @@ pub struct Poll {
     pub class: Class,
     /// The database that it was for; none if it was for the server.
     pub database: Option<String>,
+    /// Place of the query of the configuration that it ran; none for what is built in.
+    pub query: Option<usize>,
     /// Its rows.
     pub rows: Rows,
     /// How it ended.
@@ -236,12 +238,18 @@ impl Poll {
         }
     }
 
+    /// Whether both read the same: a newer one says all that an older one of counters says.
+    pub fn is_of_the_job_of(&self, other: &Poll) -> bool {
+        self.class == other.class && self.database == other.database && self.query == other.query
+    }
+
     /// A poll without rows.
     pub fn new(class: Class, stamp: Stamp) -> Poll {
         Poll {
             stamp,
             class,
             database: None,
+            query: None,
             rows: Rows::None,
             outcome: Outcome::Ok,
             error_class: None,

@@ -10,6 +10,10 @@ use crate::metric::{Series, Value};
 use crate::poll::{Stamp, pairs};
 use crate::text::StatementText;
 
+pub use self::log::LogRow;
+
+mod log;
+
 /// Rows that are published without giving way to other tasks.
 pub const ROWS_AT_ONCE: usize = 500;
 /// Header with the trace that a statement belongs to.
@@ -28,6 +32,8 @@ pub enum Rows {
     Sessions(Vec<SessionRow>),
     /// Metrics of objects.
     Metrics(Vec<MetricRow>),
+    /// Log records.
+    Logs(Vec<LogRow>),
 }
 
 /// Identity of a statement on the server.
@@ -190,6 +196,7 @@ impl Rows {
             Rows::Texts(rows) => rows.len(),
             Rows::Sessions(rows) => rows.len(),
             Rows::Metrics(rows) => rows.len(),
+            Rows::Logs(rows) => rows.len(),
         }
     }
 
@@ -212,6 +219,7 @@ impl Rows {
             Rows::Texts(rows) => rows.truncate(length),
             Rows::Sessions(rows) => rows.truncate(length),
             Rows::Metrics(rows) => rows.truncate(length),
+            Rows::Logs(rows) => rows.truncate(length),
         }
         (before - self.len()) as u64
     }
@@ -224,6 +232,7 @@ impl Rows {
             Rows::Texts(_) => Some(Topic::RawTexts),
             Rows::Sessions(_) => Some(Topic::RawSessions),
             Rows::Metrics(_) => Some(Topic::RawMetrics),
+            Rows::Logs(_) => Some(Topic::RawLogs),
         }
     }
 
@@ -238,6 +247,7 @@ impl Rows {
                 Rows::Texts(rows) => rows[index].publish(stamp, &labels, bus),
                 Rows::Sessions(rows) => rows[index].publish(stamp, &labels, bus),
                 Rows::Metrics(rows) => rows[index].publish(stamp, &labels, bus),
+                Rows::Logs(rows) => rows[index].publish(index, stamp, &labels, bus),
             };
             match result {
                 Ok(()) => taken += 1,

@@ -50,6 +50,8 @@ pub struct Lost {
     pub texts: u64,
     /// Sessions.
     pub sessions: u64,
+    /// Log records.
+    pub logs: u64,
     /// Metrics.
     pub metrics: u64,
     /// Whole polls, with their record.
@@ -78,7 +80,7 @@ impl Spool {
         let mut lost = Lost::default();
         if poll.rows.are_cumulative() {
             for waiting in &mut self.polls {
-                if waiting.poll.class == poll.class && waiting.poll.database == poll.database {
+                if waiting.poll.is_of_the_job_of(&poll) {
                     self.rows -= waiting.drop_rows(&mut lost);
                 }
             }
@@ -162,6 +164,7 @@ impl Waiting {
             Rows::Queries(_) => lost.queries += dropped,
             Rows::Texts(_) => lost.texts += dropped,
             Rows::Sessions(_) => lost.sessions += dropped,
+            Rows::Logs(_) => lost.logs += dropped,
             Rows::Metrics(_) => lost.metrics += dropped,
         }
         dropped as usize

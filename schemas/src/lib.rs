@@ -10,6 +10,7 @@ pub mod offset_set;
 pub mod partition;
 mod record;
 pub mod record_id;
+pub mod rfc3339;
 mod text_map;
 pub mod topics;
 pub mod wire;

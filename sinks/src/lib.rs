@@ -27,7 +27,8 @@ pub use handle::Handle;
 use delivery::{Pump, Settings, Sink, Sources};
 
 /// Topics that a sink reads.
-const TOPICS: [Topic; 4] = [Topic::EnrichedMetrics, Topic::EnrichedQueries, Topic::EnrichedSessions, Topic::Events];
+const TOPICS: [Topic; 5] =
+    [Topic::EnrichedMetrics, Topic::EnrichedQueries, Topic::EnrichedSessions, Topic::EnrichedLogs, Topic::Events];
 
 /// Settings of a sink of any kind.
 #[derive(Debug, Clone)]

@@ -94,10 +94,11 @@ impl Balance {
 }
 
 /// Input topics and where their rows come out.
-const FLOWS: [(Topic, Option<Topic>); 5] = [
+const FLOWS: [(Topic, Option<Topic>); 6] = [
     (Topic::RawQueries, Some(Topic::EnrichedQueries)),
     (Topic::RawSessions, Some(Topic::EnrichedSessions)),
     (Topic::RawMetrics, Some(Topic::EnrichedMetrics)),
+    (Topic::RawLogs, Some(Topic::EnrichedLogs)),
     (Topic::RawTexts, Some(Topic::EnrichedTexts)),
     (Topic::RawPolls, None),
 ];

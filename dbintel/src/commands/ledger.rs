@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use dbintel_bus::{Bus, topic_name};
 use dbintel_config::Environment;
 use dbintel_schemas::Topic;
+use dbintel_schemas::rfc3339;
 use serde_json::{Value, json};
 
 use crate::cli::VerifyArguments;
@@ -15,7 +16,6 @@ use crate::failure::Failure;
 use crate::ledger::{Booked, Checked, check, pipelines};
 use crate::output;
 use crate::settings;
-use crate::tap::rfc3339;
 
 /// Time between two looks at how far it has come.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(500);

@@ -7,6 +7,7 @@ use dbintel_bus::{Bus, Outgoing, Record, SendError, topic_name};
 use dbintel_config::Environment;
 use dbintel_schemas::Topic;
 use dbintel_schemas::records::Quarantined;
+use dbintel_schemas::rfc3339;
 use dbintel_schemas::topics::PREFIX;
 use dbintel_schemas::wire::{ReadError, Schemas};
 use serde_json::json;
@@ -19,7 +20,6 @@ use crate::failure::Failure;
 use crate::output::{self, Reader};
 use crate::settings;
 use crate::stream::Stream;
-use crate::tap::rfc3339;
 
 /// Longest wait for the log to take what is given back.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(30);

@@ -11,6 +11,7 @@ use dbintel_config::Environment;
 use dbintel_pollers::sharing::{Entry, Register};
 use dbintel_schemas::partition::partition_of;
 use dbintel_schemas::records::{DEFINITIONS, RawPoll, Target};
+use dbintel_schemas::rfc3339;
 use dbintel_schemas::wire::{Framing, unframe};
 use dbintel_schemas::{Record, TextMap, Topic};
 use serde_json::{Map, Value, json};
@@ -20,7 +21,6 @@ use crate::clock;
 use crate::failure::Failure;
 use crate::output;
 use crate::settings::{self, Settings};
-use crate::tap::rfc3339;
 
 /// Polls that are older say nothing about now.
 const RECENT_MS: i64 = 120_000;

@@ -5,17 +5,20 @@ use std::rc::Rc;
 use dbintel_bus::{Bus, BusError, topic_name};
 use dbintel_schemas::Topic;
 use dbintel_schemas::record_id::hash128;
-use dbintel_schemas::records::{EnrichedMetrics, EnrichedQuery, EnrichedSession, EnrichedText, Quarantined, StagedRow};
+use dbintel_schemas::records::{
+    EnrichedLog, EnrichedMetrics, EnrichedQuery, EnrichedSession, EnrichedText, Quarantined, StagedRow,
+};
 use dbintel_schemas::wire::{ReadError, Schemas};
 
 use crate::stream::Stream;
 
 /// Inputs, and where their rows come out.
-pub const FLOWS: [(Topic, Option<Topic>); 5] = [
+pub const FLOWS: [(Topic, Option<Topic>); 6] = [
     (Topic::RawTexts, Some(Topic::EnrichedTexts)),
     (Topic::RawQueries, Some(Topic::EnrichedQueries)),
     (Topic::RawSessions, Some(Topic::EnrichedSessions)),
     (Topic::RawMetrics, Some(Topic::EnrichedMetrics)),
+    (Topic::RawLogs, Some(Topic::EnrichedLogs)),
     (Topic::RawPolls, None),
 ];
 
@@ -113,6 +116,10 @@ fn origin(schemas: &Schemas, raw: Topic, topic: Topic, value: &[u8]) -> Result<(
         }
         Topic::EnrichedMetrics => {
             let row: EnrichedMetrics<'_> = schemas.read(value, &mut scratch)?;
+            (row.pipeline, Some(row.origin_offset))
+        }
+        Topic::EnrichedLogs => {
+            let row: EnrichedLog<'_> = schemas.read(value, &mut scratch)?;
             (row.pipeline, Some(row.origin_offset))
         }
         _ => {

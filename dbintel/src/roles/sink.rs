@@ -20,7 +20,8 @@ use crate::settings::Sink;
 /// Id of the live table's sink.
 const CONSOLE: &str = "console";
 /// Topics that sinks read.
-const INPUTS: [Topic; 4] = [Topic::EnrichedMetrics, Topic::EnrichedQueries, Topic::EnrichedSessions, Topic::Events];
+const INPUTS: [Topic; 5] =
+    [Topic::EnrichedMetrics, Topic::EnrichedQueries, Topic::EnrichedSessions, Topic::EnrichedLogs, Topic::Events];
 
 /// Sinks that run.
 #[derive(Default)]

@@ -1,11 +1,11 @@
 //! A record of the log as one line of JSON.
 
 use dbintel_bus::Record;
+use dbintel_schemas::rfc3339;
 use dbintel_schemas::topics::{self, KeyRule, Topic};
 use serde_json::{Value, json};
 
 use super::filter::Filter;
-use super::rfc3339;
 use super::shown::{Shown, redacted};
 use super::value::{hex, to_json};
 use super::writers::{ReadError, Writers};

@@ -3,7 +3,6 @@
 pub mod filter;
 pub mod line;
 pub mod lookup;
-pub mod rfc3339;
 pub mod shown;
 pub mod start;
 pub mod value;

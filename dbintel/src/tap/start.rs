@@ -2,8 +2,7 @@
 
 use dbintel_bus::Start;
 use dbintel_config::parse_duration;
-
-use super::rfc3339;
+use dbintel_schemas::rfc3339;
 
 /// Reads `beginning`, `end`, a time or an age; `now` is in ms since the epoch.
 pub fn parse(text: &str, now: i64) -> Result<Start, String> {

@@ -1,11 +1,11 @@
 //! Avro values as JSON: times as RFC 3339, bytes as hex, maps in the order of their keys.
 
+use dbintel_schemas::rfc3339;
 use std::fmt::Write as _;
 
 use apache_avro::types::Value as Avro;
 use serde_json::{Map, Number, Value};
 
-use super::rfc3339;
 use super::shown::{Shown, redacted};
 
 /// The value of a record as JSON. Texts and bytes that are not to be shown are replaced.

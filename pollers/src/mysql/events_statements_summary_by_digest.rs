@@ -26,11 +26,8 @@ pub struct Key {
 }
 
 /// Columns with times in ps that become counters in ns, and columns that are counters.
-const TIMES: [(&str, &str); 3] = [
-    ("SUM_TIMER_WAIT", "total_exec_time_ns"),
-    ("SUM_CPU_TIME", "cpu_time_ns"),
-    ("SUM_LOCK_TIME", "lock_time_ns"),
-];
+const TIMES: [(&str, &str); 3] =
+    [("SUM_TIMER_WAIT", "total_exec_time_ns"), ("SUM_CPU_TIME", "cpu_time_ns"), ("SUM_LOCK_TIME", "lock_time_ns")];
 const COUNTS: [(&str, &str); 13] = [
     ("COUNT_STAR", "calls"),
     ("SUM_ERRORS", "errors"),

@@ -14,10 +14,8 @@ use crate::poll::Capability;
 const NAME: &str = "pg_stat_kcache";
 
 /// Times that add up to the CPU time, in s; names since version 2.2 and before.
-const TIMES: [&[&str]; 2] = [
-    &["plan_user_time", "plan_system_time", "exec_user_time", "exec_system_time"],
-    &["user_time", "system_time"],
-];
+const TIMES: [&[&str]; 2] =
+    [&["plan_user_time", "plan_system_time", "exec_user_time", "exec_system_time"], &["user_time", "system_time"]];
 
 /// Its setting is known as soon as the library is loaded.
 const PROBE: &str = "
@@ -41,7 +39,8 @@ impl CpuTimes {
         let Some(row) = rows.first().map(Columns) else { return Ok(None) };
         let schema = quoted(&row.text("schema")?.unwrap_or_default());
         if !row.required::<bool>("is_loaded")? {
-            let remedy = "add pg_stat_kcache to shared_preload_libraries, after pg_stat_statements, and restart the server";
+            let remedy =
+                "add pg_stat_kcache to shared_preload_libraries, after pg_stat_statements, and restart the server";
             return Ok(Some(Err(missing(remedy.to_owned()))));
         }
         if !row.required::<bool>("allowed")? {
@@ -50,9 +49,11 @@ impl CpuTimes {
         }
         let function = format!("{schema}.{NAME}()");
         let columns = transaction.columns(&function).await?.into_iter().collect();
-        Ok(Some(sql(&function, &columns, has_toplevel).map(|sql| CpuTimes { sql }).ok_or_else(|| {
-            missing("ALTER EXTENSION pg_stat_kcache UPDATE, to version 2.2 or later".to_owned())
-        })))
+        Ok(Some(
+            sql(&function, &columns, has_toplevel)
+                .map(|sql| CpuTimes { sql })
+                .ok_or_else(|| missing("ALTER EXTENSION pg_stat_kcache UPDATE, to version 2.2 or later".to_owned())),
+        ))
     }
 
     /// Adds the CPU time to each statement that has one.
@@ -104,7 +105,10 @@ mod tests {
     fn columns_are_taken_as_they_are_found() {
         let new = of("queryid top userid dbid plan_user_time plan_system_time exec_user_time exec_system_time", true);
         let new = new.unwrap();
-        assert!(new.starts_with("SELECT userid, dbid, queryid, top, (sum(plan_user_time + plan_system_time + "), "{new}");
+        assert!(
+            new.starts_with("SELECT userid, dbid, queryid, top, (sum(plan_user_time + plan_system_time + "),
+            "{new}"
+        );
         let old = of("queryid userid dbid user_time system_time", false).unwrap();
         assert!(old.starts_with("SELECT userid, dbid, queryid, NULL::bool, (sum(user_time + system_time)"), "{old}");
         assert_eq!(of("queryid userid dbid user_time system_time", true), None, "levels would be mixed");

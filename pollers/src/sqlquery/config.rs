@@ -68,7 +68,7 @@ impl Config {
             .list_of_sections("queries")
             .iter_mut()
             .enumerate()
-            .map(|(index, query)| Query::read(index + 1, query, interval, timeout))
+            .flat_map(|(index, query)| Query::read(index + 1, query, interval, timeout))
             .collect();
         if queries.is_empty() {
             section.problem_here("asks nothing: give it `queries`");

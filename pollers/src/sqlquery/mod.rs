@@ -1,8 +1,8 @@
-//! The `sqlquery` poller: metrics from any SQL, on PostgreSQL, MySQL and MariaDB, with the keys of the Collector's receiver.
+//! The `sqlquery` poller: metrics and logs from any SQL, on PostgreSQL, MySQL and MariaDB, with the keys of the Collector's receiver.
 //!
 //! - **Reads** whatever its statements select, each at an interval of its own, on one connection that only reads.
-//! - **Writes** `raw.metrics`, with the columns that a metric names as attributes, and `raw.polls` for each run.
-//! - **Keeps** nothing.
+//! - **Writes** `raw.metrics` and `raw.logs`, with the columns that are named as attributes, and `raw.polls` for each run.
+//! - **Keeps** the last value of a tracking column, in memory: after a restart a query begins at its start.
 //! - **Fails** statement by statement: a result that does not fit what is declared names query, column and row.
 
 pub mod config;
@@ -12,6 +12,7 @@ mod interned;
 mod on_mysql;
 mod on_postgresql;
 mod query;
+mod tracking;
 
 use std::sync::Arc;
 

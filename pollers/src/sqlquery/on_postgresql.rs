@@ -5,14 +5,17 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use dbintel_sqltext::{Dialect, Options};
+
 use super::query::{Query, Table};
+use super::tracking::{Placeholder, Tracking};
 use crate::failure::Failure;
 use crate::lane::{Job, Jobs};
 use crate::link::Connected;
 use crate::poll::{Class, Poll};
 use crate::postgresql::{PostgreSql, Server, Transaction, TransactionReader};
-use crate::rows::Rows;
 use crate::target::Target;
+use crate::text::TextReader;
 
 /// Statements run with the search path and the time limit that are theirs.
 const PREPARE: &str = "SELECT set_config('statement_timeout', $1, true), \
@@ -21,13 +24,17 @@ const PREPARE: &str = "SELECT set_config('statement_timeout', $1, true), \
 /// The statements of one server.
 pub struct QueryReader {
     queries: Vec<Query>,
+    tracking: Tracking,
+    texts: TextReader,
     has_begun: bool,
 }
 
 impl QueryReader {
     /// Nothing was run yet.
     pub fn new(queries: Vec<Query>) -> QueryReader {
-        QueryReader { queries, has_begun: false }
+        let tracking = Tracking::new(&queries, Placeholder::Dollar);
+        let texts = TextReader::new(Dialect::PostgreSql, Options::default(), false);
+        QueryReader { queries, tracking, texts, has_begun: false }
     }
 }
 
@@ -67,9 +74,12 @@ impl TransactionReader for QueryReader {
         _: &Arc<Server>,
         poll: &mut Poll,
     ) -> Result<(), Failure> {
-        let Some(query) = self.queries.get(job.query.unwrap_or(0)) else { return Ok(()) };
-        let table = run(query, transaction).await.map_err(|failure| query.explain(failure))?;
-        poll.rows = Rows::Metrics(query.rows(&table)?);
+        let place = job.query.unwrap_or(0);
+        let Some(query) = self.queries.get(place) else { return Ok(()) };
+        let sql = self.tracking.statement(place, &query.sql);
+        let table = run(query, &sql, transaction).await.map_err(|failure| query.explain(failure))?;
+        poll.rows = query.rows(&table, &mut self.texts)?;
+        self.tracking.advance(place, query, &table)?;
         Ok(())
     }
 
@@ -82,11 +92,11 @@ impl TransactionReader for QueryReader {
     }
 }
 
-async fn run(query: &Query, transaction: &Transaction<'_>) -> Result<Table, Failure> {
+async fn run(query: &Query, sql: &str, transaction: &Transaction<'_>) -> Result<Table, Failure> {
     let timeout = query.timeout.as_millis().to_string();
     transaction.query(PREPARE, &[(&timeout, tokio_postgres::types::Type::TEXT)]).await?;
-    let columns = transaction.columns_of(&query.sql).await?;
-    let sql = format!("SELECT row_to_json(q)::text FROM (\n{}\n) AS q LIMIT {}", query.sql, query.rows_max + 1);
+    let columns = transaction.columns_of(sql).await?;
+    let sql = format!("SELECT row_to_json(q)::text FROM (\n{}\n) AS q LIMIT {}", sql, query.rows_max + 1);
     let mut rows = Vec::new();
     for row in transaction.query(&sql, &[]).await? {
         let json: &str = row.try_get(0)?;

@@ -1,14 +1,18 @@
-//! A statement with what its columns mean, and how rows become metrics.
+//! A statement with what its columns mean, and how rows become metrics or log records.
 
 use std::time::Duration;
 
 use dbintel_config::Section;
 
+use self::log::Log;
 use super::interned;
 use crate::failure::Failure;
 use crate::metric::{Kind, NONE, Number, Series, Value};
 use crate::poll::Outcome;
-use crate::rows::{MetricRow, Point};
+use crate::rows::{MetricRow, Point, Rows};
+use crate::text::TextReader;
+
+mod log;
 
 /// Class of failures whose cause is a result that is not what is declared.
 const UNFIT: &str = "result";
@@ -20,7 +24,7 @@ const QUOTED_MAX: usize = 40;
 /// A statement that is run again and again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Query {
-    /// What people call it: its number and its first metric.
+    /// What people call it: its number, and its first metric if it has one.
     pub name: &'static str,
     /// The statement.
     pub sql: String,
@@ -30,8 +34,28 @@ pub struct Query {
     pub timeout: Duration,
     /// Most rows that are taken.
     pub rows_max: usize,
+    /// How far it has come is told by a column.
+    pub tracking: Option<TrackingColumn>,
     /// What each row gives.
-    pub metrics: Vec<Metric>,
+    pub gives: Gives,
+}
+
+/// What the rows of a statement are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Gives {
+    /// Values of metrics.
+    Metrics(Vec<Metric>),
+    /// Log records.
+    Logs(Vec<Log>),
+}
+
+/// The column whose last value the next run begins after.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TrackingColumn {
+    /// Its name.
+    pub column: &'static str,
+    /// The value of the first run.
+    pub start: String,
 }
 
 /// One metric of each row.
@@ -52,22 +76,18 @@ pub struct Table {
 }
 
 impl Query {
-    /// Reads an item of `queries`. `interval` and `timeout` are those of the poller.
-    pub fn read(number: usize, section: &mut Section, interval: Duration, timeout: Duration) -> Query {
+    /// Reads an item of `queries`: one that gives metrics and log records counts as two. `interval` and `timeout` are those of
+    /// the poller.
+    pub fn read(number: usize, section: &mut Section, interval: Duration, timeout: Duration) -> Vec<Query> {
         let sql = section.doc("The statement: one that selects.").required_text("sql");
-        for key in ["logs", "tracking_column", "tracking_start_value"] {
-            section.refuse(
-                key,
-                "is not part of this version: sessions and their waits come from `sessions` of a `postgresql` poller",
-            );
-        }
         let metrics: Vec<Metric> = section.list_of_sections("metrics").iter_mut().map(Metric::read).collect();
-        if metrics.is_empty() {
-            section.problem_here("declares no metrics: what is to become of its rows?");
+        let logs: Vec<Log> = section.list_of_sections("logs").iter_mut().map(Log::read).collect();
+        if metrics.is_empty() && logs.is_empty() {
+            section.problem_here("declares no metrics and no logs: what is to become of its rows?");
         }
-        let first = metrics.first().map_or("", |metric| metric.series.metric);
+        let first = metrics.first().map_or("logs", |metric| metric.series.metric);
         let milliseconds = |time: Duration| format!("{}ms", time.as_millis());
-        Query {
+        let query = Query {
             name: interned::text(&format!("query {number} ({first})")),
             sql: trimmed(&sql).to_owned(),
             interval: section.doc("Time between two runs; that of the poller if not set.").duration_within(
@@ -81,21 +101,41 @@ impl Query {
                 "10ms"..="10m",
             ),
             rows_max: section.doc("Most rows that are taken.").integer("max_rows", 1_000, 1..=100_000),
-            metrics,
-        }
+            tracking: TrackingColumn::read(section),
+            gives: Gives::Logs(Vec::new()),
+        };
+        let of_metrics = (!metrics.is_empty()).then(|| Query { gives: Gives::Metrics(metrics), ..query.clone() });
+        let of_logs = (!logs.is_empty()).then(|| {
+            let name = interned::text(&format!("query {number} (logs)"));
+            Query { name, gives: Gives::Logs(logs), ..query }
+        });
+        of_metrics.into_iter().chain(of_logs).collect()
     }
 
-    /// The metrics of the rows that a run gave.
+    /// What the rows are that a run gave.
     ///
     /// # Errors
     /// What does not fit, with query, column and row. No row counts then.
-    pub fn rows(&self, table: &Table) -> Result<Vec<MetricRow>, Failure> {
+    pub fn rows(&self, table: &Table, texts: &mut TextReader) -> Result<Rows, Failure> {
         if table.rows.len() > self.rows_max {
             let message = format!("{}: more than {} rows: add a LIMIT, or raise `max_rows`", self.name, self.rows_max);
             return Err(failure(message));
         }
+        match &self.gives {
+            Gives::Metrics(metrics) => self.metrics(metrics, table).map(Rows::Metrics),
+            Gives::Logs(logs) => {
+                let mut rows = Vec::new();
+                for log in logs {
+                    log.rows(self, table, texts, &mut rows)?;
+                }
+                Ok(Rows::Logs(rows))
+            }
+        }
+    }
+
+    fn metrics(&self, metrics: &[Metric], table: &Table) -> Result<Vec<MetricRow>, Failure> {
         let mut rows = Vec::new();
-        for declared in self.metrics.chunk_by(|one, other| one.attribute_columns == other.attribute_columns) {
+        for declared in metrics.chunk_by(|one, other| one.attribute_columns == other.attribute_columns) {
             self.rows_of(declared, table, &mut rows)?;
         }
         Ok(rows)
@@ -125,7 +165,7 @@ impl Query {
         Ok(())
     }
 
-    fn place(&self, column: &str, table: &Table) -> Result<usize, Failure> {
+    pub(super) fn place(&self, column: &str, table: &Table) -> Result<usize, Failure> {
         let place = table.columns.iter().position(|name| name == column);
         place.ok_or_else(|| {
             let columns = table.columns.join(", ");
@@ -172,6 +212,15 @@ impl Query {
         ];
         let found = built_in.iter().find(|(view, _)| is_missing && sql.contains(view));
         found.map_or("", |(_, way_out)| way_out)
+    }
+}
+
+impl TrackingColumn {
+    fn read(section: &mut Section) -> Option<TrackingColumn> {
+        let column = section.doc("Column whose last value the next run begins after, as `$1` or `?` of the statement.");
+        let column = column.optional_text("tracking_column");
+        let start = section.doc("Value for the first run, also after a restart.").text("tracking_start_value", "");
+        Some(TrackingColumn { column: interned::text(&column?), start })
     }
 }
 

@@ -20,8 +20,8 @@ use super::worker::Worker;
 
 /// Raw topics in the order of their rank: at the same timestamp a text is seen before the statement that it belongs
 /// to, and the outcome of a poll after its rows.
-pub const INPUTS: [Topic; 5] =
-    [Topic::RawTexts, Topic::RawQueries, Topic::RawSessions, Topic::RawMetrics, Topic::RawPolls];
+pub const INPUTS: [Topic; 6] =
+    [Topic::RawTexts, Topic::RawQueries, Topic::RawSessions, Topic::RawMetrics, Topic::RawLogs, Topic::RawPolls];
 
 /// Makes the instance of a processor for one task.
 pub type ProcessorFactory = Arc<dyn Fn() -> Box<dyn Processor> + Send + Sync>;

@@ -2,7 +2,8 @@
 
 use bumpalo::Bump;
 use dbintel_schemas::records::{
-    EnrichedMetrics, EnrichedQuery, EnrichedSession, EnrichedText, RawMetrics, RawPoll, RawQuery, RawSession, RawText,
+    EnrichedLog, EnrichedMetrics, EnrichedQuery, EnrichedSession, EnrichedText, RawLog, RawMetrics, RawPoll, RawQuery,
+    RawSession, RawText,
 };
 use dbintel_schemas::topics::Topic;
 use dbintel_schemas::wire::{self, ReadError, Schemas, WriterSchema};
@@ -25,6 +26,8 @@ pub enum Row<'a> {
     Session(&'a mut EnrichedSession<'a>),
     /// Metrics of an object.
     Metrics(&'a mut EnrichedMetrics<'a>),
+    /// A log record from a query of the configuration.
+    Log(&'a mut EnrichedLog<'a>),
     /// Text of a statement.
     Text(&'a mut EnrichedText<'a>),
 }
@@ -62,7 +65,7 @@ pub enum Source<'a> {
 }
 
 impl<'a> Row<'a> {
-    /// Decodes a record of an input topic. Raw sessions, metrics and texts come out in their enriched form at once, since
+    /// Decodes a record of an input topic. Raw sessions, metrics, logs and texts come out in their enriched form at once, since
     /// nothing but the pipeline changes them.
     pub fn read(
         topic: Topic,
@@ -94,6 +97,10 @@ impl<'a> Row<'a> {
                     Row::Metrics(arena.alloc(metrics(&raw, offset))),
                 )
             }
+            Topic::RawLogs => {
+                let raw: RawLog<'a> = decode(schemas, bytes, arena)?;
+                (origin(raw.poller, raw.target, raw.owner_epoch, offset), Row::Log(arena.alloc(log(&raw, offset))))
+            }
             Topic::RawTexts => {
                 let raw: RawText<'a> = decode(schemas, bytes, arena)?;
                 (origin(raw.poller, raw.target, raw.owner_epoch, offset), Row::Text(arena.alloc(text(&raw, offset))))
@@ -111,6 +118,7 @@ impl<'a> Row<'a> {
             Row::Query(row) => Row::Query(arena.alloc(**row)),
             Row::Session(row) => Row::Session(arena.alloc(**row)),
             Row::Metrics(row) => Row::Metrics(arena.alloc(**row)),
+            Row::Log(row) => Row::Log(arena.alloc(**row)),
             Row::Text(row) => Row::Text(arena.alloc(**row)),
         }
     }
@@ -122,6 +130,7 @@ impl<'a> Row<'a> {
             Row::Query(row) => (row.pipeline, row.time_clamped) = (pipeline, time_clamped),
             Row::Session(row) => (row.pipeline, row.time_clamped) = (pipeline, time_clamped),
             Row::Metrics(row) => (row.pipeline, row.time_clamped) = (pipeline, time_clamped),
+            Row::Log(row) => (row.pipeline, row.time_clamped) = (pipeline, time_clamped),
             Row::Text(row) => row.pipeline = pipeline,
         }
     }
@@ -142,6 +151,7 @@ impl<'a> Row<'a> {
             Row::Metrics(row) => {
                 (Topic::EnrichedMetrics, outbox.primary(&**row, row.target, None, partition, timestamp))
             }
+            Row::Log(row) => (Topic::EnrichedLogs, outbox.primary(&**row, row.target, None, partition, timestamp)),
             Row::Text(row) => {
                 (Topic::EnrichedTexts, outbox.primary(&**row, &key::of_text(row), None, partition, timestamp))
             }
@@ -194,6 +204,13 @@ fn metrics<'a>(raw: &RawMetrics<'a>, offset: i64) -> EnrichedMetrics<'a> {
     enrich!(EnrichedMetrics, raw, offset, {
         record_id, poller, target, labels, engine, engine_version, role, instance, observed_at, interval_ns, object_type,
         object, points,
+    })
+}
+
+fn log<'a>(raw: &RawLog<'a>, offset: i64) -> EnrichedLog<'a> {
+    enrich!(EnrichedLog, raw, offset, {
+        record_id, poller, target, labels, engine, engine_version, role, instance, observed_at, interval_ns, query,
+        occurred_at, severity, severity_number, body, body_truncated, withheld, attributes,
     })
 }
 

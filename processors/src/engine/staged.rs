@@ -32,6 +32,7 @@ pub fn read<'a>(schemas: &Schemas, bytes: &'a [u8], arena: &'a Bump) -> Result<(
         Some(Topic::EnrichedQueries) => Row::Query(arena.alloc(decode(schemas, staged.row, arena)?)),
         Some(Topic::EnrichedSessions) => Row::Session(arena.alloc(decode(schemas, staged.row, arena)?)),
         Some(Topic::EnrichedMetrics) => Row::Metrics(arena.alloc(decode(schemas, staged.row, arena)?)),
+        Some(Topic::EnrichedLogs) => Row::Log(arena.alloc(decode(schemas, staged.row, arena)?)),
         Some(Topic::EnrichedTexts) => Row::Text(arena.alloc(decode(schemas, staged.row, arena)?)),
         _ => return Err(ReadError::Resolve("it is no kind of row that goes from group to group".to_owned())),
     };
@@ -62,6 +63,7 @@ pub fn write<'o>(
         Row::Query(row) => outbox.staged(&**row, envelope, topic, partition, timestamp),
         Row::Session(row) => outbox.staged(&**row, envelope, topic, partition, timestamp),
         Row::Metrics(row) => outbox.staged(&**row, envelope, topic, partition, timestamp),
+        Row::Log(row) => outbox.staged(&**row, envelope, topic, partition, timestamp),
         Row::Text(row) => outbox.staged(&**row, envelope, topic, partition, timestamp),
     }
 }

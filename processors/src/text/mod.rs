@@ -242,7 +242,7 @@ impl Processor for Text {
             Row::Text(text) => return self.text(text, context),
             Row::Query(query) => self.query(query, context)?,
             Row::Session(session) => self.session(session, context)?,
-            Row::RawQuery(_) | Row::RawPoll(_) | Row::Metrics(_) => {}
+            Row::RawQuery(_) | Row::RawPoll(_) | Row::Metrics(_) | Row::Log(_) => {}
         }
         Ok(Disposition::Forwarded)
     }

@@ -34,6 +34,7 @@ macro_rules! records {
 records![
     Circuit,
     Command,
+    EnrichedLog,
     EnrichedMetrics,
     EnrichedQuery,
     EnrichedResidual,
@@ -43,6 +44,7 @@ records![
     Export,
     LedgerEntry,
     Quarantined,
+    RawLog,
     RawMetrics,
     RawPoll,
     RawQuery,

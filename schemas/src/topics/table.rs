@@ -83,14 +83,14 @@ pub const TABLE: [TopicSpec; Topic::ALL.len()] = [
     TopicSpec {
         topic: Topic::RawLogs,
         key: KeyRule::Target,
-        record: None,
+        record: Some("dbintel.RawLog"),
         partitions: Partitions::CoPartitioned,
         retention: days(1),
         max_message_bytes: MEBIBYTE,
         writer: "pollers",
         readers: "processors",
         restricted: true,
-        load: Load { records_per_day: 0, bytes_per_record: 0 },
+        load: Load { records_per_day: 0, bytes_per_record: 600 },
     },
     TopicSpec {
         topic: Topic::RawVerbatim,
@@ -179,14 +179,14 @@ pub const TABLE: [TopicSpec; Topic::ALL.len()] = [
     TopicSpec {
         topic: Topic::EnrichedLogs,
         key: KeyRule::Target,
-        record: None,
+        record: Some("dbintel.EnrichedLog"),
         partitions: Partitions::CoPartitioned,
         retention: days(7),
         max_message_bytes: MEBIBYTE,
         writer: "processors",
         readers: "sinks",
         restricted: false,
-        load: Load { records_per_day: 0, bytes_per_record: 0 },
+        load: Load { records_per_day: 0, bytes_per_record: 560 },
     },
     TopicSpec {
         topic: Topic::StagedText,

@@ -43,6 +43,7 @@ pub fn record_types() -> Vec<RecordType> {
     record_types![
         Circuit,
         Command,
+        EnrichedLog,
         EnrichedMetrics,
         EnrichedQuery,
         EnrichedResidual,
@@ -52,6 +53,7 @@ pub fn record_types() -> Vec<RecordType> {
         Export,
         LedgerEntry,
         Quarantined,
+        RawLog,
         RawMetrics,
         RawPoll,
         RawQuery,

@@ -65,7 +65,8 @@ fn released_bytes_are_read_for_ever() {
 fn known(actual: &Value, expected: &Value) -> Value {
     match (actual, expected) {
         (Value::Object(actual), Value::Object(expected)) => {
-            let fields = actual.iter().filter_map(|(name, value)| Some((name.clone(), known(value, expected.get(name)?))));
+            let fields =
+                actual.iter().filter_map(|(name, value)| Some((name.clone(), known(value, expected.get(name)?))));
             Value::Object(fields.collect())
         }
         _ => actual.clone(),

@@ -65,7 +65,7 @@ impl Sink for Console {
         match row {
             Row::Query(row) => state.query(row, texts.find(row.target, row.fingerprint), arrival.now),
             Row::Session(row) => state.session(row, arrival.now),
-            Row::Metrics(_) | Row::Event(_) => return Taken::Settled(Outcome::Skipped),
+            Row::Metrics(_) | Row::Log(_) | Row::Event(_) => return Taken::Settled(Outcome::Skipped),
         }
         Taken::Settled(Outcome::Accepted)
     }

@@ -1,6 +1,8 @@
 //! Rows as JSON.
 
-use dbintel_schemas::records::{EnrichedMetrics, EnrichedQuery, EnrichedSession, Event, MetricPoint, QueryCounters};
+use dbintel_schemas::records::{
+    EnrichedLog, EnrichedMetrics, EnrichedQuery, EnrichedSession, Event, MetricPoint, QueryCounters,
+};
 use dbintel_schemas::{List, TextMap, Topic};
 use serde_json::{Map, Value, json};
 
@@ -12,6 +14,7 @@ pub fn topic(row: &Row<'_>) -> &'static str {
         Row::Query(_) => Topic::EnrichedQueries.name(),
         Row::Session(_) => Topic::EnrichedSessions.name(),
         Row::Metrics(_) => Topic::EnrichedMetrics.name(),
+        Row::Log(_) => Topic::EnrichedLogs.name(),
         Row::Event(_) => Topic::Events.name(),
     }
 }
@@ -30,6 +33,9 @@ pub fn brief(row: &Row<'_>) -> Value {
         Row::Metrics(row) => json!({
             "object_type": row.object_type, "object": map(row.object), "points": row.points.len(),
         }),
+        Row::Log(row) => json!({
+            "query": row.query, "severity": row.severity, "body": row.body, "attributes": map(row.attributes),
+        }),
         Row::Event(row) => json!({
             "event_type": row.event_type, "severity": row.severity, "message": row.message,
         }),
@@ -45,6 +51,7 @@ pub fn detailed(row: &Row<'_>, texts: &mut Texts) -> Value {
         Row::Query(row) => query(row, texts.find(row.target, row.fingerprint)),
         Row::Session(row) => session(row, row.text.or_else(|| texts.find(row.target, row.fingerprint))),
         Row::Metrics(row) => metrics(row),
+        Row::Log(row) => log(row),
         Row::Event(row) => event(row),
     };
     extend(&mut line, details);
@@ -100,6 +107,17 @@ fn metrics(row: &EnrichedMetrics<'_>) -> Value {
         "engine_version": row.engine_version, "role": row.role, "observed_at": row.observed_at,
         "interval_ns": row.interval_ns, "object_type": row.object_type, "object": map(row.object),
         "points": points(row.points),
+    })
+}
+
+fn log(row: &EnrichedLog<'_>) -> Value {
+    json!({
+        "record_id": hex(&row.record_id), "pipeline": row.pipeline, "origin_offset": row.origin_offset,
+        "poller": row.poller, "target": row.target, "labels": map(row.labels), "engine": row.engine,
+        "engine_version": row.engine_version, "role": row.role, "observed_at": row.observed_at, "query": row.query,
+        "occurred_at": row.occurred_at, "severity": row.severity, "severity_number": row.severity_number,
+        "body": row.body, "body_truncated": row.body_truncated, "withheld": row.withheld,
+        "attributes": map(row.attributes),
     })
 }
 

@@ -90,6 +90,7 @@ impl Decoder {
             Topic::EnrichedQueries => self.decode(bytes).map(Row::Query),
             Topic::EnrichedSessions => self.decode(bytes).map(Row::Session),
             Topic::EnrichedMetrics => self.decode(bytes).map(Row::Metrics),
+            Topic::EnrichedLogs => self.decode(bytes).map(Row::Log),
             _ => self.decode(bytes).map(Row::Event),
         }
     }

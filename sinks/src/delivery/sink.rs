@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use dbintel_schemas::records::{EnrichedMetrics, EnrichedQuery, EnrichedSession, Event};
+use dbintel_schemas::records::{EnrichedLog, EnrichedMetrics, EnrichedQuery, EnrichedSession, Event};
 
 use super::texts::Texts;
 
@@ -66,6 +66,8 @@ pub enum Row<'a> {
     Session(EnrichedSession<'a>),
     /// Metrics of an object.
     Metrics(EnrichedMetrics<'a>),
+    /// A log record from a query of the configuration.
+    Log(EnrichedLog<'a>),
     /// Something that happened.
     Event(Event<'a>),
 }
@@ -77,6 +79,7 @@ impl<'a> Row<'a> {
             Row::Query(row) => row.pipeline,
             Row::Session(row) => row.pipeline,
             Row::Metrics(row) => row.pipeline,
+            Row::Log(row) => row.pipeline,
             Row::Event(row) => row.pipeline,
         }
     }
@@ -87,6 +90,7 @@ impl<'a> Row<'a> {
             Row::Query(row) => row.target,
             Row::Session(row) => row.target,
             Row::Metrics(row) => row.target,
+            Row::Log(row) => row.target,
             Row::Event(row) => row.target,
         }
     }

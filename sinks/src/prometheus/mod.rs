@@ -207,7 +207,7 @@ impl Sink for Prometheus {
             }
             Row::Query(row) => values.statements.update(row, partition, arrival.fresh, now),
             Row::Session(row) => values.sessions.update(row, partition, now),
-            Row::Event(_) => return Taken::Settled(Outcome::Skipped),
+            Row::Log(_) | Row::Event(_) => return Taken::Settled(Outcome::Skipped),
         };
         Taken::Settled(if is_kept { Outcome::Accepted } else { TOO_MANY_TARGETS })
     }

@@ -47,7 +47,7 @@ impl Targets {
             Row::Query(row) => (row.engine, row.engine_version, row.role, row.labels, row.interval_ns),
             Row::Session(row) => (row.engine, row.engine_version, row.role, row.labels, row.interval_ns),
             Row::Metrics(row) => (row.engine, row.engine_version, row.role, row.labels, row.interval_ns),
-            Row::Event(_) => return true,
+            Row::Log(_) | Row::Event(_) => return true,
         };
         let known = self.targets.get(row.target());
         if known.is_none() && self.targets.len() >= TARGETS_MAX {

@@ -18,6 +18,7 @@ mod cli_prometheus;
 mod cli_rig;
 mod cli_secrets;
 mod cli_sql;
+mod cli_sqlquery;
 mod cli_statements;
 mod cli_topics;
 mod compose;

@@ -1,6 +1,7 @@
 use dbintel_config::{Document, Environment};
 
 use super::*;
+use crate::rows::LogRow;
 
 const CALLS: &str = "
 sql: 'SELECT 1;  '
@@ -15,12 +16,25 @@ fn read(text: &str) -> Result<Query, String> {
     let (minute, second) = (Duration::from_secs(60), Duration::from_secs(1));
     let document = Document::from_text("t.yaml", text, &Environment::from_iter::<[(&str, &str); 0]>([]));
     let loaded = document.unwrap().read(|section| Query::read(1, section, minute, second));
-    loaded.map(|loaded| loaded.config).map_err(|problems| problems.to_string())
+    loaded.map(|loaded| loaded.config.into_iter().next().unwrap()).map_err(|problems| problems.to_string())
 }
 
 fn table(rows: &[[Option<&str>; 3]]) -> Table {
     let columns = ["query_id", "calls", "mean"].map(str::to_owned).to_vec();
     Table { columns, rows: rows.iter().map(|row| row.map(|text| text.map(str::to_owned)).to_vec()).collect() }
+}
+
+/// The metrics of a result; else what is wrong with it.
+fn metrics(query: &Query, table: &Table) -> Result<Vec<MetricRow>, String> {
+    match query.rows(table, &mut reader()) {
+        Ok(Rows::Metrics(rows)) => Ok(rows),
+        Ok(other) => panic!("{other:?}"),
+        Err(failure) => Err(failure.message),
+    }
+}
+
+fn reader() -> TextReader {
+    TextReader::new(dbintel_sqltext::Dialect::PostgreSql, dbintel_sqltext::Options::default(), false)
 }
 
 #[test]
@@ -30,7 +44,7 @@ fn rows_become_metrics_with_the_attributes_that_are_declared() {
         (query.sql.as_str(), query.interval, query.timeout),
         ("SELECT 1", Duration::from_secs(60), Duration::from_secs(3))
     );
-    let rows = query.rows(&table(&[[Some("7"), Some("12.000"), Some("0.5")], [None, Some("3"), None]])).unwrap();
+    let rows = metrics(&query, &table(&[[Some("7"), Some("12.000"), Some("0.5")], [None, Some("3"), None]])).unwrap();
     let shown: Vec<_> = rows
         .iter()
         .map(|row| {
@@ -69,7 +83,7 @@ fn what_does_not_fit_names_query_column_and_row() {
         ),
     ];
     for (table, expected) in cases {
-        assert_eq!(query.rows(&table).unwrap_err().message, expected);
+        assert_eq!(metrics(&query, &table).unwrap_err(), expected);
     }
 }
 
@@ -77,17 +91,14 @@ fn what_does_not_fit_names_query_column_and_row() {
 fn mistakes_are_told_before_anything_runs() {
     let cases = [
         ("metrics: [{metric_name: a, value_column: b}]", "sql: missing"),
-        ("sql: x", "declares no metrics"),
+        ("sql: x", "declares no metrics and no logs"),
+        ("sql: x\nlogs: [{severity_column: b}]", "body_column: missing"),
         ("sql: x\nmetrics: [{metric_name: a}]", "value_column: missing"),
         ("sql: x\nmetrics: [{metric_name: a, value_column: b, value_type: text}]", "value_type: expected"),
         ("sql: x\nmetrics: [{metric_name: a, value_column: b, monotonic: true, data_type: gauge}]", "is of sums"),
         (
             "sql: x\nmetrics: [{metric_name: a, value_column: b, aggregation: delta}]",
             "only values that count from a start",
-        ),
-        (
-            "sql: x\nlogs: [{body_column: b}]\nmetrics: [{metric_name: a, value_column: b}]",
-            "is not part of this version",
         ),
     ];
     for (text, expected) in cases {
@@ -105,4 +116,50 @@ fn a_missing_column_names_the_polls_that_give_the_same() {
         message.starts_with("query 1 (db.query.calls): column \"cpu_time\" does not exist; `statements`"),
         "{message}"
     );
+}
+
+#[test]
+fn rows_become_log_records() {
+    let logs = "
+sql: SELECT 1
+logs:
+  - {body_column: said, severity_column: level, timestamp_column: at, attribute_columns: [who], static_attributes: {kind: x}}
+";
+    let query = read(logs).unwrap();
+    let columns = ["said", "level", "at", "who"].map(str::to_owned).to_vec();
+    let row = |row: [Option<&str>; 4]| row.map(|text| text.map(str::to_owned)).to_vec();
+    let first = row([Some("SELECT 'secret', 7"), Some("ERROR"), Some("2026-06-01T12:00:00+00:00"), Some("shop")]);
+    let table = Table { columns, rows: vec![first, row([None, Some("busy"), None, None])] };
+    let Ok(Rows::Logs(rows)) = query.rows(&table, &mut reader()) else { panic!("no logs") };
+    let body = rows[0].body.as_ref().unwrap();
+    assert_eq!(body.text.as_deref(), Some("SELECT ?, ?"));
+    assert_eq!((rows[0].occurred_at, rows[0].severity_number), (Some(1_780_315_200_000_000), Some(17)));
+    assert_eq!(rows[0].attributes, [("who", "shop".to_owned()), ("kind", "x".to_owned())]);
+    let LogRow { query: name, occurred_at, severity, severity_number, body, attributes } = &rows[1];
+    assert_eq!(
+        (*name, *occurred_at, severity.as_deref(), *severity_number),
+        ("query 1 (logs)", None, Some("busy"), None)
+    );
+    assert!(body.is_none() && *attributes == [("kind", "x".to_owned())]);
+
+    let text = read("sql: x\nlogs: [{body_column: said, body: text}]").unwrap();
+    let said = Table { columns: vec!["said".to_owned()], rows: vec![vec![Some("order '7' is late".to_owned())]] };
+    let Ok(Rows::Logs(rows)) = text.rows(&said, &mut reader()) else { panic!("no logs") };
+    assert_eq!(rows[0].body.as_ref().unwrap().text.as_deref(), Some("order '7' is late"));
+
+    let late = Table { columns: table.columns, rows: vec![row([None, None, Some("'a' at noon"), None])] };
+    assert_eq!(
+        query.rows(&late, &mut reader()).unwrap_err().message,
+        "query 1 (logs): column `at` of row 1 holds a text, and is declared as a time (`timestamp_column`)"
+    );
+}
+
+#[test]
+fn what_gives_both_counts_as_two() {
+    let text = "sql: x\nlogs: [{body_column: b}]\nmetrics: [{metric_name: a, value_column: b}]\ntracking_column: id";
+    let document = Document::from_text("t.yaml", text, &Environment::from_iter::<[(&str, &str); 0]>([])).unwrap();
+    let second = Duration::from_secs(1);
+    let queries = document.read(|section| Query::read(3, section, second, second)).unwrap().config;
+    assert_eq!(queries.iter().map(|query| query.name).collect::<Vec<_>>(), ["query 3 (a)", "query 3 (logs)"]);
+    assert!(queries.iter().all(|query| query.tracking.as_ref().is_some_and(|tracking| tracking.column == "id")));
 }

@@ -9,10 +9,12 @@
 //! | `enriched.queries` | a log record `db.server.top_query` with the interval's deltas, and points of `dbintel.query.*` with our own running totals |
 //! | `enriched.sessions` | a log record `db.server.query_sample` |
 //! | `enriched.metrics` | points with the names that the poller gave them |
+//! | `enriched.logs` | a log record `dbintel.query.row` with the attributes that the configuration names |
 //! | `events` | a log record `dbintel.event.<type>` |
 
 mod attributes;
 mod events;
+mod logs;
 mod metrics;
 mod queries;
 mod resource;
@@ -97,6 +99,7 @@ impl Mapper {
                 self.session(row, text, ticket, out);
             }
             Row::Metrics(row) => self.metrics(row, ticket, out),
+            Row::Log(row) => self.log(row, ticket, out),
             Row::Event(row) => self.event(row, ticket, out),
         }
     }
@@ -146,9 +149,14 @@ fn point(value: Number, started_at: Option<i64>, at: i64, attributes: &[u8]) -> 
 
 /// Begins a `LogRecord` of the event `name`, at a time in µs since the epoch.
 fn log_record(name: &str, at: i64) -> Vec<u8> {
+    log_record_at(name, at, at)
+}
+
+/// A `LogRecord` of something that was seen later than it happened.
+fn log_record_at(name: &str, occurred_at: i64, observed_at: i64) -> Vec<u8> {
     let mut out = Vec::with_capacity(512);
-    proto::time(log_record::TIME, Some(at), &mut out);
-    proto::time(log_record::OBSERVED_TIME, Some(at), &mut out);
+    proto::time(log_record::TIME, Some(occurred_at), &mut out);
+    proto::time(log_record::OBSERVED_TIME, Some(observed_at), &mut out);
     proto::bytes(log_record::EVENT_NAME, name.as_bytes(), &mut out);
     out
 }

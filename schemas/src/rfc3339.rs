@@ -3,6 +3,7 @@
 const SECONDS_PER_DAY: i64 = 86_400;
 
 /// `2026-01-31T12:00:00.000001Z`; digits of the second that are zero are left out.
+#[must_use]
 pub fn format_us(since_epoch_us: i64) -> String {
     let (seconds, us) = (since_epoch_us.div_euclid(1_000_000), since_epoch_us.rem_euclid(1_000_000));
     let (days, second) = (seconds.div_euclid(SECONDS_PER_DAY), seconds.rem_euclid(SECONDS_PER_DAY));
@@ -16,17 +17,25 @@ pub fn format_us(since_epoch_us: i64) -> String {
 }
 
 /// The same for ms.
+#[must_use]
 pub fn format_ms(since_epoch_ms: i64) -> String {
     format_us(since_epoch_ms.saturating_mul(1000))
 }
 
 /// Reads `2026-01-31T12:00:00Z`, with a fraction of the second or an offset such as `+02:00`; ms since the epoch.
+#[must_use]
 pub fn parse_ms(text: &str) -> Option<i64> {
+    parse_us(text).map(|us| us.div_euclid(1000))
+}
+
+/// As [`parse_ms`], in µs.
+#[must_use]
+pub fn parse_us(text: &str) -> Option<i64> {
     let (date, rest) = text.split_once(['T', 't', ' '])?;
     let [year, month, day] = numbers(date, '-')?;
     let (time, offset_minutes) = split_offset(rest)?;
-    let (time, ms) = match time.split_once('.') {
-        Some((time, fraction)) => (time, milliseconds(fraction)?),
+    let (time, us) = match time.split_once('.') {
+        Some((time, fraction)) => (time, microseconds(fraction)?),
         None => (time, 0),
     };
     let [hour, minute, second] = numbers(time, ':')?;
@@ -36,7 +45,7 @@ pub fn parse_ms(text: &str) -> Option<i64> {
         return None;
     }
     let seconds = days * SECONDS_PER_DAY + hour * 3600 + (minute - offset_minutes) * 60 + second;
-    Some(seconds * 1000 + ms)
+    Some(seconds * 1_000_000 + us)
 }
 
 /// Splits `12:00:00+02:00` into the time and the offset in minutes.
@@ -51,10 +60,10 @@ fn split_offset(text: &str) -> Option<(&str, i64)> {
     Some((time, if offset.starts_with('-') { -minutes } else { minutes }))
 }
 
-fn milliseconds(fraction: &str) -> Option<i64> {
+fn microseconds(fraction: &str) -> Option<i64> {
     let all_digits = !fraction.is_empty() && fraction.bytes().all(|byte| byte.is_ascii_digit());
-    let first_three: String = fraction.chars().chain("000".chars()).take(3).collect();
-    all_digits.then(|| first_three.parse().ok()).flatten()
+    let first_six: String = fraction.chars().chain("000000".chars()).take(6).collect();
+    all_digits.then(|| first_six.parse().ok()).flatten()
 }
 
 /// Numbers of two or more digits.
@@ -107,6 +116,7 @@ mod tests {
         ];
         for (us, text) in cases {
             assert_eq!(format_us(us), text);
+            assert_eq!(parse_us(text), Some(us), "{text}");
             assert_eq!(parse_ms(text), Some(us.div_euclid(1000)), "{text}");
         }
     }
