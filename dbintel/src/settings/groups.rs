@@ -135,8 +135,8 @@ mod tests {
         assert_eq!(
             shown,
             [
-                "dbintel.delta 5 a [\"delta\"] Some(StagedText)",
-                "dbintel.delta 5 b [\"delta\"] Some(StagedAdaptiveSampler)",
+                "dbintel.delta 6 a [\"delta\"] Some(StagedText)",
+                "dbintel.delta 6 b [\"delta\"] Some(StagedAdaptiveSampler)",
                 "dbintel.text 1 a [\"text\"] Some(StagedAdaptiveSampler)",
                 "dbintel.adaptive_sampler 1 a [\"adaptive_sampler/one\", \"adaptive_sampler/two\"] None",
                 "dbintel.adaptive_sampler 1 b [\"adaptive_sampler\"] None",
