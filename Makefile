@@ -63,6 +63,7 @@ bench: packages ## Measure codec, embedded log, statement text and the engine on
 	cargo bench --locked -p dbintel-tests --bench kafka
 	@tests/servers/install.sh postgres
 	cargo bench --locked -p dbintel-tests --bench cost
+	cargo bench --locked -p dbintel-tests --bench fleet
 	cargo run --locked --release -p dbintel-schemas --example codec_speed
 	@scratch=$$(mktemp -d) && trap 'rm -rf "$$scratch"' EXIT && \
 	  cargo run --locked --release -p dbintel-bus --example embedded_speed -- 4000000 5000 "$$scratch/log"

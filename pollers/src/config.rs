@@ -62,13 +62,16 @@ impl Config {
     /// The same settings for another server.
     pub fn of(&self, found: &discovery::Found) -> Config {
         let mut config = self.clone();
-        let (endpoint, target, labels) = match &mut config {
-            Config::PostgreSql(config) => (&mut config.endpoint, &mut config.target, &mut config.labels),
-            Config::MySql(config) => (&mut config.endpoint, &mut config.target, &mut config.labels),
+        let (endpoint, hosts, target, labels) = match &mut config {
+            Config::PostgreSql(config) => {
+                (&mut config.endpoint, &mut config.hosts, &mut config.target, &mut config.labels)
+            }
+            Config::MySql(config) => (&mut config.endpoint, &mut config.hosts, &mut config.target, &mut config.labels),
             // Its source says where the server is.
             Config::SqlQuery(_) => return config,
         };
         endpoint.clone_from(&found.endpoint);
+        hosts.others.clear();
         target.clone_from(&found.target);
         labels.extend(found.labels.clone());
         config

@@ -15,6 +15,7 @@ mod engine;
 pub mod failure;
 mod fleet;
 mod found;
+pub mod hosts;
 mod lane;
 mod lease;
 pub mod limits;

@@ -31,6 +31,8 @@ struct State {
     losses: u64,
     /// What comes is passed on so much later.
     delay: Duration,
+    /// Time after each byte.
+    trickle: Duration,
     ended: bool,
     connections_ever: u64,
     /// The two ends of each connection.
@@ -81,6 +83,11 @@ impl Proxy {
     /// Passes everything on later by this time.
     pub fn delay(&self, time: Duration) {
         self.shared.state().delay = time;
+    }
+
+    /// Passes everything on byte by byte, with this time after each.
+    pub fn trickle(&self, pause: Duration) {
+        self.shared.state().trickle = pause;
     }
 
     /// Tells every client that no more will come, while what clients send still arrives; gives the number of connections.
@@ -171,9 +178,22 @@ fn relay(mut from: TcpStream, mut to: TcpStream, shared: &Shared) {
             thread::sleep(delay);
         }
         // What nobody wants to hear any more is dropped: the other direction may still be open.
-        let _half_closed = to.write_all(&buffer[..length]);
+        let _half_closed = pass_on(&mut to, &buffer[..length], shared);
     }
     [from, to].iter().for_each(end);
+}
+
+fn pass_on(to: &mut TcpStream, bytes: &[u8], shared: &Shared) -> std::io::Result<()> {
+    let mut rest = bytes.iter();
+    loop {
+        let trickle = shared.state().trickle;
+        if trickle.is_zero() {
+            return to.write_all(rest.as_slice());
+        }
+        let Some(byte) = rest.next() else { return Ok(()) };
+        to.write_all(&[*byte])?;
+        thread::sleep(trickle);
+    }
 }
 
 /// An end that is closed already is no error.

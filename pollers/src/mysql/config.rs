@@ -7,7 +7,7 @@ use std::time::Duration;
 use dbintel_config::{ComponentId, Section};
 
 use crate::credentials::Credentials;
-
+use crate::hosts::Hosts;
 use crate::settings::{ClassConfig, Endpoint, TlsConfig, check_target, check_tls, target_name};
 use crate::text::TextConfig;
 
@@ -16,6 +16,8 @@ use crate::text::TextConfig;
 pub struct Config {
     /// Where the server listens.
     pub endpoint: Endpoint,
+    /// Where else it may be, and what it has to be.
+    pub hosts: Hosts,
     /// Account to connect as. It needs `SELECT` on `performance_schema` and `PROCESS`, and nothing else.
     pub username: String,
     /// Where the password of the account comes from.
@@ -62,11 +64,16 @@ impl Config {
             "10s",
             "100ms"..="1h",
         );
+        let (endpoint, hosts) = Hosts::read(
+            section,
+            "Where the server listens: host:port, or /path/of/the.sock:3306 for a local socket; several with commas.",
+            "localhost:3306",
+            "an endpoint such as db.example.com:3306",
+        );
         let mut statements = section.section("statements");
         let config = Config {
-            endpoint: section
-                .doc("Where the server listens: host:port, or /path/of/the.sock:3306 for a local socket.")
-                .parsed("endpoint", "localhost:3306", "an endpoint such as db.example.com:3306"),
+            endpoint,
+            hosts,
             username: section
                 .doc("Account to connect as; it needs SELECT on performance_schema.* and PROCESS.")
                 .required_text("username"),
@@ -109,6 +116,7 @@ impl Default for Config {
     fn default() -> Config {
         Config {
             endpoint: Endpoint { host: "localhost".to_owned(), port: 3306 },
+            hosts: Hosts::default(),
             username: String::new(),
             password: Credentials::None,
             target: None,

@@ -10,7 +10,8 @@ use tracing::info;
 use super::config::Config;
 use crate::certificates::{self, TlsError};
 use crate::failure::Failure;
-use crate::settings::TlsConfig;
+use crate::hosts::{Wanted, all_failed};
+use crate::settings::{Endpoint, TlsConfig};
 
 /// How long a silent connection lives before the network is asked whether it is still there.
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(30);
@@ -28,6 +29,7 @@ const READ_ONLY: &str = "SET SESSION TRANSACTION READ ONLY";
 /// A connection. Closed when dropped.
 pub struct Connection {
     conn: Conn,
+    endpoint: Endpoint,
     is_mariadb: bool,
     /// The limit that statements have.
     limit: Option<Duration>,
@@ -35,11 +37,23 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Connects.
+    /// Connects, to the first of the endpoints that answers and is what is wanted.
     pub async fn open(config: &Config) -> Result<Connection, Failure> {
-        let opened = tokio::time::timeout(config.connect_timeout, Connection::try_open(config)).await;
+        let mut failures = Vec::new();
+        for (endpoint, wanted) in config.hosts.attempts(&config.endpoint) {
+            match Connection::open_at(endpoint, wanted, config).await {
+                Ok(connection) => return Ok(connection),
+                Err(failure) => failures.push((endpoint.to_string(), failure)),
+            }
+        }
+        Err(all_failed(failures))
+    }
+
+    async fn open_at(endpoint: &Endpoint, wanted: Wanted, config: &Config) -> Result<Connection, Failure> {
+        let opening = Connection::try_open(endpoint, wanted, config);
+        let opened = tokio::time::timeout(config.connect_timeout, opening).await;
         let opened = opened.unwrap_or_else(|_| {
-            let message = format!("no connection to {} within {:?}", config.endpoint, config.connect_timeout);
+            let message = format!("no connection to {endpoint} within {:?}", config.connect_timeout);
             Err(Failure::refused("timeout", message))
         });
         if opened.as_ref().is_err_and(|failure| failure.class == PASSWORD_REFUSED) {
@@ -48,13 +62,17 @@ impl Connection {
         opened.map_err(Failure::while_connecting)
     }
 
-    async fn try_open(config: &Config) -> Result<Connection, Failure> {
-        let mut conn = Conn::new(options(config).await?).await?;
+    async fn try_open(endpoint: &Endpoint, wanted: Wanted, config: &Config) -> Result<Connection, Failure> {
+        let mut conn = Conn::new(options(endpoint, config).await?).await?;
         conn.query_drop(SETTINGS).await?;
         conn.query_drop(READ_ONLY).await?;
         let version: Option<String> = conn.query_first("SELECT VERSION()").await?;
+        if wanted.is_particular() {
+            let is_standby: Option<bool> = conn.query_first("SELECT @@GLOBAL.read_only").await?;
+            wanted.check(is_standby.unwrap_or(false))?;
+        }
         let is_mariadb = version.is_some_and(|version| version.contains("MariaDB"));
-        Ok(Connection { conn, is_mariadb, limit: None, statements_sent: 3 })
+        Ok(Connection { conn, endpoint: endpoint.clone(), is_mariadb, limit: None, statements_sent: 3 })
     }
 
     /// Whether MariaDB answers.
@@ -124,7 +142,7 @@ impl Connection {
         let id = self.conn.id();
         drop(self.conn);
         let killed = async {
-            let mut conn = Conn::new(options(config).await?).await?;
+            let mut conn = Conn::new(options(&self.endpoint, config).await?).await?;
             conn.query_drop(format!("KILL {id}")).await?;
             conn.disconnect().await?;
             Ok::<(), Failure>(())
@@ -135,7 +153,7 @@ impl Connection {
     }
 }
 
-async fn options(config: &Config) -> Result<Opts, Failure> {
+async fn options(endpoint: &Endpoint, config: &Config) -> Result<Opts, Failure> {
     let password = config.password.password().await?;
     let mut options = OptsBuilder::default()
         .user(Some(&config.username))
@@ -146,11 +164,11 @@ async fn options(config: &Config) -> Result<Opts, Failure> {
         .wait_timeout(Some(28_800))
         .stmt_cache_size(0_usize)
         .prefer_socket(false);
-    options = match config.endpoint.is_socket() {
-        true => options.socket(Some(&config.endpoint.host)).prefer_socket(true),
-        false => options.ip_or_hostname(&config.endpoint.host).tcp_port(config.endpoint.port),
+    options = match endpoint.is_socket() {
+        true => options.socket(Some(&endpoint.host)).prefer_socket(true),
+        false => options.ip_or_hostname(&endpoint.host).tcp_port(endpoint.port),
     };
-    if config.tls.is_on(&config.endpoint) {
+    if config.tls.is_on(endpoint) {
         options = options.ssl_opts(Some(tls(&config.tls).map_err(|error| Failure::refused("tls", error.to_string()))?));
     }
     Ok(options.into())

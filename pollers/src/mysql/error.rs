@@ -11,7 +11,7 @@ use crate::poll::Outcome;
 /// long for a lock.
 const TIMED_OUT: [u16; 4] = [3024, 1969, 1317, 1205];
 /// Errors of the connection as a whole: the server stops, is full, or does not let us in.
-const FATAL: [u16; 8] = [1040, 1044, 1045, 1053, 1130, 1203, 1927, 3159];
+const FATAL: [u16; 10] = [1040, 1044, 1045, 1053, 1130, 1203, 1820, 1862, 1927, 3159];
 /// Errors whose words hold nothing but names of databases, accounts and objects.
 const WORDS_TOLD: [u16; 7] = [1040, 1054, 1142, 1143, 1146, 1203, 1227];
 
@@ -74,6 +74,7 @@ fn of_server(error: &ServerError) -> Failure {
 fn advice(code: u16) -> &'static str {
     match code {
         1044 | 1045 | 1130 => ": it does not let us in, check `username`, `password`, and whether it asks for `tls`",
+        1820 | 1862 => ": the password has expired, renew it",
         3159 => ": it asks for encryption, set `tls`",
         1040 | 1203 => ": the server has no connection left",
         1317 | 1969 | 3024 => ": it took longer than the `timeout` of its class",

@@ -7,6 +7,7 @@ use std::time::Duration;
 use dbintel_config::{ComponentId, Section};
 
 use crate::credentials::Credentials;
+use crate::hosts::Hosts;
 
 pub use crate::settings::{ClassConfig, Endpoint, TlsConfig};
 use crate::settings::{check_target, check_tls, target_name};
@@ -20,6 +21,8 @@ pub const CONNECTIONS_MAX: usize = 8;
 pub struct Config {
     /// Where the server listens.
     pub endpoint: Endpoint,
+    /// Where else it may be, and what it has to be.
+    pub hosts: Hosts,
     /// Role to connect as. It needs `pg_monitor` and nothing else.
     pub username: String,
     /// Where the password of the role comes from.
@@ -76,11 +79,16 @@ impl Config {
             "10s",
             "100ms"..="1h",
         );
+        let (endpoint, hosts) = Hosts::read(
+            section,
+            "Where the server listens: host:port, or /directory:port for a local socket; several with commas.",
+            "localhost:5432",
+            "an endpoint such as db.example.com:5432",
+        );
         let mut statements = section.section("statements");
         let config = Config {
-            endpoint: section
-                .doc("Where the server listens: host:port, or /directory:port for a local socket.")
-                .parsed("endpoint", "localhost:5432", "an endpoint such as db.example.com:5432"),
+            endpoint,
+            hosts,
             username: section.doc("Role to connect as; it needs pg_monitor.").required_text("username"),
             password: Credentials::read(section),
             databases: section
@@ -150,6 +158,7 @@ impl Default for Config {
     fn default() -> Config {
         Config {
             endpoint: Endpoint { host: "localhost".to_owned(), port: 5432 },
+            hosts: Hosts::default(),
             username: String::new(),
             password: Credentials::None,
             databases: Vec::new(),

@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio_postgres::config::SslMode;
 use tokio_postgres::tls::{MakeTlsConnect, TlsConnect};
-use tokio_postgres::{Client, NoTls};
+use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
 use tokio_postgres_rustls::MakeRustlsConnect;
 use tracing::info;
 
@@ -17,6 +17,7 @@ use super::transaction::{Timeouts, Transaction};
 use super::wire::Wire;
 use super::{process_id, tls};
 use crate::failure::Failure;
+use crate::hosts::{Wanted, all_failed};
 use crate::settings::Endpoint;
 
 /// Classes that say that the server did not take the password.
@@ -42,12 +43,30 @@ struct Driver {
 }
 
 impl Connection {
-    /// Connects. `target` stands in the log when the connection ends.
+    /// Connects, to the first of the endpoints that answers and is what is wanted. `target` stands in the log when the
+    /// connection ends.
     pub async fn open(config: &Config, target: &str, database: &str) -> Result<Connection, Failure> {
-        let opening = Connection::try_open(config, target, database);
+        let mut failures = Vec::new();
+        for (endpoint, wanted) in config.hosts.attempts(&config.endpoint) {
+            match Connection::open_at(endpoint, wanted, config, target, database).await {
+                Ok(connection) => return Ok(connection),
+                Err(failure) => failures.push((endpoint.to_string(), failure)),
+            }
+        }
+        Err(all_failed(failures))
+    }
+
+    async fn open_at(
+        endpoint: &Endpoint,
+        wanted: Wanted,
+        config: &Config,
+        target: &str,
+        database: &str,
+    ) -> Result<Connection, Failure> {
+        let opening = Connection::try_open(endpoint, wanted, config, target, database);
         let opened = tokio::time::timeout(config.connect_timeout, opening).await;
         let opened = opened.unwrap_or_else(|_| {
-            let message = format!("no connection to {} within {:?}", config.endpoint, config.connect_timeout);
+            let message = format!("no connection to {endpoint} within {:?}", config.connect_timeout);
             Err(Failure::refused("timeout", message))
         });
         if opened.as_ref().is_err_and(|failure| PASSWORD_REFUSED.contains(&failure.class.as_str())) {
@@ -56,26 +75,47 @@ impl Connection {
         opened.map_err(Failure::while_connecting)
     }
 
-    async fn try_open(config: &Config, target: &str, database: &str) -> Result<Connection, Failure> {
+    async fn try_open(
+        endpoint: &Endpoint,
+        wanted: Wanted,
+        config: &Config,
+        target: &str,
+        database: &str,
+    ) -> Result<Connection, Failure> {
         let mut settings = settings(config, database);
         if let Some(password) = config.password.password().await? {
             settings.password(password.expose());
         }
-        let tls = match config.tls.is_on(&config.endpoint) {
+        let tls = match config.tls.is_on(endpoint) {
             true => Some(tls::connector(&config.tls).map_err(|error| Failure::refused("tls", error.to_string()))?),
             false => None,
         };
-        let endpoint = config.endpoint.clone();
-        let wire = Wire::open(&endpoint).await.map_err(|error| {
+        let wire = Wire::open(endpoint).await.map_err(|error| {
             let class = if error.kind() == std::io::ErrorKind::TimedOut { "timeout" } else { "io" };
             Failure::refused(class, format!("error connecting to server: {error}"))
         })?;
         let (client, driver) = match &tls {
-            Some(tls) => connect(&settings, wire, encryption(tls, &endpoint)?, target).await?,
+            Some(tls) => connect(&settings, wire, encryption(tls, endpoint)?, target).await?,
             None => connect(settings.ssl_mode(SslMode::Disable), wire, NoTls, target).await?,
         };
         let (application_name, via_pooler) = (config.application_name.clone(), config.via_pooler);
-        Ok(Connection { client, endpoint, tls, driver, application_name, via_pooler })
+        let connection = Connection { client, endpoint: endpoint.clone(), tls, driver, application_name, via_pooler };
+        if wanted.is_particular()
+            && let Err(failure) = connection.is_standby().await.and_then(|is_standby| wanted.check(is_standby))
+        {
+            connection.close().await;
+            return Err(failure);
+        }
+        Ok(connection)
+    }
+
+    async fn is_standby(&self) -> Result<bool, Failure> {
+        let messages = self.client.simple_query("SELECT pg_is_in_recovery()").await?;
+        let is_true = |message: &SimpleQueryMessage| match message {
+            SimpleQueryMessage::Row(row) => row.get(0) == Some("t"),
+            _ => false,
+        };
+        Ok(messages.iter().any(is_true))
     }
 
     /// Whether the connection is of no more use.

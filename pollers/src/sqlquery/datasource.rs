@@ -2,9 +2,10 @@
 //! for MySQL.
 
 use dbintel_config::Secret;
-use tokio_postgres::config::Host;
+use tokio_postgres::config::{Host, TargetSessionAttrs};
 
 use crate::credentials::Credentials;
+use crate::hosts::{Hosts, Wanted};
 use crate::settings::{Endpoint, TlsConfig};
 use crate::{mysql, postgresql};
 
@@ -20,19 +21,19 @@ pub fn postgresql(source: &str) -> Read<postgresql::Config> {
     let parsed: tokio_postgres::Config = source.parse().map_err(|_| {
         "is no address of a PostgreSQL server: write postgresql://user:password@host:5432/database?sslmode=verify-full".to_owned()
     })?;
-    let host = match parsed.get_hosts() {
-        [Host::Tcp(host)] => host.clone(),
-        [Host::Unix(path)] => path.display().to_string(),
-        [] => "localhost".to_owned(),
-        _ => return Err("names several hosts: name one".to_owned()),
+    let mut endpoints = endpoints(&parsed);
+    let wanted = match parsed.get_target_session_attrs() {
+        TargetSessionAttrs::ReadWrite => Wanted::Primary,
+        TargetSessionAttrs::ReadOnly => Wanted::Standby,
+        _ => Wanted::Any,
     };
-    let port = parsed.get_ports().first().copied().unwrap_or(5432);
     let username = parsed.get_user().ok_or("names no user")?.to_owned();
     let password = parsed.get_password().map(|password| String::from_utf8_lossy(password).into_owned());
     let tls = tls_of(ssl_mode.as_deref(), ca_file)?;
     let warning = tls.insecure_skip_verify.then_some(NOT_VERIFIED);
     let config = postgresql::Config {
-        endpoint: Endpoint { host, port },
+        endpoint: endpoints.remove(0),
+        hosts: Hosts { others: endpoints, wanted },
         connect_database: parsed.get_dbname().unwrap_or(&username).to_owned(),
         username,
         password: password.map_or(Credentials::None, |password| Secret::new(&password).into()),
@@ -40,6 +41,23 @@ pub fn postgresql(source: &str) -> Read<postgresql::Config> {
         ..postgresql::Config::default()
     };
     Ok((config, warning))
+}
+
+/// At least one. Without a port of its own a host has the only one, or the default.
+fn endpoints(parsed: &tokio_postgres::Config) -> Vec<Endpoint> {
+    let ports = parsed.get_ports();
+    let port = |place: usize| ports.get(place).or(ports.first()).copied().unwrap_or(5432);
+    let host = |host: &Host| match host {
+        Host::Tcp(host) => host.clone(),
+        Host::Unix(path) => path.display().to_string(),
+    };
+    let hosts = parsed.get_hosts().iter().map(host);
+    let mut endpoints: Vec<Endpoint> =
+        hosts.enumerate().map(|(place, host)| Endpoint { host, port: port(place) }).collect();
+    if endpoints.is_empty() {
+        endpoints.push(Endpoint { host: "localhost".to_owned(), port: port(0) });
+    }
+    endpoints
 }
 
 /// The source without what says how to encrypt, since its driver does not know all of it; and that.
@@ -130,6 +148,11 @@ mod tests {
         );
         assert_eq!(config.password, Secret::new("p@ss").into());
         assert!(config.tls.insecure == Some(false) && config.tls.insecure_skip_verify && warning.is_some());
+        let (config, _) =
+            postgresql("postgresql://shop@a:1,b:2/x?target_session_attrs=read-write&sslmode=disable").unwrap();
+        let attempts: Vec<_> =
+            config.hosts.attempts(&config.endpoint).map(|(at, wanted)| (at.to_string(), wanted)).collect();
+        assert_eq!(attempts, [("a:1".to_owned(), Wanted::Primary), ("b:2".to_owned(), Wanted::Primary)]);
         let (config, warning) = postgresql("host=/run/postgresql user=shop sslmode=disable").unwrap();
         assert_eq!(
             (config.endpoint.to_string(), &*config.connect_database),
@@ -160,7 +183,6 @@ mod tests {
         let cases = [
             postgresql("postgresql://shop:secret@db:x/").map(drop),
             postgresql("postgresql://db/orders").map(drop),
-            postgresql("postgresql://shop:secret@a,b/orders").map(drop),
             postgresql("postgresql://shop:secret@db/?sslmode=maybe").map(drop),
             mysql("secret").map(drop),
             mysql("shop:secret@tcp(db:x)/").map(drop),

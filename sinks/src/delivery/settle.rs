@@ -63,7 +63,7 @@ pub struct Tally {
     pub skipped: i64,
     /// Requests sent.
     pub attempts: i64,
-    /// Class of the last failure.
+    /// Class of the last rejection; of the last failure if nothing was rejected.
     pub error_class: Option<&'static str>,
     /// The longest time from a first attempt to a last answer.
     pub duration: Duration,
@@ -151,7 +151,10 @@ impl Tracker {
             let Some(line) = self.lines.get_mut(line as usize) else { continue };
             line.tally.attempts += i64::from(report.attempts);
             line.tally.duration = line.tally.duration.max(report.duration);
-            line.tally.error_class = report.failure.or(line.tally.error_class);
+            // Trouble that passed is no news beside rows that were rejected.
+            if line.tally.rejected == 0 {
+                line.tally.error_class = report.failure.or(line.tally.error_class);
+            }
         }
         for settlement in &report.settled {
             self.settle(settlement.ticket, settlement.items, settlement.outcome);

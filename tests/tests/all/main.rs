@@ -45,6 +45,7 @@ mod pollers_standby;
 mod pollers_statements;
 mod pollers_tape;
 mod pollers_tls;
+mod pollers_trouble;
 mod pollers_verbatim;
 mod pollers_views;
 mod search;

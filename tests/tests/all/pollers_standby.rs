@@ -3,6 +3,9 @@
 use std::path::Path;
 use std::process::Command;
 
+use dbintel_pollers::hosts::{Hosts, Wanted};
+use dbintel_pollers::postgresql::Config;
+use dbintel_pollers::settings::Endpoint;
 use dbintel_schemas::Topic;
 use dbintel_schemas::records::RawPoll;
 use dbintel_tests::ports;
@@ -110,6 +113,35 @@ async fn both_ends_of_a_replication_are_seen() {
     source.stop().await;
     follower.stop().await;
     assert_eq!(timelines(&follower), [1, 2]);
+}
+
+#[tokio::test]
+async fn of_several_hosts_the_one_that_is_wanted_is_polled() {
+    let mut primary = Postgres::start_with(Major::V18, &[("autovacuum", "off")]);
+    let admin = primary.client("postgres").await;
+    admin.batch_execute("CREATE EXTENSION pg_stat_statements").await.unwrap();
+    let standby = standby_of(&primary, &admin).await;
+    let both = |wanted| {
+        let others = vec![Endpoint { host: "127.0.0.1".to_owned(), port: standby.port }];
+        Config { hosts: Hosts { others, wanted }, ..settings(primary.port) }
+    };
+    let (writer, reader) = (Tape::of(both(Wanted::Primary)), Tape::of(both(Wanted::PreferStandby)));
+    assert_eq!(writer.whole_poll("sessions").await.role, "primary");
+    assert_eq!(reader.whole_poll("sessions").await.role, "standby");
+
+    primary.process.kill9();
+    let is_told = |poll: &crate::pollers_tape::Seen| poll.error_class.as_deref() == Some("role");
+    let none = writer.poll_with("that there is no primary", is_told).await;
+    let error = none.error.unwrap();
+    assert!(error.contains("error connecting to server") && error.contains("a primary is wanted"), "{error}");
+    connect(standby.port).await.simple_query("SELECT pg_promote()").await.unwrap();
+    let goes_on = |poll: &crate::pollers_tape::Seen| {
+        poll.started_at > none.started_at && poll.role == "primary" && poll.outcome == "ok"
+    };
+    writer.poll_with("polls of the promoted server", goes_on).await;
+    writer.stop().await;
+    reader.stop().await;
+    assert_eq!(timelines(&writer), [1, 2]);
 }
 
 fn timelines(tape: &Tape) -> Vec<i64> {

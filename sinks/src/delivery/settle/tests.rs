@@ -116,6 +116,18 @@ fn a_report_settles_its_items_and_charges_its_attempts_once_per_partition() {
 }
 
 #[test]
+fn why_rows_were_rejected_is_not_hidden_by_trouble_that_passed() {
+    let mut tracker = tracker();
+    let rows: Vec<Ticket> = (100..103).map(|offset| tracker.open(&record(QUERIES, 3, offset)).unwrap()).collect();
+    let outcomes = [Outcome::Accepted, Outcome::Rejected("partial_success"), Outcome::Accepted];
+    for (ticket, outcome) in rows.into_iter().zip(outcomes) {
+        let (settled, duration) = (vec![Settlement { ticket, items: 1, outcome }], Duration::ZERO);
+        tracker.apply(&Report { generation: 0, settled, attempts: 2, failure: Some("unavailable"), duration });
+    }
+    assert_eq!(tracker.progress()[0].tally.error_class, Some("partial_success"));
+}
+
+#[test]
 fn tickets_from_before_a_new_beginning_change_nothing() {
     let mut tracker = tracker();
     let stale = tracker.open(&record(QUERIES, 3, 100)).unwrap();
