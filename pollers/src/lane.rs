@@ -59,19 +59,23 @@ impl Job {
 /// What is read in a lane.
 pub trait Reader<E: Engine>: Send {
     /// Adjusts the jobs to what changed outside. Returns after the change that makes another call necessary.
-    fn changed(&mut self) -> impl Future<Output = ()> + Send;
+    fn changed(&mut self) -> impl Future<Output = ()> + Send {
+        std::future::pending()
+    }
 
     /// Adds and drops jobs.
     fn adjust(&mut self, lane: &mut Jobs<'_, E>);
 
     /// The server, if another lane has asked it what it offers.
-    fn known(&self) -> Option<Arc<E::Server>>;
+    fn known(&self) -> Option<Arc<E::Server>> {
+        None
+    }
 
     /// There is a new connection, or the server was asked again what it offers.
-    fn connected(&mut self, target: &Target<E>, connected: &Connected<E>);
+    fn connected(&mut self, _target: &Target<E>, _connected: &Connected<E>) {}
 
     /// The connection is gone.
-    fn disconnected(&mut self);
+    fn disconnected(&mut self) {}
 
     /// Reads what a job wants into its poll. Each statement may take as long as `limit`.
     fn read(
@@ -84,10 +88,14 @@ pub trait Reader<E: Engine>: Send {
     ) -> impl Future<Output = Result<(), Failure>> + Send;
 
     /// A poll ended well after so long. Returns another class to run at a time.
-    fn ended(&mut self, target: &Target<E>, job: &Job, took: Duration) -> Option<(Class, Duration)>;
+    fn ended(&mut self, _target: &Target<E>, _job: &Job, _took: Duration) -> Option<(Class, Duration)> {
+        None
+    }
 
     /// A poll failed. True if the server has to be asked again what it offers.
-    fn failed(&mut self, job: &Job, failure: &Failure) -> bool;
+    fn failed(&mut self, _job: &Job, _failure: &Failure) -> bool {
+        false
+    }
 }
 
 /// The jobs of a lane, to add and to drop.

@@ -21,7 +21,7 @@ use dbintel_config::Section;
 use dbintel_schemas::Topic;
 use tokio::runtime;
 
-pub use delivery::{FirstStart, Metrics};
+pub use delivery::{FirstStart, Metrics, Selection};
 pub use handle::Handle;
 
 use delivery::{Pump, Settings, Sink, Sources};
@@ -100,8 +100,8 @@ pub enum StartError {
     },
 }
 
-/// Starts the sink `id`, which takes the rows of these pipelines.
-pub fn start(id: &str, config: SinkConfig, pipelines: Vec<String>, context: Context) -> Result<Handle, StartError> {
+/// Starts the sink `id`, which takes the selected rows.
+pub fn start(id: &str, config: SinkConfig, selection: Selection, context: Context) -> Result<Handle, StartError> {
     let metrics = Metrics::new(&context.metrics, id);
     let (mut router, mut screen, mut texts, mut start_at) = (None, None, true, FirstStart::default());
     let sink: Box<dyn Sink> = match config {
@@ -128,7 +128,7 @@ pub fn start(id: &str, config: SinkConfig, pipelines: Vec<String>, context: Cont
     let settings = Settings {
         id: id.to_owned(),
         topics: TOPICS.to_vec(),
-        pipelines,
+        selection,
         slot: context.slot,
         texts,
         framings: context.framings,

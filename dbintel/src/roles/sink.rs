@@ -9,7 +9,7 @@ use dbintel_bus::BusError;
 use dbintel_schemas::Topic;
 use dbintel_schemas::topics::PREFIX;
 use dbintel_sinks::console::{Flow, Screen};
-use dbintel_sinks::{Context, Handle, SinkConfig};
+use dbintel_sinks::{Context, Handle, Selection, SinkConfig};
 
 use super::Ground;
 use crate::failure::Failure;
@@ -49,7 +49,7 @@ impl Sinks {
             _ => None,
         };
         let id = sink.id.to_string();
-        let handle = start(&id, sink.config.clone(), sink.pipelines.clone(), ground)?;
+        let handle = start(&id, sink.config.clone(), sink.selection.clone(), ground)?;
         if let (Some((listener, address)), Some(router)) = (listening, handle.router()) {
             self.exports.push((id, address));
             pages.answer(listen::EXPORT, listener, router);
@@ -60,7 +60,7 @@ impl Sinks {
 
     /// Starts the live table.
     pub fn start_console(&mut self, pipelines: Vec<String>, ground: &Ground) -> Result<(), Failure> {
-        let handle = start(CONSOLE, SinkConfig::Console, pipelines, ground)?;
+        let handle = start(CONSOLE, SinkConfig::Console, Selection::of_pipelines(pipelines), ground)?;
         self.screen = handle.screen();
         self.lock().push(handle);
         Ok(())
@@ -134,7 +134,7 @@ pub fn inputs() -> Vec<String> {
     INPUTS.iter().map(|topic| dbintel_bus::topic_name(*topic)).collect()
 }
 
-fn start(id: &str, config: SinkConfig, pipelines: Vec<String>, ground: &Ground) -> Result<Handle, Failure> {
+fn start(id: &str, config: SinkConfig, selection: Selection, ground: &Ground) -> Result<Handle, Failure> {
     let context = Context {
         bus: Arc::clone(&ground.bus),
         partitions: ground.partitions,
@@ -145,5 +145,5 @@ fn start(id: &str, config: SinkConfig, pipelines: Vec<String>, ground: &Ground) 
         runtime: tokio::runtime::Handle::current(),
         output: Box::new(io::stdout()),
     };
-    dbintel_sinks::start(id, config, pipelines, context).map_err(Failure::runtime)
+    dbintel_sinks::start(id, config, selection, context).map_err(Failure::runtime)
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use dbintel_config::{Component, ComponentId, Pipeline};
-use dbintel_sinks::{SinkConfig, TYPES, read_config};
+use dbintel_sinks::{Selection, SinkConfig, TYPES, read_config};
 
 /// The live table is for `up` to start, not for a configuration to name.
 const CONSOLE: &str = "console";
@@ -15,8 +15,8 @@ pub struct Sink {
     pub id: ComponentId,
     /// Its settings.
     pub config: SinkConfig,
-    /// Pipelines that name it.
-    pub pipelines: Vec<String>,
+    /// Rows that it takes.
+    pub selection: Selection,
 }
 
 /// Reads all sinks; gives those that pipelines name.
@@ -25,6 +25,9 @@ pub fn read(components: Vec<Component>, pipelines: &[Pipeline]) -> Vec<Sink> {
     let mut sinks = Vec::new();
     for mut component in components {
         let kind = component.id.kind.clone();
+        let labels =
+            component.section.doc("Labels that a target must have, all of them; those of other targets are left out.");
+        let labels = labels.text_map("select");
         let config = (kind != CONSOLE).then(|| read_config(&kind, &mut component.section)).flatten();
         let Some(config) = config else {
             component.refuse_kind(&known);
@@ -37,7 +40,7 @@ pub fn read(components: Vec<Component>, pipelines: &[Pipeline]) -> Vec<Sink> {
         }
         let pipelines: Vec<String> = naming.iter().map(|pipeline| pipeline.name.to_string()).collect();
         if !pipelines.is_empty() {
-            sinks.push(Sink { id: component.id, config, pipelines });
+            sinks.push(Sink { id: component.id, config, selection: Selection { pipelines, labels } });
         }
     }
     sinks

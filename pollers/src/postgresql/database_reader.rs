@@ -2,12 +2,10 @@
 //! databases, and keeps its connection open as long as the share is one database.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::watch;
 
 use crate::lane::{Job, Jobs, changed};
-use crate::link::Connected;
 use crate::poll::{Class, Poll};
 use crate::rows::Rows;
 use crate::target::Target;
@@ -63,10 +61,6 @@ impl TransactionReader for DatabaseReader {
         self.fleet.borrow().server.clone()
     }
 
-    fn connected(&mut self, _: &Target<PostgreSql>, _: &Connected<PostgreSql>) {}
-
-    fn disconnected(&mut self) {}
-
     async fn read(
         &mut self,
         _: &Target<PostgreSql>,
@@ -84,14 +78,6 @@ impl TransactionReader for DatabaseReader {
             Class::Sizes => read(&views::SIZES, transaction, server, poll).await,
             _ => Ok(()),
         }
-    }
-
-    fn ended(&mut self, _: &Target<PostgreSql>, _: &Job, _: Duration) -> Option<(Class, Duration)> {
-        None
-    }
-
-    fn failed(&mut self, _: &Job, _: &Failure) -> bool {
-        false
     }
 }
 

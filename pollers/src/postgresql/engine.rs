@@ -107,19 +107,23 @@ fn a_pooler_answers(config: &Config) -> Failure {
 /// What is read in a lane, within a transaction. The methods are those of [`Reader`].
 pub trait TransactionReader: Send {
     /// As [`Reader::changed`].
-    fn changed(&mut self) -> impl Future<Output = ()> + Send;
+    fn changed(&mut self) -> impl Future<Output = ()> + Send {
+        std::future::pending()
+    }
 
     /// As [`Reader::adjust`].
     fn adjust(&mut self, lane: &mut Jobs<'_, PostgreSql>);
 
     /// As [`Reader::known`].
-    fn known(&self) -> Option<Arc<Server>>;
+    fn known(&self) -> Option<Arc<Server>> {
+        None
+    }
 
     /// As [`Reader::connected`].
-    fn connected(&mut self, target: &Target<PostgreSql>, connected: &Connected<PostgreSql>);
+    fn connected(&mut self, _target: &Target<PostgreSql>, _connected: &Connected<PostgreSql>) {}
 
     /// As [`Reader::disconnected`].
-    fn disconnected(&mut self);
+    fn disconnected(&mut self) {}
 
     /// Reads what a job wants into its poll.
     fn read(
@@ -132,10 +136,14 @@ pub trait TransactionReader: Send {
     ) -> impl Future<Output = Result<(), Failure>> + Send;
 
     /// As [`Reader::ended`].
-    fn ended(&mut self, target: &Target<PostgreSql>, job: &Job, took: Duration) -> Option<(Class, Duration)>;
+    fn ended(&mut self, _target: &Target<PostgreSql>, _job: &Job, _took: Duration) -> Option<(Class, Duration)> {
+        None
+    }
 
     /// As [`Reader::failed`].
-    fn failed(&mut self, job: &Job, failure: &Failure) -> bool;
+    fn failed(&mut self, _job: &Job, _failure: &Failure) -> bool {
+        false
+    }
 }
 
 /// A reader that begins a transaction for each poll and ends it.

@@ -11,6 +11,7 @@ mod datasource;
 mod interned;
 mod on_mysql;
 mod on_postgresql;
+mod queries;
 mod query;
 mod tracking;
 
@@ -20,6 +21,7 @@ use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 
 pub use self::config::{Config, Server};
+use self::queries::Queries;
 pub use self::query::Query;
 use crate::failure::Failure;
 use crate::found::Found;
@@ -46,7 +48,7 @@ pub(crate) fn spawn_on_postgresql(
     tasks: &mut JoinSet<()>,
     stop: &watch::Receiver<bool>,
 ) -> Vec<AbortHandle> {
-    let reader = InTransactions(on_postgresql::QueryReader::new(queries));
+    let reader = InTransactions(on_postgresql::QueryReader(Queries::new(queries, tracking::POSTGRESQL)));
     vec![tasks.spawn(Lane::new(Arc::new(target), "queries", reader).run(stop.clone()))]
 }
 
@@ -57,6 +59,6 @@ pub(crate) fn spawn_on_mysql(
     tasks: &mut JoinSet<()>,
     stop: &watch::Receiver<bool>,
 ) -> Vec<AbortHandle> {
-    let reader = on_mysql::QueryReader::new(queries);
+    let reader = on_mysql::QueryReader(Queries::new(queries, tracking::MYSQL));
     vec![tasks.spawn(Lane::new(Arc::new(target), "queries", reader).run(stop.clone()))]
 }

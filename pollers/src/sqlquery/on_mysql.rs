@@ -1,56 +1,23 @@
 //! Statements on MySQL and MariaDB: within a statement of ours, on a session that only reads.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use dbintel_sqltext::{Dialect, Options, SqlMode};
-
-use super::on_postgresql::schedule;
+use super::queries::Queries;
 use super::query::{Query, Table};
-use super::tracking::{Placeholder, Tracking};
 use crate::failure::Failure;
 use crate::lane::{Job, Jobs, Reader};
 use crate::link::Connected;
-use crate::mysql::{Connection, MySql, Server};
-use crate::poll::{Class, Poll};
+use crate::mysql::{Connection, MySql};
+use crate::poll::Poll;
 use crate::target::Target;
-use crate::text::TextReader;
 
 /// The statements of one server.
-pub struct QueryReader {
-    queries: Vec<Query>,
-    tracking: Tracking,
-    texts: TextReader,
-    has_begun: bool,
-}
-
-impl QueryReader {
-    /// Nothing was run yet.
-    pub fn new(queries: Vec<Query>) -> QueryReader {
-        let tracking = Tracking::new(&queries, Placeholder::Question);
-        let texts = TextReader::new(Dialect::MySql(SqlMode::default()), Options::default(), false);
-        QueryReader { queries, tracking, texts, has_begun: false }
-    }
-}
+pub struct QueryReader(pub Queries);
 
 impl Reader<MySql> for QueryReader {
-    async fn changed(&mut self) {
-        std::future::pending().await
-    }
-
     fn adjust(&mut self, jobs: &mut Jobs<'_, MySql>) {
-        if !std::mem::replace(&mut self.has_begun, true) {
-            schedule(&self.queries, jobs);
-        }
+        self.0.schedule(jobs);
     }
-
-    fn known(&self) -> Option<Arc<Server>> {
-        None
-    }
-
-    fn connected(&mut self, _: &Target<MySql>, _: &Connected<MySql>) {}
-
-    fn disconnected(&mut self) {}
 
     async fn read(
         &mut self,
@@ -60,25 +27,13 @@ impl Reader<MySql> for QueryReader {
         _: Duration,
         poll: &mut Poll,
     ) -> Result<(), Failure> {
-        let place = job.query.unwrap_or(0);
-        let Some(query) = self.queries.get(place) else { return Ok(()) };
-        let sql = self.tracking.statement(place, &query.sql);
+        let Some((query, sql)) = self.0.of(job) else { return Ok(()) };
         let connection = &mut connected.connection;
         let result = run(query, &sql, connection).await.map_err(|failure| query.explain(failure));
         poll.stamp.observed_at = target.clock.wall_us();
         poll.statements_sent = connection.take_statements_sent();
-        let table = result?;
-        poll.rows = query.rows(&table, &mut self.texts)?;
-        self.tracking.advance(place, query, &table)?;
+        poll.rows = self.0.rows(job, &result?)?;
         Ok(())
-    }
-
-    fn ended(&mut self, _: &Target<MySql>, _: &Job, _: Duration) -> Option<(Class, Duration)> {
-        None
-    }
-
-    fn failed(&mut self, _: &Job, _: &Failure) -> bool {
-        false
     }
 }
 

@@ -1,44 +1,48 @@
 //! How far a query has come: a value of its result that its next run begins after.
 
+use dbintel_sqltext::{Dialect, SqlMode, TokenKind};
+
 use super::query::{Query, Table};
 use crate::failure::Failure;
 
-/// Where the value stands in a statement, by the kind of the server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Placeholder {
-    /// `$1`, of PostgreSQL.
-    Dollar,
-    /// `?`, of MySQL.
-    Question,
+/// How a server reads statements, and where the value stands in them.
+#[derive(Debug, Clone, Copy)]
+pub struct Syntax {
+    /// Rules of texts.
+    pub dialect: Dialect,
+    /// What stands for the value.
+    placeholder: &'static str,
+    /// What begins a string in which a backslash needs another one.
+    string: &'static str,
 }
 
-impl Placeholder {
-    fn text(self) -> &'static str {
-        match self {
-            Placeholder::Dollar => "$1",
-            Placeholder::Question => "?",
-        }
-    }
-}
+/// `$1` stands for the value.
+pub const POSTGRESQL: Syntax = Syntax { dialect: Dialect::PostgreSql, placeholder: "$1", string: "E'" };
+/// `?` stands for the value. Our sessions have no `sql_mode`.
+pub const MYSQL: Syntax = Syntax {
+    dialect: Dialect::MySql(SqlMode { ansi_quotes: Some(false), no_backslash_escapes: Some(false) }),
+    placeholder: "?",
+    string: "'",
+};
 
 /// The values of the queries of a poller, by their place.
 #[derive(Debug)]
 pub struct Tracking {
-    placeholder: Placeholder,
+    syntax: Syntax,
     values: Vec<Option<String>>,
 }
 
 impl Tracking {
     /// Each query is at its start.
-    pub fn new(queries: &[Query], placeholder: Placeholder) -> Tracking {
+    pub fn new(queries: &[Query], syntax: Syntax) -> Tracking {
         let starts = queries.iter().map(|query| Some(query.tracking.as_ref()?.start.clone()));
-        Tracking { placeholder, values: starts.collect() }
+        Tracking { syntax, values: starts.collect() }
     }
 
     /// The statement to run, with the value in its place.
     pub fn statement(&self, place: usize, sql: &str) -> String {
         match self.values.get(place) {
-            Some(Some(value)) => filled(sql, self.placeholder.text(), &quoted(value, self.placeholder)),
+            Some(Some(value)) => self.syntax.filled(sql, value),
             _ => sql.to_owned(),
         }
     }
@@ -55,47 +59,26 @@ impl Tracking {
     }
 }
 
-/// As a literal whose type the server finds out.
-fn quoted(value: &str, placeholder: Placeholder) -> String {
-    let doubled = value.replace('\'', "''");
-    match placeholder {
-        Placeholder::Dollar => format!("'{doubled}'"),
-        // A backslash is itself in PostgreSQL's standard strings, and not in MySQL's.
-        Placeholder::Question => format!("'{}'", doubled.replace('\\', "\\\\")),
+impl Syntax {
+    /// The statement with the value in place of each placeholder.
+    fn filled(&self, sql: &str, value: &str) -> String {
+        let literal = self.quoted(value);
+        let (mut out, mut done) = (String::with_capacity(sql.len() + literal.len()), 0);
+        for token in dbintel_sqltext::tokens(self.dialect, sql.as_bytes()) {
+            let is_it = token.kind == TokenKind::Parameter && sql.get(token.start..token.end) == Some(self.placeholder);
+            if let Some(before) = sql.get(done..token.start).filter(|_| is_it) {
+                out.push_str(before);
+                out.push_str(&literal);
+                done = token.end;
+            }
+        }
+        out.push_str(&sql[done..]);
+        out
     }
-}
 
-/// The statement with the value in place of each placeholder that stands outside of strings, names and comments.
-fn filled(sql: &str, placeholder: &str, value: &str) -> String {
-    let mut out = String::with_capacity(sql.len() + value.len());
-    let mut rest = sql;
-    while let Some(character) = rest.chars().next() {
-        let length = if let Some(length) = opaque(rest) {
-            out.push_str(&rest[..length]);
-            length
-        } else if rest.starts_with(placeholder)
-            && !rest[placeholder.len()..].starts_with(|next: char| next.is_ascii_digit())
-        {
-            out.push_str(value);
-            placeholder.len()
-        } else {
-            out.push(character);
-            character.len_utf8()
-        };
-        rest = &rest[length..];
-    }
-    out
-}
-
-/// Length of the string, quoted name or comment that begins here.
-fn opaque(sql: &str) -> Option<usize> {
-    let through = |start: usize, end: &str| sql[start..].find(end).map_or(sql.len(), |at| start + at + end.len());
-    match sql.as_bytes() {
-        // A doubled quote ends one string and begins the next.
-        [quote @ (b'\'' | b'"' | b'`'), ..] => Some(through(1, std::str::from_utf8(&[*quote]).unwrap_or("'"))),
-        [b'-', b'-', ..] => Some(through(2, "\n")),
-        [b'/', b'*', ..] => Some(through(2, "*/")),
-        _ => None,
+    /// As a literal whose type the server finds out.
+    fn quoted(&self, value: &str) -> String {
+        format!("{}{}'", self.string, value.replace('\\', "\\\\").replace('\'', "''"))
     }
 }
 
@@ -106,20 +89,22 @@ mod tests {
     #[test]
     fn the_value_stands_where_the_placeholder_does() {
         let cases = [
-            ("SELECT * FROM log WHERE id > $1", "SELECT * FROM log WHERE id > '7'"),
-            ("SELECT '$1', \"$1\" -- $1\n, /* $1 */ $1", "SELECT '$1', \"$1\" -- $1\n, /* $1 */ '7'"),
-            ("SELECT 'it''s $1' || $1 || $12", "SELECT 'it''s $1' || '7' || $12"),
+            ("SELECT * FROM log WHERE id > $1", "SELECT * FROM log WHERE id > E'7'"),
+            ("SELECT '$1', \"$1\" -- $1\n, /* $1 */ $1", "SELECT '$1', \"$1\" -- $1\n, /* $1 */ E'7'"),
+            ("SELECT 'it''s $1' || $1 || $12", "SELECT 'it''s $1' || E'7' || $12"),
+            ("SELECT $x$ $1 $x$, E'\\' $1', $1", "SELECT $x$ $1 $x$, E'\\' $1', E'7'"),
             ("SELECT 'open $1", "SELECT 'open $1"),
         ];
         for (sql, expected) in cases {
-            assert_eq!(filled(sql, "$1", "'7'"), expected);
+            assert_eq!(POSTGRESQL.filled(sql, "7"), expected);
         }
-        assert_eq!(filled("SELECT `a?`, '?' WHERE t > ?", "?", "'x'"), "SELECT `a?`, '?' WHERE t > 'x'");
+        let sql = "SELECT `a?`, '\\'?', \"?\" # ?\n, t WHERE t > ?";
+        assert_eq!(MYSQL.filled(sql, "x"), "SELECT `a?`, '\\'?', \"?\" # ?\n, t WHERE t > 'x'");
     }
 
     #[test]
     fn a_value_stays_one_literal() {
-        assert_eq!(quoted("it's \\", Placeholder::Dollar), "'it''s \\'");
-        assert_eq!(quoted("it's \\", Placeholder::Question), "'it''s \\\\'");
+        assert_eq!(POSTGRESQL.quoted("it's \\"), "E'it''s \\\\'");
+        assert_eq!(MYSQL.quoted("it's \\"), "'it''s \\\\'");
     }
 }

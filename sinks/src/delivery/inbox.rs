@@ -1,4 +1,4 @@
-//! Takes what a poll brings: decodes, keeps the rows of the pipelines that name the sink, hands them over.
+//! Takes what a poll brings: decodes, keeps the rows that the sink takes, hands them over.
 
 use std::collections::HashSet;
 use std::time::Instant;
@@ -8,6 +8,7 @@ use dbintel_schemas::Topic;
 
 use super::decoder::{Decoder, Lookup};
 use super::metrics::Metrics;
+use super::selection::Selection;
 use super::settle::Tracker;
 use super::sink::{Arrival, Outcome, Sink, StartAt, Taken, Ticket};
 use super::texts::Texts;
@@ -24,7 +25,7 @@ pub struct Inbox<'p> {
     pub decoder: &'p mut Decoder,
     pub texts: &'p mut Texts,
     pub topics: &'p [Topic],
-    pub pipelines: &'p [String],
+    pub selection: &'p Selection,
     pub metrics: &'p Metrics,
     pub reached: &'p mut Reached,
     pub now: Instant,
@@ -101,7 +102,7 @@ impl Inbox<'_> {
             return Taken::Settled(Outcome::Skipped);
         };
         match self.decoder.row(*topic, value) {
-            Ok(row) if !self.pipelines.iter().any(|name| name == row.pipeline()) => Taken::Settled(Outcome::Skipped),
+            Ok(row) if !self.selection.takes(&row) => Taken::Settled(Outcome::Skipped),
             Ok(row) => self.sink.take(&row, arrival, self.texts),
             Err(error) => {
                 self.metrics.undecodable.inc();

@@ -16,6 +16,7 @@ use super::decoder::{Decoder, Sources};
 use super::exports::Exports;
 use super::inbox::{Inbox, Reached};
 use super::metrics::Metrics;
+use super::selection::Selection;
 use super::settle::{Progress, Tracker};
 use super::sink::{Report, Sink};
 use super::start::{Beginning, FirstStart, Policy, survey};
@@ -51,8 +52,8 @@ pub struct Settings {
     pub id: String,
     /// Topics to read.
     pub topics: Vec<Topic>,
-    /// Pipelines that name the sink.
-    pub pipelines: Vec<String>,
+    /// Rows that the sink takes.
+    pub selection: Selection,
     /// Name of this member, stable over restarts.
     pub slot: Slot,
     /// Whether the sink wants the texts of statements.
@@ -222,7 +223,7 @@ impl Pump {
             decoder: &mut self.decoder,
             texts: &mut self.texts,
             topics: &self.settings.topics,
-            pipelines: &self.settings.pipelines,
+            selection: &self.settings.selection,
             metrics: &self.metrics,
             reached: &mut self.reached,
             now,

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use dbintel_schemas::TextMap;
 use dbintel_schemas::records::{EnrichedLog, EnrichedMetrics, EnrichedQuery, EnrichedSession, Event};
 
 use super::texts::Texts;
@@ -81,6 +82,17 @@ impl<'a> Row<'a> {
             Row::Metrics(row) => row.pipeline,
             Row::Log(row) => row.pipeline,
             Row::Event(row) => row.pipeline,
+        }
+    }
+
+    /// Labels of its target.
+    pub fn labels(&self) -> TextMap<'a> {
+        match self {
+            Row::Query(row) => row.labels,
+            Row::Session(row) => row.labels,
+            Row::Metrics(row) => row.labels,
+            Row::Log(row) => row.labels,
+            Row::Event(row) => row.labels,
         }
     }
 

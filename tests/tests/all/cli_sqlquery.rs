@@ -50,6 +50,7 @@ const ASH: &str = "
 /// Lines of a table, each once.
 const LINES: &str = "
     driver: mysql
+    labels: {team: shop}
     datasource: ${env:MYSQL_DSN}
     queries:
       - sql: SELECT id, level, said FROM shop.lines WHERE id > ? ORDER BY id
@@ -60,23 +61,28 @@ const LINES: &str = "
 
 struct Scene {
     peer: OtlpPeer,
+    /// Takes what is of another team.
+    other: OtlpPeer,
     up: Running,
     _scratch: Scratch,
 }
 
 impl Scene {
-    fn start(poller: &str, environment: (&str, &str)) -> Scene {
-        let (peer, scratch) = (OtlpPeer::start(), Scratch::new("sqlquery"));
+    /// With what its receiver selects.
+    fn start(poller: &str, select: &str, environment: (&str, &str)) -> Scene {
+        let (peer, other, scratch) = (OtlpPeer::start(), OtlpPeer::start(), Scratch::new("sqlquery"));
         let configuration = format!(
-            "pollers:\n  sqlquery/own:{poller}\nsinks: {{otlp: {{endpoint: '{}', tls: {{insecure: true}}}}}}
-pipelines: {{main: {{pollers: [sqlquery/own], sinks: [otlp]}}}}\n",
-            peer.grpc
+            "pollers:\n  sqlquery/own:{poller}\nsinks:
+  otlp: {{endpoint: '{}', tls: {{insecure: true}}, select: {select}}}
+  otlp/other: {{endpoint: '{}', tls: {{insecure: true}}, select: {{team: other}}}}
+pipelines: {{main: {{pollers: [sqlquery/own], sinks: [otlp, otlp/other]}}}}\n",
+            peer.grpc, other.grpc
         );
         let configuration = scratch.write("dbintel.yaml", &configuration);
         let arguments = [&["up", "--config", text(&configuration)][..], &FREE_OWN_PORTS].concat();
         let mut up = Running::start(&arguments, &[environment]);
         up.wait_until_ready();
-        Scene { peer, up, _scratch: scratch }
+        Scene { peer, other, up, _scratch: scratch }
     }
 
     fn records(&self) -> Vec<LogRecord> {
@@ -110,7 +116,7 @@ async fn the_session_history_of_the_guide_runs_as_it_stands() {
     for major in [Major::V12, Major::V18] {
         let postgres = Postgres::start(major);
         let source = format!("postgresql://postgres@{HOST}:{}/postgres?sslmode=disable", postgres.port);
-        let mut scene = Scene::start(ASH, ("POSTGRES_DSN", &source));
+        let mut scene = Scene::start(ASH, "{}", ("POSTGRES_DSN", &source));
         let sleeper = postgres.client("postgres").await;
         let sleep = tokio::spawn(async move { sleeper.batch_execute("SELECT 'hunter2', pg_sleep(60)").await });
         let admin = postgres.client("postgres").await;
@@ -148,7 +154,7 @@ async fn a_tracking_column_brings_each_row_once() {
         ])
         .await;
     let source = format!("watcher:watcher@tcp({HOST}:{})/shop", mysql.port);
-    let mut scene = Scene::start(LINES, ("MYSQL_DSN", &source));
+    let mut scene = Scene::start(LINES, "{team: shop}", ("MYSQL_DSN", &source));
     let count = async |records: usize| {
         eventually(LIMIT, "log records", async || (scene.records().len() >= records).then_some(())).await;
     };
@@ -163,5 +169,6 @@ async fn a_tracking_column_brings_each_row_once() {
         .collect();
     let expected = [(17, Some("order '7' is lost"), "line"), (0, None, "line"), (13, Some("one more"), "line")];
     assert_eq!(shown, expected);
+    assert_eq!(scene.other.accepted(), []);
     assert!(scene.up.process.stop().success());
 }

@@ -12,7 +12,7 @@ use dbintel_schemas::records::{
 };
 use dbintel_schemas::wire::Schemas;
 use dbintel_schemas::{List, TextMap, Topic};
-use dbintel_sinks::{Context, FirstStart, Handle, SinkConfig, otlp};
+use dbintel_sinks::{Context, FirstStart, Handle, Selection, SinkConfig, otlp};
 use dbintel_tests::books::read_all;
 use dbintel_tests::wait;
 use prometheus::Registry;
@@ -66,7 +66,7 @@ impl Rig {
             runtime: self.runtime.handle().clone(),
             output: Box::new(std::io::sink()),
         };
-        dbintel_sinks::start(id, config, vec![PIPELINE.to_owned()], context).unwrap()
+        dbintel_sinks::start(id, config, Selection::of_pipelines(vec![PIPELINE.to_owned()]), context).unwrap()
     }
 
     /// Serves a router on a free port, which it gives.

@@ -30,7 +30,7 @@ impl Rig {
         let settings = Settings {
             id: "otlp".to_owned(),
             topics: vec![Topic::EnrichedQueries],
-            pipelines: vec!["wanted".to_owned()],
+            selection: Selection::of_pipelines(vec!["wanted".to_owned()]),
             slot: "0".into(),
             texts: true,
             framings: Framings::single_object(),
