@@ -11,7 +11,7 @@ use crate::clock;
 const READ_RECORDS: usize = 10_000;
 const READ_TIMEOUT: Duration = Duration::from_millis(200);
 /// Longest silence of a log that has more to tell: longer than a broker leaves the transaction of an owner that died open.
-const SILENCE_MAX: Duration = Duration::from_secs(60);
+const SILENCE_MAX: Duration = Duration::from_secs(90);
 
 /// Picks what is wanted of a record.
 type Make<'a, T> = Box<dyn FnMut(&Record<'_>) -> Option<T> + 'a>;

@@ -37,11 +37,13 @@ pub trait Engine: Sized + Send + Sync + 'static {
     /// Version in the server's words.
     fn version(server: &Self::Server) -> &str;
 
-    /// Connects to a database. `target` stands in the log when the connection ends.
+    /// Connects to a database. `target` stands in the log when the connection ends. A server that is `known` is connected to
+    /// where it was found.
     fn open(
         config: &Self::Config,
         target: &str,
         database: &str,
+        known: Option<&Self::Server>,
     ) -> impl Future<Output = Result<Self::Connection, Failure>> + Send;
 
     /// Asks the server what it offers.

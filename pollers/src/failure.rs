@@ -3,8 +3,8 @@
 use crate::poll::Outcome;
 
 /// Classes that say that the server as a whole is in trouble or out of reach: our own, of PostgreSQL, of MySQL.
-const OF_SERVER: [&str; 12] =
-    ["io", "timeout", "tls", "28P01", "53300", "57P03", "1040", "1045", "1053", "1130", "1820", "1862"];
+const OF_SERVER: [&str; 13] =
+    ["io", "timeout", "tls", "28P01", "53300", "57P03", "1040", "1045", "1053", "1130", "1820", "1862", "role"];
 /// Classes that say that it has no connection left for us.
 const NO_CONNECTION_LEFT: [&str; 3] = ["53300", "1040", "1203"];
 /// Classes that say that a statement waited for a lock for longer than it may.

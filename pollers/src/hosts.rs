@@ -31,6 +31,9 @@ pub enum Wanted {
     PreferStandby,
 }
 
+/// Class of failures whose cause is a server that is not what is wanted.
+const ROLE: &str = "role";
+
 /// Names of libpq.
 const WANTED: [(&str, Wanted); 6] = [
     ("any", Wanted::Any),
@@ -88,23 +91,24 @@ impl Wanted {
     /// That a server is not what is wanted.
     pub fn check(self, is_standby: bool) -> Result<(), Failure> {
         match (self, is_standby) {
-            (Wanted::Primary, true) => Err(Failure::refused("role", "it is a standby, and a primary is wanted")),
-            (Wanted::Standby, false) => Err(Failure::refused("role", "it is a primary, and a standby is wanted")),
+            (Wanted::Primary, true) => Err(Failure::refused(ROLE, "it is a standby, and a primary is wanted")),
+            (Wanted::Standby, false) => Err(Failure::refused(ROLE, "it is a primary, and a standby is wanted")),
             _ => Ok(()),
         }
     }
 }
 
-/// What went wrong at each attempt, as one failure: the last one, with the words of all.
+/// What went wrong at each attempt, as one failure with the words of all: the first one but those of servers that are not wanted.
 pub fn all_failed(failures: Vec<(String, Failure)>) -> Failure {
+    let words = failures.iter().map(|(endpoint, failure)| format!("{endpoint}: {}", failure.message));
+    let words = words.collect::<Vec<_>>().join("; ");
     let several = failures.len() > 1;
-    let words: Vec<String> =
-        failures.iter().map(|(endpoint, failure)| format!("{endpoint}: {}", failure.message)).collect();
-    let Some((_, last)) = failures.into_iter().next_back() else {
-        return Failure::refused("io", "there is no endpoint");
-    };
-    let message = if several { words.join("; ") } else { last.message };
-    Failure { message, ..last }
+    let place = failures.iter().position(|(_, failure)| failure.class != ROLE).unwrap_or(0);
+    match failures.into_iter().nth(place) {
+        Some((_, told)) if several => Failure { message: words, ..told },
+        Some((_, told)) => told,
+        None => Failure::refused("io", "there is no endpoint"),
+    }
 }
 
 #[cfg(test)]

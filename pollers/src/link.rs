@@ -164,7 +164,7 @@ async fn open<E: Engine>(
     known: Option<Arc<E::Server>>,
 ) -> Result<Connected<E>, Failure> {
     let (connection, server) = match known {
-        Some(server) => (E::open(&target.config, &target.name, database).await?, server),
+        Some(server) => (E::open(&target.config, &target.name, database, Some(&server)).await?, server),
         None => {
             let (connection, server) = reach::<E>(&target.config, &target.name, database).await?;
             (connection, Arc::new(server))
@@ -181,7 +181,7 @@ pub async fn reach<E: Engine>(
     target: &str,
     database: &str,
 ) -> Result<(E::Connection, E::Server), Failure> {
-    let mut connection = E::open(config, target, database).await?;
+    let mut connection = E::open(config, target, database, None).await?;
     match E::ask(config, &mut connection).await {
         Ok(server) => Ok((connection, server)),
         Err(failure) => {

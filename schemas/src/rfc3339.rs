@@ -39,9 +39,9 @@ pub fn parse_us(text: &str) -> Option<i64> {
         None => (time, 0),
     };
     let [hour, minute, second] = numbers(time, ':')?;
-    let in_range = (1..=12).contains(&month) && hour < 24 && minute < 60 && second < 61;
-    let days = days_until(year, month, day);
-    if !in_range || date_of(days) != (year, month, day) {
+    let in_range = (0..=9999).contains(&year) && (1..=12).contains(&month) && hour < 24 && minute < 60 && second < 61;
+    let days = in_range.then(|| days_until(year, month, day))?;
+    if date_of(days) != (year, month, day) {
         return None;
     }
     let seconds = days * SECONDS_PER_DAY + hour * 3600 + (minute - offset_minutes) * 60 + second;

@@ -68,8 +68,8 @@ impl Connection {
         conn.query_drop(READ_ONLY).await?;
         let version: Option<String> = conn.query_first("SELECT VERSION()").await?;
         if wanted.is_particular() {
-            let is_standby: Option<bool> = conn.query_first("SELECT @@GLOBAL.read_only").await?;
-            wanted.check(is_standby.unwrap_or(false))?;
+            let read_only: Option<String> = conn.query_first("SELECT CAST(@@GLOBAL.read_only AS CHAR)").await?;
+            wanted.check(is_read_only(&read_only.unwrap_or_default()))?;
         }
         let is_mariadb = version.is_some_and(|version| version.contains("MariaDB"));
         Ok(Connection { conn, endpoint: endpoint.clone(), is_mariadb, limit: None, statements_sent: 3 })
@@ -151,6 +151,11 @@ impl Connection {
             info!("could not ask the server to end a statement; its limit will");
         }
     }
+}
+
+/// Whether `read_only` says that there is to be no writing; newer versions of MariaDB have degrees of it.
+pub fn is_read_only(value: &str) -> bool {
+    !matches!(value, "" | "0" | "OFF")
 }
 
 async fn options(endpoint: &Endpoint, config: &Config) -> Result<Opts, Failure> {

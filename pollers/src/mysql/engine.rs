@@ -59,14 +59,16 @@ impl Engine for MySql {
         &server.version
     }
 
-    async fn open(config: &Config, _: &str, _: &str) -> Result<Connection, Failure> {
+    async fn open(config: &Config, _: &str, _: &str, _: Option<&Server>) -> Result<Connection, Failure> {
         Connection::open(config).await
     }
 
     async fn ask(config: &Config, connection: &mut Connection) -> Result<Server, Failure> {
         let asked = tokio::time::timeout(config.connect_timeout, async {
             connection.limit_statements(config.connect_timeout).await?;
-            Server::probe(connection).await
+            let server = Server::probe(connection).await?;
+            config.hosts.wanted.check(server.read_only)?;
+            Ok(server)
         });
         asked.await.unwrap_or_else(|_| Err(Failure::deadline()))
     }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::connection::Connection;
+use super::connection::{Connection, is_read_only};
 use super::value::Columns;
 use super::{view, views};
 use crate::failure::Failure;
@@ -85,7 +85,7 @@ impl Server {
             version: of("version"),
             system_identifier: of("server_uuid") + &of("server_uid"),
             started_at: Columns(&started_at).required::<i64>("started_at")? * 1_000_000,
-            read_only: of("read_only").starts_with("ON"),
+            read_only: is_read_only(&of("read_only")),
             connections_max: number("max_connections"),
             digests_max: number("performance_schema_digests_size"),
             sql_text_max: number("performance_schema_max_sql_text_length")

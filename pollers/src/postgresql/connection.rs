@@ -43,9 +43,17 @@ struct Driver {
 }
 
 impl Connection {
-    /// Connects, to the first of the endpoints that answers and is what is wanted. `target` stands in the log when the
-    /// connection ends.
-    pub async fn open(config: &Config, target: &str, database: &str) -> Result<Connection, Failure> {
+    /// Connects, to the first of the endpoints that answers and is what is wanted, or to the one that is `known`. `target`
+    /// stands in the log when the connection ends.
+    pub async fn open(
+        config: &Config,
+        target: &str,
+        database: &str,
+        known: Option<&Endpoint>,
+    ) -> Result<Connection, Failure> {
+        if let Some(endpoint) = known {
+            return Connection::open_at(endpoint, Wanted::Any, config, target, database).await;
+        }
         let mut failures = Vec::new();
         for (endpoint, wanted) in config.hosts.attempts(&config.endpoint) {
             match Connection::open_at(endpoint, wanted, config, target, database).await {
@@ -116,6 +124,11 @@ impl Connection {
             _ => false,
         };
         Ok(messages.iter().any(is_true))
+    }
+
+    /// Where it leads.
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
     }
 
     /// Whether the connection is of no more use.

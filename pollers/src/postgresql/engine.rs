@@ -65,8 +65,13 @@ impl Engine for PostgreSql {
         &server.version
     }
 
-    async fn open(config: &Config, target: &str, database: &str) -> Result<Connection, Failure> {
-        Connection::open(config, target, database).await
+    async fn open(
+        config: &Config,
+        target: &str,
+        database: &str,
+        known: Option<&Server>,
+    ) -> Result<Connection, Failure> {
+        Connection::open(config, target, database, known.and_then(|server| server.endpoint.as_ref())).await
     }
 
     async fn ask(config: &Config, connection: &mut Connection) -> Result<Server, Failure> {
@@ -79,7 +84,7 @@ impl Engine for PostgreSql {
             }
             let server = Server::probe(&transaction).await?;
             transaction.commit().await?;
-            Ok(server)
+            Ok(Server { endpoint: Some(connection.endpoint().clone()), ..server })
         });
         asked.await.unwrap_or_else(|_| Err(Failure::deadline()))
     }

@@ -19,8 +19,13 @@ const TIMES: [&[&str]; 2] =
 
 /// Its setting is known as soon as the library is loaded.
 const PROBE: &str = "
-SELECT n.nspname AS schema, current_setting('pg_stat_kcache.linux_hz', true) IS NOT NULL AS is_loaded,
-       has_schema_privilege(n.oid, 'USAGE') AS allowed, current_user::text AS username
+SELECT n.nspname AS schema,
+       EXISTS (SELECT FROM pg_settings WHERE name = 'pg_stat_kcache.linux_hz') AS is_loaded,
+       has_schema_privilege(n.oid, 'USAGE') AND (
+           SELECT bool_and(has_function_privilege(p.oid, 'EXECUTE')) FROM pg_proc p
+           WHERE p.pronamespace = n.oid AND p.proname = 'pg_stat_kcache'
+       ) AS allowed,
+       current_user::text AS username
 FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace WHERE e.extname = 'pg_stat_kcache'";
 
 /// How to read the CPU times.
@@ -43,9 +48,12 @@ impl CpuTimes {
                 "add pg_stat_kcache to shared_preload_libraries, after pg_stat_statements, and restart the server";
             return Ok(Some(Err(missing(remedy.to_owned()))));
         }
-        if !row.required::<bool>("allowed")? {
+        if !row.optional::<bool>("allowed")?.unwrap_or(false) {
             let username = quoted(&row.text("username")?.unwrap_or_default());
-            return Ok(Some(Err(missing(format!("GRANT USAGE ON SCHEMA {schema} TO {username}")))));
+            let remedy = format!(
+                "GRANT USAGE ON SCHEMA {schema} TO {username}; GRANT EXECUTE ON FUNCTION {schema}.{NAME}() TO {username}"
+            );
+            return Ok(Some(Err(missing(remedy))));
         }
         let function = format!("{schema}.{NAME}()");
         let columns = transaction.columns(&function).await?.into_iter().collect();

@@ -9,11 +9,14 @@ use super::transaction::{Facts, Transaction};
 use super::value::Columns;
 use super::{view, views};
 use crate::failure::Failure;
+use crate::settings::Endpoint;
 use crate::view::Catalog;
 
 /// A server as it was found.
 #[derive(Debug, Clone, Default)]
 pub struct Server {
+    /// Where it was found, of several hosts.
+    pub endpoint: Option<Endpoint>,
     /// Version in the server's words.
     pub version: String,
     /// Identifier of its data; empty when it may not be read.

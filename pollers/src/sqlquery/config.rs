@@ -7,6 +7,7 @@ use dbintel_config::{ComponentId, Section};
 
 use super::datasource;
 use super::query::Query;
+use super::tracking;
 use crate::settings::{ClassConfig, Endpoint, check_target, target_name};
 use crate::{mysql, postgresql};
 
@@ -70,6 +71,16 @@ impl Config {
             .enumerate()
             .flat_map(|(index, query)| Query::read(index + 1, query, interval, timeout))
             .collect();
+        let syntax = match driver {
+            Driver::PostgreSql => tracking::POSTGRESQL,
+            Driver::MySql => tracking::MYSQL,
+        };
+        for query in queries.iter().filter(|query| query.tracking.is_some() && !syntax.has_place(&query.sql)) {
+            let (name, placeholder) = (query.name, syntax.placeholder);
+            section.problem_here(format!(
+                "{name} has a `tracking_column`, and no `{placeholder}` that its value stands for"
+            ));
+        }
         if queries.is_empty() {
             section.problem_here("asks nothing: give it `queries`");
         }

@@ -39,7 +39,7 @@ impl Reader<MySql> for QueryReader {
 
 async fn run(query: &Query, sql: &str, connection: &mut Connection) -> Result<Table, Failure> {
     connection.limit_statements(query.timeout).await?;
-    let sql = format!("SELECT * FROM (\n{}\n) AS q LIMIT {}", sql, query.rows_max + 1);
+    let sql = format!("SELECT * FROM (\n{sql}\n) AS q {}", query.window('`'));
     let (columns, rows) = connection.texts(&sql).await?;
     Ok(Table { columns, rows })
 }

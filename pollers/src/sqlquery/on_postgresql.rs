@@ -44,7 +44,7 @@ async fn run(query: &Query, sql: &str, transaction: &Transaction<'_>) -> Result<
     let timeout = query.timeout.as_millis().to_string();
     transaction.query(PREPARE, &[(&timeout, tokio_postgres::types::Type::TEXT)]).await?;
     let columns = transaction.columns_of(sql).await?;
-    let sql = format!("SELECT row_to_json(q)::text FROM (\n{}\n) AS q LIMIT {}", sql, query.rows_max + 1);
+    let sql = format!("SELECT row_to_json(q)::text FROM (\n{sql}\n) AS q {}", query.window('"'));
     let mut rows = Vec::new();
     for row in transaction.query(&sql, &[]).await? {
         let json: &str = row.try_get(0)?;

@@ -112,6 +112,18 @@ impl Query {
         of_metrics.into_iter().chain(of_logs).collect()
     }
 
+    /// Which of the rows are taken, as the end of a statement: one too many, to notice it; of a tracked query the first ones after
+    /// those of the run before.
+    pub fn window(&self, quote: char) -> String {
+        match &self.tracking {
+            None => format!("LIMIT {}", self.rows_max + 1),
+            Some(TrackingColumn { column, .. }) => {
+                let doubled = column.replace(quote, &format!("{quote}{quote}"));
+                format!("ORDER BY q.{quote}{doubled}{quote} LIMIT {}", self.rows_max)
+            }
+        }
+    }
+
     /// What the rows are that a run gave.
     ///
     /// # Errors
@@ -219,8 +231,19 @@ impl TrackingColumn {
     fn read(section: &mut Section) -> Option<TrackingColumn> {
         let column = section.doc("Column whose last value the next run begins after, as `$1` or `?` of the statement.");
         let column = column.optional_text("tracking_column");
-        let start = section.doc("Value for the first run, also after a restart.").text("tracking_start_value", "");
-        Some(TrackingColumn { column: interned::text(&column?), start })
+        let start = section.doc("Value for the first run, also after a restart.").optional_text("tracking_start_value");
+        match (column, start) {
+            (Some(column), Some(start)) => Some(TrackingColumn { column: interned::text(&column), start }),
+            (None, None) => None,
+            (Some(_), None) => {
+                section.problem("tracking_column", "needs a `tracking_start_value`, which the first run begins after");
+                None
+            }
+            (None, Some(_)) => {
+                section.problem("tracking_start_value", "is of a `tracking_column`: name one");
+                None
+            }
+        }
     }
 }
 

@@ -11,7 +11,7 @@ pub struct Syntax {
     /// Rules of texts.
     pub dialect: Dialect,
     /// What stands for the value.
-    placeholder: &'static str,
+    pub placeholder: &'static str,
     /// What begins a string in which a backslash needs another one.
     string: &'static str,
 }
@@ -60,6 +60,11 @@ impl Tracking {
 }
 
 impl Syntax {
+    /// Whether there is a place for the value.
+    pub fn has_place(&self, sql: &str) -> bool {
+        self.filled(sql, "") != sql
+    }
+
     /// The statement with the value in place of each placeholder.
     fn filled(&self, sql: &str, value: &str) -> String {
         let literal = self.quoted(value);

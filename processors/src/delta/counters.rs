@@ -6,6 +6,9 @@ use dbintel_schemas::records::QueryCounters;
 /// How many there are.
 pub const COUNT: usize = QueryCounters::FIELDS.len();
 
+/// Index of `cpu_time_ns`: on PostgreSQL another extension counts it, which begins anew and evicts at times of its own.
+const APART: usize = 25;
+
 /// Counters, by the index of their field. An absent one is 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Counters {
@@ -40,7 +43,7 @@ impl From<&Counters> for QueryCounters {
 }
 
 impl Counters {
-    /// The increase of each counter that both have; none when one fell.
+    /// The increase of each counter that both have; none when one fell. What is counted apart falls alone, and is absent then.
     pub fn since(&self, before: &Counters) -> Option<Counters> {
         let present = self.present & before.present;
         let mut increase = Counters { present, ..Counters::default() };
@@ -48,10 +51,20 @@ impl Counters {
         for index in 0..COUNT {
             let is_there = present >> index & 1 == 1;
             let (difference, is_too_large) = self.values[index].overflowing_sub(before.values[index]);
-            fell |= is_there & (is_too_large | (difference < 0));
+            fell |= is_there & (is_too_large | (difference < 0)) & (index != APART);
             increase.values[index] = if is_there { difference } else { 0 };
         }
+        if increase.values[APART] < 0 {
+            increase = increase.without_apart();
+        }
         (!fell).then_some(increase)
+    }
+
+    /// Without what is counted apart: it may be older than the entry.
+    pub fn without_apart(mut self) -> Counters {
+        self.present &= !(1 << APART);
+        self.values[APART] = 0;
+        self
     }
 
     /// Adds an increase.
@@ -90,6 +103,17 @@ mod tests {
             let increase = counters(after.0, after.1).since(&counters(before.0, before.1));
             assert_eq!(increase, expected.map(|(calls, rows)| counters(calls, rows)), "{before:?} to {after:?}");
         }
+    }
+
+    #[test]
+    fn what_is_counted_apart_falls_alone() {
+        assert_eq!(QueryCounters::FIELDS[APART], "cpu_time_ns");
+        let of = |calls, cpu| {
+            Counters::from(&QueryCounters { calls: Some(calls), cpu_time_ns: Some(cpu), ..QueryCounters::default() })
+        };
+        assert_eq!(of(5, 90).since(&of(3, 70)), Some(of(2, 20)));
+        assert_eq!(of(5, 10).since(&of(3, 70)), Some(counters(Some(2), None)));
+        assert_eq!(of(1, 90).since(&of(3, 70)), None);
     }
 
     #[test]

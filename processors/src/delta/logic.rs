@@ -82,8 +82,9 @@ pub fn begin(reading: &Reading, poll: Option<&LastPoll>) -> (Baseline, Outcome) 
     if !began_in_sight {
         return (reading.baseline(zero), Outcome::Absorbed("baseline"));
     }
-    let delta = Outcome::Delta { delta: reading.counters, interval_ns: None, reason: Some("new_entry") };
-    (reading.baseline(reading.counters), delta)
+    let since_then = reading.counters.without_apart();
+    let delta = Outcome::Delta { delta: since_then, interval_ns: None, reason: Some("new_entry") };
+    (reading.baseline(since_then), delta)
 }
 
 /// A further sight: brings the baseline up to the reading.

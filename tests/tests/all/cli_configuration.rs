@@ -17,7 +17,7 @@ pollers:
     colection_interval: 10s
   postgresql/two: {endpoint: 'db2:5432', username: monitor, target: shop, password: '${env:NOWHERE}'}
   postgresql/three: {endpoint: 'db3:5432', username: monitor, target: shop}
-  sqlquery: {datasource: 'postgresql://shop@db4/x', queries: [{sql: 'SELECT 1 AS n', metrics: [{metric_name: n}]}]}
+  sqlquery: {datasource: 'postgresql://shop@db4/x', queries: [{sql: 'SELECT 1 AS n', metrics: [{metric_name: n}]}, {sql: SELECT 1 -- $1, logs: [{body_column: n}], tracking_column: n, tracking_start_value: '0'}]}
 processors:
   adaptive_sampler:
     default_sampling_rate: 150
@@ -45,6 +45,7 @@ fn every_mistake_is_named_at_once_with_its_place() {
         "6:85: pollers.postgresql/two.password: environment variable `NOWHERE` is not set",
         "7:3: pollers.postgresql/three: `postgresql/two` polls the target `shop` already",
         "pollers.sqlquery.queries[0].metrics[0].value_column: missing; expected text that is not empty",
+        "query 2 (logs) has a `tracking_column`, and no `$1` that its value stands for",
         "11:28: processors.adaptive_sampler.default_sampling_rate: expected a number from 0 to 100, found `150`",
         "12:37: processors.adaptive_sampler.rules[0].condition: ",
         "13:3: processors.verification: the processor `verification` is not part of this version",

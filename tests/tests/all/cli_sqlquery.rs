@@ -56,6 +56,7 @@ const LINES: &str = "
       - sql: SELECT id, level, said FROM shop.lines WHERE id > ? ORDER BY id
         tracking_column: id
         tracking_start_value: '1'
+        max_rows: 1
         logs: [{body_column: said, body: text, severity_column: level, static_attributes: {kind: line}}]
         collection_interval: 200ms";
 

@@ -74,12 +74,11 @@ impl Log {
         let attributes = self.attributes.iter().map(|column| Ok((*column, place(column)?)));
         let attributes = attributes.collect::<Result<Vec<_>, Failure>>()?;
         for (number, row) in table.rows.iter().enumerate() {
-            let occurred_at = match timestamp.and_then(|(column, place)| Some((column, row[place].as_ref()?))) {
-                Some((column, text)) => {
-                    Some(time(text).ok_or_else(|| query.unfit(column, number, text, "a time (`timestamp_column`)"))?)
-                }
-                None => None,
+            let told = timestamp.and_then(|(column, place)| Some((column, row[place].as_ref()?)));
+            let read = |(column, text): (&str, &String)| {
+                time(text).ok_or_else(|| query.unfit(column, number, text, "a time (`timestamp_column`)"))
             };
+            let occurred_at = told.filter(|(_, text)| !is_no_moment(text)).map(read).transpose()?;
             let severity = severity.and_then(|place| row[place].clone()).map(|severity| cut(&severity));
             let of_columns = attributes.iter().filter_map(|(name, place)| Some((*name, cut(row[*place].as_deref()?))));
             rows.push(LogRow {
@@ -108,13 +107,20 @@ fn severity_number(text: &str) -> Option<i64> {
     SEVERITIES.iter().find(|(words, _)| is_it(words)).map(|(_, number)| *number)
 }
 
+/// What servers have in place of a time.
+fn is_no_moment(text: &str) -> bool {
+    matches!(text, "infinity" | "-infinity") || text.starts_with("0000-00-00")
+}
+
 /// The time in µs since the epoch: as SQL or RFC 3339 write it, in UTC if it does not say, or seconds since the epoch.
 fn time(text: &str) -> Option<i64> {
     let in_utc = || format!("{text}Z");
     // PostgreSQL leaves the minutes of an offset out.
     let with_minutes = || format!("{text}:00");
+    let at_midnight = || format!("{text}T00:00:00Z");
     let read = rfc3339::parse_us(text);
     let read = read.or_else(|| rfc3339::parse_us(&in_utc())).or_else(|| rfc3339::parse_us(&with_minutes()));
+    let read = read.or_else(|| rfc3339::parse_us(&at_midnight()));
     let seconds = || text.parse::<f64>().ok().filter(|seconds| seconds.is_finite() && seconds.abs() < 1e11);
     read.or_else(|| seconds().map(|seconds| (seconds * 1e6).round() as i64))
 }
@@ -132,7 +138,9 @@ mod tests {
             ("2026-06-01 12:00:00.000001", Some(noon + 1)),
             ("1780315200.5", Some(noon + 500_000)),
             ("1780315200", Some(noon)),
+            ("2026-06-01", Some(noon - 43_200_000_000)),
             ("yesterday", None),
+            ("99999999999-01-01 00:00:00", None),
             ("", None),
         ];
         for (text, expected) in cases {

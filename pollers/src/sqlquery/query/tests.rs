@@ -93,6 +93,8 @@ fn mistakes_are_told_before_anything_runs() {
         ("metrics: [{metric_name: a, value_column: b}]", "sql: missing"),
         ("sql: x", "declares no metrics and no logs"),
         ("sql: x\nlogs: [{severity_column: b}]", "body_column: missing"),
+        ("sql: x\ntracking_column: a\nlogs: [{body_column: b}]", "needs a `tracking_start_value`"),
+        ("sql: x\ntracking_start_value: '1'\nlogs: [{body_column: b}]", "is of a `tracking_column`"),
         ("sql: x\nmetrics: [{metric_name: a}]", "value_column: missing"),
         ("sql: x\nmetrics: [{metric_name: a, value_column: b, value_type: text}]", "value_type: expected"),
         ("sql: x\nmetrics: [{metric_name: a, value_column: b, monotonic: true, data_type: gauge}]", "is of sums"),
@@ -156,10 +158,11 @@ logs:
 
 #[test]
 fn what_gives_both_counts_as_two() {
-    let text = "sql: x\nlogs: [{body_column: b}]\nmetrics: [{metric_name: a, value_column: b}]\ntracking_column: id";
+    let text = "sql: x\nlogs: [{body_column: b}]\nmetrics: [{metric_name: a, value_column: b}]\ntracking_column: id\ntracking_start_value: '0'";
     let document = Document::from_text("t.yaml", text, &Environment::from_iter::<[(&str, &str); 0]>([])).unwrap();
     let second = Duration::from_secs(1);
     let queries = document.read(|section| Query::read(3, section, second, second)).unwrap().config;
     assert_eq!(queries.iter().map(|query| query.name).collect::<Vec<_>>(), ["query 3 (a)", "query 3 (logs)"]);
+    assert!(queries.iter().all(|query| query.window('`') == "ORDER BY q.`id` LIMIT 1000"));
     assert!(queries.iter().all(|query| query.tracking.as_ref().is_some_and(|tracking| tracking.column == "id")));
 }
