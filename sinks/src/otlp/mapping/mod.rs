@@ -19,7 +19,6 @@ mod metrics;
 mod queries;
 mod resource;
 mod sessions;
-pub mod timestamp;
 mod trace;
 
 use std::collections::HashMap;

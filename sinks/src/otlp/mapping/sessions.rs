@@ -4,11 +4,11 @@
 //! late, is an attribute.
 
 use dbintel_schemas::records::EnrichedSession;
+use dbintel_schemas::rfc3339;
 
 use super::super::request::Item;
 use super::attributes::Attributes;
 use super::resource::Server;
-use super::timestamp::rfc3339;
 use super::trace::Trace;
 use super::{Mapped, Mapper, hex, log_record};
 use crate::delivery::{TEXT_BYTES_MAX, Ticket, cut};
@@ -101,5 +101,5 @@ fn running_ms(row: &EnrichedSession<'_>) -> Option<f64> {
 }
 
 fn time(us: Option<i64>) -> Option<String> {
-    us.map(rfc3339)
+    us.map(rfc3339::format_us)
 }
