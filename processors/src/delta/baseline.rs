@@ -3,8 +3,8 @@
 use dbintel_schemas::record_id::hash128;
 use dbintel_schemas::records::{InstanceEpoch, RawPoll};
 
-use super::counters::{COUNT, Counters};
-use crate::engine::state::numbers::{read_numbers, undo_difference, write_difference, write_numbers};
+use super::counters::{ALL, Bits, COUNT, Counters};
+use crate::engine::state::numbers::{DifferenceWriter, read_numbers, undo_difference, write_numbers};
 use crate::engine::state::{Fields, write_number, write_optional};
 use crate::engine::{StateError, StateValue};
 
@@ -83,21 +83,23 @@ impl LastPoll {
 
 const VERSION: u8 = 1;
 
-const BASELINE_VERSION: u8 = 2;
+/// Of the stored form of a baseline.
+pub const BASELINE_VERSION: u8 = 2;
 
 /// A baseline's numbers before its counters.
-const HEAD: usize = 10;
+pub const HEAD: usize = 10;
 
 /// Index of [`Baseline::observed_at`] among its numbers.
-const OBSERVED_AT: usize = 5;
+pub const OBSERVED_AT: usize = 5;
 
 /// A baseline as numbers: the head, then for each counter itself and its total. A later release may add counters at the end.
-const NUMBERS: usize = HEAD + 2 * COUNT;
+pub const NUMBERS: usize = HEAD + 2 * COUNT;
 
 /// A baseline that was not refreshed for this long is forgotten. Complete snapshots refresh what the server still has every
 /// 10 minutes, so that only statements expire that are gone, or whose server was not read for a week.
-const KEPT_US: i64 = 7 * 24 * 3600 * 1_000_000;
+pub const KEPT_US: i64 = 7 * 24 * 3600 * 1_000_000;
 
+/// The stored form; in memory it is packed.
 impl StateValue for Baseline {
     fn expires_at(&self) -> Option<i64> {
         Some(self.observed_at.saturating_add(KEPT_US))
@@ -123,7 +125,16 @@ impl StateValue for Baseline {
     }
 
     fn difference(&self, before: &Self, out: &mut Vec<u8>) -> bool {
-        write_difference(&before.numbers(), &self.numbers(), out);
+        let mut difference = DifferenceWriter::new(out);
+        before.head().iter().zip(self.head()).for_each(|(before, after)| difference.number(*before, after));
+        let mut next = 0;
+        for index in Bits(before.kept() | self.kept()) {
+            difference.skip(2 * (index - next));
+            let (before, after) = (before.pair(index), self.pair(index));
+            difference.number(before.0, after.0);
+            difference.number(before.1, after.1);
+            next = index + 1;
+        }
         true
     }
 
@@ -135,11 +146,41 @@ impl StateValue for Baseline {
 }
 
 impl Baseline {
-    /// The running total as what it is ahead of the counters: both move by the same, so that this moves seldom.
+    /// Counters that the server or our total has; all others are 0.
+    pub fn kept(&self) -> u64 {
+        self.counters.present | self.total.present
+    }
+
+    /// A counter, and what the running total is ahead of it: both move by the same, so that this moves seldom.
+    #[inline(always)]
+    pub fn pair(&self, index: usize) -> (i64, i64) {
+        let counter = self.counters.values[index];
+        (counter, self.total.values[index].wrapping_sub(counter))
+    }
+
     fn numbers(&self) -> [i64; NUMBERS] {
         let mut numbers = [0; NUMBERS];
         let (head, pairs) = numbers.split_at_mut(HEAD);
-        head.copy_from_slice(&[
+        head.copy_from_slice(&self.head());
+        for (index, pair) in pairs.chunks_exact_mut(2).enumerate() {
+            (pair[0], pair[1]) = self.pair(index);
+        }
+        numbers
+    }
+
+    fn of_numbers(numbers: &[i64; NUMBERS]) -> Self {
+        let (head, pairs) = numbers.split_first_chunk().expect("longer than its head");
+        let mut baseline = Self::of_head(head);
+        for (index, pair) in pairs.chunks_exact(2).enumerate() {
+            baseline.counters.values[index] = pair[0];
+            baseline.total.values[index] = pair[0].wrapping_add(pair[1]);
+        }
+        baseline
+    }
+
+    /// All but the values of the counters.
+    pub fn head(&self) -> [i64; HEAD] {
+        [
             self.epoch.server.cast_signed(),
             self.epoch.started_at,
             self.epoch.statistics_reset_at,
@@ -150,33 +191,20 @@ impl Baseline {
             self.entry_since_at.unwrap_or(0),
             self.counters.present.cast_signed(),
             self.total.present.cast_signed(),
-        ]);
-        for (pair, (counter, total)) in
-            pairs.chunks_exact_mut(2).zip(self.counters.values.iter().zip(self.total.values))
-        {
-            pair[0] = *counter;
-            pair[1] = total.wrapping_sub(*counter);
-        }
-        numbers
+        ]
     }
 
-    fn of_numbers(numbers: &[i64; NUMBERS]) -> Self {
-        let mut counters = Counters { present: numbers[8].cast_unsigned(), ..Counters::default() };
-        let mut total = Counters { present: numbers[9].cast_unsigned(), ..Counters::default() };
-        for (index, pair) in numbers[HEAD..].chunks_exact(2).enumerate() {
-            counters.values[index] = pair[0];
-            total.values[index] = pair[0].wrapping_add(pair[1]);
-        }
-        let epoch =
-            Epoch { server: numbers[0].cast_unsigned(), started_at: numbers[1], statistics_reset_at: numbers[2] };
+    /// A baseline whose counters are all 0.
+    pub fn of_head(head: &[i64; HEAD]) -> Self {
+        let counters = |present: i64| Counters { present: present.cast_unsigned() & ALL, ..Counters::default() };
         Self {
-            epoch,
-            owner_epoch: numbers[3],
-            poll_seq: numbers[4],
-            observed_at: numbers[OBSERVED_AT],
-            entry_since_at: (numbers[6] != 0).then_some(numbers[7]),
-            counters,
-            total,
+            epoch: Epoch { server: head[0].cast_unsigned(), started_at: head[1], statistics_reset_at: head[2] },
+            owner_epoch: head[3],
+            poll_seq: head[4],
+            observed_at: head[OBSERVED_AT],
+            entry_since_at: (head[6] != 0).then_some(head[7]),
+            counters: counters(head[8]),
+            total: counters(head[9]),
         }
     }
 }

@@ -6,6 +6,9 @@ use dbintel_schemas::records::QueryCounters;
 /// How many there are.
 pub const COUNT: usize = QueryCounters::FIELDS.len();
 
+/// A bit for each of them.
+pub const ALL: u64 = (1 << COUNT) - 1;
+
 /// Index of `cpu_time_ns`: on PostgreSQL another extension counts it, which begins anew and evicts at times of its own.
 const APART: usize = 25;
 
@@ -78,6 +81,20 @@ impl Counters {
     /// Nothing moved.
     pub fn is_zero(&self) -> bool {
         self.values.iter().all(|value| *value == 0)
+    }
+}
+
+/// Indexes of the bits that are set, the lowest first.
+pub struct Bits(pub u64);
+
+impl Iterator for Bits {
+    type Item = usize;
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<usize> {
+        let lowest = (self.0 != 0).then(|| self.0.trailing_zeros() as usize)?;
+        self.0 &= self.0 - 1;
+        Some(lowest)
     }
 }
 

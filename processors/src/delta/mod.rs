@@ -9,6 +9,7 @@
 mod baseline;
 mod counters;
 mod logic;
+mod packed;
 
 use std::collections::VecDeque;
 
@@ -18,11 +19,12 @@ use dbintel_schemas::records::{EnrichedQuery, RawPoll, RawQuery};
 
 use self::baseline::{Baseline, LastPoll};
 use self::logic::{Outcome, Reading};
+use self::packed::Packed;
 use crate::engine::{Context, Disposition, Processor, Row, StateError, StateTable, StateValue, Table, row};
 
 /// The processor.
 pub struct Delta {
-    baselines: Table<Baseline>,
+    baselines: Table<Packed>,
     polls: Table<LastPoll>,
     /// Keys of the rows to come, each with the place of its row in memory: whatever a record says of itself, that is its own.
     ahead: VecDeque<(usize, Key)>,
@@ -52,19 +54,23 @@ impl Delta {
         let key = self.key(raw);
         let poll = self.polls.get(raw.target.as_bytes())?;
         let reading = Reading::of(raw);
-        let advanced = self.baselines.change(&key, |baseline| {
-            let current = baseline.expires_at().is_none_or(|at| at > raw.observed_at);
-            current.then(|| {
-                let outcome = logic::advance(baseline, &reading, poll);
-                enriched(raw, offset, baseline, outcome, arena)
-            })
+        let advanced = self.baselines.replace(&key, |packed, difference| {
+            let before = packed.unpack();
+            if before.expires_at().is_some_and(|at| at <= raw.observed_at) {
+                return (None, None);
+            }
+            let mut after = before;
+            let outcome = logic::advance(&mut after, &reading, poll);
+            let is_difference = after.difference(&before, difference);
+            let row = enriched(raw, offset, &after, outcome, arena);
+            (Some((Packed::from(&after), is_difference)), Some(row))
         })?;
         if let Some(row) = advanced.flatten() {
             return Ok(row);
         }
         let (baseline, outcome) = logic::begin(&reading, poll);
         let row = enriched(raw, offset, &baseline, outcome, arena);
-        self.baselines.insert(&key, baseline)?;
+        self.baselines.insert(&key, Packed::from(&baseline))?;
         Ok(row)
     }
 

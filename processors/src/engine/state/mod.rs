@@ -5,7 +5,7 @@ mod table;
 mod value;
 
 pub use table::{StateTable, Table};
-pub use value::{Fields, read_unsigned, write_number, write_optional, write_text, write_unsigned};
+pub use value::{Fields, read_unsigned, write_number, write_optional, write_text, write_unsigned, zigzag};
 
 use super::store::StoreError;
 

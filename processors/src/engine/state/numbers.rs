@@ -37,15 +37,37 @@ pub fn read_numbers(table: &'static str, version: u8, stored: &[u8], numbers: &m
 
 /// Appends the difference between two values of one length.
 pub fn write_difference(before: &[i64], after: &[i64], out: &mut Vec<u8>) {
-    let mut unmoved = 0;
-    for (before, after) in before.iter().zip(after) {
+    let mut difference = DifferenceWriter::new(out);
+    before.iter().zip(after).for_each(|(before, after)| difference.number(*before, *after));
+}
+
+/// Appends a difference, integer by integer.
+pub struct DifferenceWriter<'a> {
+    out: &'a mut Vec<u8>,
+    unmoved: u64,
+}
+
+impl<'a> DifferenceWriter<'a> {
+    /// Nothing moved so far.
+    pub fn new(out: &'a mut Vec<u8>) -> Self {
+        Self { out, unmoved: 0 }
+    }
+
+    /// The next integer.
+    #[inline]
+    pub fn number(&mut self, before: i64, after: i64) {
         if before == after {
-            unmoved += 1;
-            continue;
+            self.unmoved += 1;
+            return;
         }
-        write_unsigned(out, unmoved);
-        write_number(out, after.wrapping_sub(*before));
-        unmoved = 0;
+        write_unsigned(self.out, self.unmoved);
+        write_number(self.out, after.wrapping_sub(before));
+        self.unmoved = 0;
+    }
+
+    /// So many integers did not move.
+    pub fn skip(&mut self, unmoved: usize) {
+        self.unmoved += unmoved as u64;
     }
 }
 

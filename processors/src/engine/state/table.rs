@@ -113,17 +113,33 @@ impl<V: StateValue> Table<V> {
 
     /// Changes the value of a key in place. Absent keys give none: use [`Table::insert`].
     pub fn change<R>(&mut self, key: &[u8], change: impl FnOnce(&mut V) -> R) -> Result<Option<R>, StateError> {
+        self.replace(key, |before, difference| {
+            // On a copy: a change that panics leaves the value as it was.
+            let mut after = before.clone();
+            let outcome = change(&mut after);
+            let is_difference = after.difference(before, difference);
+            (Some((after, is_difference)), outcome)
+        })
+    }
+
+    /// Replaces the value of a key by what `change` makes of it, if it makes one; of values with a difference it writes that
+    /// as well. Absent keys give none: use [`Table::insert`].
+    pub fn replace<R>(
+        &mut self,
+        key: &[u8],
+        change: impl FnOnce(&V, &mut Vec<u8>) -> (Option<(V, bool)>, R),
+    ) -> Result<Option<R>, StateError> {
         let slot = self.slot(key)?;
         let entry = &mut self.slots[slot];
         let Some(value) = &mut entry.value else { return Ok(None) };
-        if entry.remembered_in == self.transaction {
-            return Ok(Some(change(value)));
-        }
-        // On a copy: a change that panics leaves the value as it was.
-        let mut after = value.clone();
-        let outcome = change(&mut after);
         self.difference.clear();
-        if after.difference(value, &mut self.difference) {
+        let (after, outcome) = change(value, &mut self.difference);
+        let Some((after, is_difference)) = after else { return Ok(Some(outcome)) };
+        if entry.remembered_in == self.transaction {
+            *value = after;
+            return Ok(Some(outcome));
+        }
+        if is_difference {
             if self.difference.is_empty() {
                 return Ok(Some(outcome));
             }
