@@ -18,6 +18,7 @@ mod found;
 pub mod hosts;
 mod lane;
 mod lease;
+mod left_out;
 pub mod limits;
 mod link;
 pub mod metric;

@@ -26,6 +26,8 @@ pub struct View {
     pub from: &'static str,
     /// What follows it.
     pub rest: &'static str,
+    /// Most objects that are read.
+    pub max: usize,
     /// Expression for the last reset of these statistics; `NULL` when they are never reset.
     pub reset: &'static str,
     /// Values.
@@ -54,6 +56,7 @@ pub const VIEW: View = View {
     identity: &[],
     from: "",
     rest: "",
+    max: usize::MAX,
     reset: "NULL",
     series: &[],
 };
@@ -77,7 +80,8 @@ pub struct Selection {
 }
 
 impl View {
-    /// What a server with these columns gives; none when it has no such view, or none of its columns.
+    /// What a server with these columns gives, one object more than [`View::max`]; none when it has no such view, or none of
+    /// its columns.
     pub fn select(&self, catalog: &Catalog, spelling: Spelling) -> Option<Selection> {
         let series = self.given(catalog);
         let has_reset = needed_by(self.reset).all(|column| self.has(catalog, column));
@@ -153,7 +157,11 @@ impl View {
             spelling.number(&expression, series.number)
         }));
         let from = if self.from.is_empty() { String::new() } else { format!(" FROM {}", self.from) };
-        format!("SELECT {}{from} {}", columns.join(", "), self.rest)
+        let limit = match self.max {
+            usize::MAX => String::new(),
+            max => format!(" LIMIT {}", max + 1),
+        };
+        format!("SELECT {}{from} {}{limit}", columns.join(", "), self.rest)
     }
 }
 

@@ -1,115 +1,102 @@
-//! Metrics: what is read for each class, and what the server does not let us read.
-
-use std::collections::BTreeMap;
+//! Metrics: what is read for each class.
 
 use super::connection::Connection;
 use super::server::Server;
 use super::{replica, status, view, views};
 use crate::failure::Failure;
-use crate::poll::{Capability, Class, Poll};
+use crate::left_out::LeftOut;
+use crate::poll::{Class, Poll};
 use crate::rows::{MetricRow, Rows};
 use crate::view::View;
 
-/// Views that the server does not let us read, until it is asked again what it offers.
-#[derive(Default)]
-pub struct Unavailable(BTreeMap<&'static str, Capability>);
+/// A poll of metrics that is being read.
+pub struct Reading<'r> {
+    /// Whom we ask.
+    pub connection: &'r mut Connection,
+    /// What it has.
+    pub server: &'r Server,
+    /// What is not asked for.
+    pub left_out: &'r mut LeftOut,
+    /// What comes out.
+    pub poll: &'r mut Poll,
+}
 
-impl Unavailable {
-    /// The server was asked again.
-    pub fn forget(&mut self) {
-        self.0.clear();
-    }
-
-    /// Reads all that a class has.
-    pub async fn read(
-        &mut self,
-        class: Class,
-        connection: &mut Connection,
-        server: &Server,
-        poll: &mut Poll,
-    ) -> Result<(), Failure> {
+impl Reading<'_> {
+    /// Reads all that the poll's class has.
+    pub async fn read(mut self) -> Result<(), Failure> {
         let mut rows = Vec::new();
-        match class {
+        match self.poll.class {
             Class::Metrics => {
-                rows.extend(status::status(connection).await?);
-                rows.push(status::limits(connection).await?);
-                let innodb_metrics = server.catalog.get("innodb_metrics");
-                if let Some(columns) = innodb_metrics.filter(|_| !self.0.contains_key("innodb_metrics.all")) {
-                    let read = status::innodb_metrics(connection, columns).await;
-                    rows.extend(self.allowed("innodb_metrics.all", read, server)?);
-                }
-                self.views(&views::METRICS, connection, server, &mut rows).await?;
-                poll.capabilities.clone_from(&server.missing);
+                self.poll.capabilities.extend_from_slice(&self.server.missing);
+                rows.extend(status::status(self.connection).await?);
+                rows.push(status::limits(self.connection).await?);
+                self.innodb_metrics(&mut rows).await?;
+                self.views(&views::METRICS, &mut rows).await?;
             }
             Class::Replication => {
-                self.replication(connection, server, &mut rows).await?;
-                self.views(&views::REPLICATION, connection, server, &mut rows).await?;
+                self.replica(&mut rows).await?;
+                self.views(&views::REPLICATION, &mut rows).await?;
             }
             Class::Settings => {
-                rows.push(status::settings(connection).await?);
-                poll.capabilities.clone_from(&server.absent);
+                rows.push(status::settings(self.connection).await?);
+                self.poll.capabilities.extend(self.server.absent.iter().chain(&self.server.advice).cloned());
             }
-            Class::Tables => self.views(&views::TABLES, connection, server, &mut rows).await?,
-            Class::Sizes => self.views(&views::SIZES, connection, server, &mut rows).await?,
+            Class::Tables => self.views(&views::TABLES, &mut rows).await?,
+            Class::Sizes => self.views(&views::SIZES, &mut rows).await?,
             Class::Sessions | Class::Statements | Class::Texts | Class::Queries => {}
         }
-        poll.capabilities.extend(self.0.values().cloned());
-        poll.rows = Rows::Metrics(rows);
+        self.left_out.finish();
+        self.poll.rows = Rows::Metrics(rows);
         Ok(())
     }
 
-    async fn replication(
-        &mut self,
-        connection: &mut Connection,
-        server: &Server,
-        rows: &mut Vec<MetricRow>,
-    ) -> Result<(), Failure> {
-        if !self.0.contains_key("replica_status") {
-            let read = replica::channels(connection, server).await;
-            rows.extend(self.allowed("replica_status", read, server)?.into_iter().flatten());
-        }
-        if !self.0.contains_key("binary_logs") {
-            let read = replica::binary_logs(connection).await;
-            rows.extend(self.allowed("binary_logs", read, server)?.flatten());
+    async fn innodb_metrics(&mut self, rows: &mut Vec<MetricRow>) -> Result<(), Failure> {
+        const NAME: &str = "innodb_metrics.all";
+        let Some(columns) = self.server.catalog.get("innodb_metrics") else { return Ok(()) };
+        if self.left_out.begin(NAME, self.poll) {
+            let read = status::innodb_metrics(self.connection, columns).await;
+            rows.extend(self.allowed(NAME, read)?);
         }
         Ok(())
     }
 
-    async fn views(
-        &mut self,
-        views: &[(&'static View, usize)],
-        connection: &mut Connection,
-        server: &Server,
-        rows: &mut Vec<MetricRow>,
-    ) -> Result<(), Failure> {
-        for (view, max) in views.iter().filter(|(view, _)| !self.0.contains_key(view.name)).collect::<Vec<_>>() {
-            let read = view::read(view, *max, connection, &server.catalog).await;
-            rows.extend(self.allowed(view.name, read, server)?.into_iter().flatten());
+    async fn replica(&mut self, rows: &mut Vec<MetricRow>) -> Result<(), Failure> {
+        const CHANNELS: &str = "replica_status";
+        const LOGS: &str = "binary_logs";
+        if self.left_out.begin(CHANNELS, self.poll) {
+            let read = replica::channels(self.connection, self.server).await;
+            rows.extend(self.allowed(CHANNELS, read)?.into_iter().flatten());
+        }
+        if self.left_out.begin(LOGS, self.poll) {
+            let read = replica::binary_logs(self.connection).await;
+            rows.extend(self.allowed(LOGS, read)?.flatten());
         }
         Ok(())
     }
 
-    /// What was read, or nothing if that is not allowed: then it is not tried again.
-    fn allowed<T>(
-        &mut self,
-        name: &'static str,
-        read: Result<T, Failure>,
-        server: &Server,
-    ) -> Result<Option<T>, Failure> {
-        match read {
-            Err(failure) if failure.is_missing_on_mysql() => {
-                let missing = Capability {
-                    name: name.to_owned(),
-                    consequence: format!("its metrics are missing: {}", failure.message),
-                    remedy: format!(
-                        "GRANT {} ON *.* and SELECT ON performance_schema.* to our account",
-                        server.grants()
-                    ),
-                };
-                self.0.insert(name, missing);
-                Ok(None)
+    async fn views(&mut self, views: &[&'static View], rows: &mut Vec<MetricRow>) -> Result<(), Failure> {
+        for view in views {
+            if self.left_out.begin(view.name, self.poll) {
+                let read = view::read(view, self.connection, &self.server.catalog).await;
+                let (of_view, missing) = self.allowed(view.name, read)?.unwrap_or_default();
+                rows.extend(of_view);
+                self.poll.capabilities.extend(missing);
             }
-            read => read.map(Some),
         }
+        Ok(())
+    }
+
+    /// What was read, or nothing if that is not allowed: then it is not tried again, and the poll says so.
+    fn allowed<T>(&mut self, name: &'static str, read: Result<T, Failure>) -> Result<Option<T>, Failure> {
+        let failure = match read {
+            Ok(read) => return Ok(Some(read)),
+            Err(failure) if failure.is_missing_on_mysql() => failure,
+            Err(failure) => return Err(failure),
+        };
+        let grants = self.server.grants();
+        let remedy = format!("GRANT {grants} ON *.* and SELECT ON performance_schema.* to our account");
+        self.left_out.fail(self.poll.class, &failure, Some(remedy));
+        self.left_out.begin(name, self.poll);
+        Ok(None)
     }
 }

@@ -6,6 +6,7 @@
 //! - **Guarantees** that the server sees one connection, only statements that read, and none past its limit.
 //! - **Fails** poll by poll: what could not be read is said in `raw.polls`; the connection comes back with increasing waits.
 
+mod advice;
 mod blockers;
 pub mod config;
 

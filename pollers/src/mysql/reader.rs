@@ -10,12 +10,13 @@ use super::connection::Connection;
 use super::engine::MySql;
 use super::events_statements_summary_by_digest::{self as digests, Key};
 use super::mapping;
-use super::metrics::Unavailable;
+use super::metrics::Reading;
 use super::server::Server;
 use super::threads;
 use super::value::Columns;
 use crate::failure::Failure;
 use crate::lane::{Job, Jobs, Reader};
+use crate::left_out::LeftOut;
 use crate::link::Connected;
 use crate::poll::{Class, Poll};
 use crate::rows::{MetricRow, Rows};
@@ -45,7 +46,7 @@ pub struct ServerReader {
     snapshot_at: Duration,
     /// Statements that were lost because the server's table was full, when that was last seen.
     lost: Option<i64>,
-    unavailable: Unavailable,
+    left_out: LeftOut,
     begun: bool,
 }
 
@@ -61,7 +62,7 @@ impl ServerReader {
             read_at: None,
             snapshot_at: Duration::ZERO,
             lost: None,
-            unavailable: Unavailable::default(),
+            left_out: LeftOut::default(),
             begun: false,
         }
     }
@@ -185,7 +186,7 @@ impl Reader<MySql> for ServerReader {
 
     fn connected(&mut self, target: &Target<MySql>, connected: &Connected<MySql>) {
         self.read_at = None;
-        self.unavailable.forget();
+        self.left_out.forget_forbidden();
         for missing in &connected.server.missing {
             let (name, consequence, remedy) = (&missing.name, &missing.consequence, &missing.remedy);
             warn!(target = target.name, %name, %consequence, %remedy, "the server does not give everything");
@@ -215,7 +216,10 @@ impl Reader<MySql> for ServerReader {
             Class::Sessions => self.sessions(target, connection, server, now, poll).await,
             Class::Statements => self.statements(target, connection, server, now, poll).await,
             Class::Texts => self.texts(target, connection, poll).await,
-            class => self.unavailable.read(class, connection, server, poll).await,
+            _ => {
+                let left_out = &mut self.left_out;
+                Reading { connection: &mut *connection, server, left_out, poll }.read().await
+            }
         };
         if let (Class::Metrics, Rows::Metrics(rows)) = (job.class, &mut poll.rows) {
             rows.push(clock);
@@ -234,6 +238,7 @@ impl Reader<MySql> for ServerReader {
         if job.class == Class::Statements {
             self.read_at = None;
         }
+        self.left_out.fail(job.class, failure, None);
         failure.is_missing_on_mysql()
     }
 }

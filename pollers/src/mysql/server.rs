@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::connection::{Connection, is_read_only};
 use super::value::Columns;
-use super::{view, views};
+use super::{advice, view, views};
 use crate::failure::Failure;
 use crate::poll::Capability;
 use crate::view::Catalog;
@@ -53,7 +53,7 @@ pub struct Sessions {
 
 const VARIABLES: &str = "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('version', 'server_uuid', 'server_uid', \
      'read_only', 'performance_schema', 'performance_schema_max_sql_text_length', 'max_connections', \
-     'performance_schema_digests_size', 'performance_schema_max_digest_length')";
+     'performance_schema_digests_size', 'performance_schema_max_digest_length', 'userstat')";
 const CONSUMERS: &str = "SELECT NAME AS name, ENABLED AS enabled FROM performance_schema.setup_consumers";
 const DIGEST_COLUMNS: &str = "SELECT COLUMN_NAME AS name FROM information_schema.COLUMNS \
      WHERE TABLE_SCHEMA = 'performance_schema' AND TABLE_NAME = 'events_statements_summary_by_digest'";
@@ -96,6 +96,7 @@ impl Server {
         let lengths = ["performance_schema_max_digest_length", "performance_schema_max_sql_text_length"];
         let short = lengths.into_iter().filter(|name| number(name).is_some_and(|length| length < DIGEST_LENGTH));
         server.advice.extend(short.map(short_texts));
+        server.advice.extend((of("userstat") == "OFF").then(advice::no_user_statistics));
         server.catalog = view::catalog(connection, views::all()).await?;
         server.absent = views::all().filter_map(|view| view.absent(&server.catalog)).collect();
         match of("performance_schema") == "ON" {
@@ -120,6 +121,12 @@ impl Server {
         };
         let is_on = |name: &str| consumers.get(name).is_some_and(|enabled| enabled == "YES");
         self.sessions.threads = is_on("thread_instrumentation");
+        if !is_on("global_instrumentation") {
+            self.missing.push(consumer("global_instrumentation", "nothing is counted by performance_schema"));
+        } else if !self.sessions.threads {
+            self.missing.push(consumer("thread_instrumentation", "sessions have no waits and no transactions"));
+        }
+        self.advice.extend(advice::instruments(connection).await?);
         for row in connection.query(DIGEST_COLUMNS).await? {
             self.digest_columns.extend(Columns(&row).text("name")?);
         }

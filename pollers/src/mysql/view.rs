@@ -1,27 +1,26 @@
 //! Reading views of MySQL and MariaDB.
 
-use std::fmt::Write as _;
-
 use mysql_async::Row;
 
 use super::connection::Connection;
 use super::value::Columns;
 use crate::failure::Failure;
 use crate::metric::{Number, Value};
+use crate::poll::Capability;
 use crate::rows::{MetricRow, Point};
-use crate::view::{Catalog, Selection, Spelling, View};
+use crate::view::{Catalog, Selection, Spelling, View, beyond};
 
-/// Reads one row per object, at most `max`. A value that is null is no point.
+/// Reads one row per object. A value that is null is no point. With what is missing if there are more than are read.
 pub async fn read(
     view: &View,
-    max: usize,
     connection: &mut Connection,
     catalog: &Catalog,
-) -> Result<Vec<MetricRow>, Failure> {
-    let Some(mut selection) = view.select(catalog, Spelling::MySql) else { return Ok(Vec::new()) };
-    let _ = write!(selection.sql, " LIMIT {max}");
+) -> Result<(Vec<MetricRow>, Option<Capability>), Failure> {
+    let Some(selection) = view.select(catalog, Spelling::MySql) else { return Ok((Vec::new(), None)) };
     let rows = connection.query(&selection.sql).await?;
-    rows.iter().map(|row| metric_row(view, &selection, row)).collect()
+    let mut rows: Vec<_> = rows.iter().map(|row| metric_row(view, &selection, row)).collect::<Result<_, _>>()?;
+    let missing = beyond(view.name, view.max, &mut rows);
+    Ok((rows, missing))
 }
 
 /// Asks a server for the columns of its views, in one statement.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use crate::lane::{Job, Jobs, changed};
+use crate::left_out::LeftOut;
 use crate::poll::{Class, Poll};
 use crate::rows::Rows;
 use crate::target::Target;
@@ -16,7 +17,7 @@ use super::server::Server;
 use super::server_reader::Fleet;
 use super::transaction::Transaction;
 use super::view;
-use super::views::{self, pg_relation_size};
+use super::views::{self, pg_relation_size, pg_sequences};
 use crate::failure::Failure;
 
 /// A lane's share of the databases.
@@ -26,12 +27,27 @@ pub struct DatabaseReader {
     shares: usize,
     /// The fleet changed since the jobs were made.
     outdated: bool,
+    left_out: LeftOut,
 }
 
 impl DatabaseReader {
     /// The reader of one share of `shares`.
     pub fn new(fleet: watch::Receiver<Fleet>, share: usize, shares: usize) -> DatabaseReader {
-        DatabaseReader { fleet, share, shares, outdated: true }
+        DatabaseReader { fleet, share, shares, outdated: true, left_out: LeftOut::default() }
+    }
+
+    async fn views(
+        &mut self,
+        views: &[&'static View],
+        target: &Target<PostgreSql>,
+        transaction: &Transaction<'_>,
+        server: &Server,
+        poll: &mut Poll,
+    ) -> Result<(), Failure> {
+        let mut rows = view::read_all(views, &target.config, &mut self.left_out, transaction, server, poll).await?;
+        poll.capabilities.extend(pg_relation_size::drop_locked(&mut rows));
+        poll.rows = Rows::Metrics(rows);
+        Ok(())
     }
 }
 
@@ -48,6 +64,7 @@ impl TransactionReader for DatabaseReader {
         if !std::mem::take(&mut self.outdated) {
             return;
         }
+        self.left_out.forget_forbidden();
         let databases = self.fleet.borrow_and_update().databases.clone();
         let mine: Vec<_> = databases.into_iter().skip(self.share).step_by(self.shares).collect();
         jobs.retain(|database| mine.contains(database));
@@ -63,7 +80,7 @@ impl TransactionReader for DatabaseReader {
 
     async fn read(
         &mut self,
-        _: &Target<PostgreSql>,
+        target: &Target<PostgreSql>,
         job: &Job,
         transaction: &Transaction<'_>,
         server: &Arc<Server>,
@@ -74,27 +91,18 @@ impl TransactionReader for DatabaseReader {
             return Err(Failure::server_changed());
         }
         match job.class {
-            Class::Tables => read(&views::OF_DATABASE, transaction, server, poll).await,
-            Class::Sizes => read(&views::SIZES, transaction, server, poll).await,
+            Class::Tables => self.views(&views::OF_DATABASE, target, transaction, server, poll).await,
+            Class::Sizes => {
+                self.views(&views::SIZES, target, transaction, server, poll).await?;
+                poll.capabilities.extend(pg_sequences::hidden(transaction).await?);
+                Ok(())
+            }
             _ => Ok(()),
         }
     }
-}
 
-/// Reads views of the connected database, each up to its limit.
-async fn read(
-    views: &[(&'static View, usize)],
-    transaction: &Transaction<'_>,
-    server: &Server,
-    poll: &mut Poll,
-) -> Result<(), Failure> {
-    let mut rows = Vec::new();
-    for (view, max) in views {
-        let (of_view, missing) = view::read_first(view, *max, transaction, &server.catalog).await?;
-        rows.extend(of_view);
-        poll.capabilities.extend(missing);
+    fn failed(&mut self, job: &Job, failure: &Failure) -> bool {
+        self.left_out.fail(job.class, failure, view::remedy(failure));
+        false
     }
-    poll.capabilities.extend(pg_relation_size::drop_locked(&mut rows));
-    poll.rows = Rows::Metrics(rows);
-    Ok(())
 }

@@ -8,6 +8,7 @@
 //!   read-only transactions, no statement past its limit, and nothing left behind on a connection.
 //! - **Fails** poll by poll: what could not be read is said in `raw.polls`; connections come back with increasing waits.
 
+mod advice;
 pub mod config;
 
 mod connection;

@@ -7,7 +7,7 @@ use crate::poll::Capability;
 use super::pg_stat_statements::columns::Extension;
 use super::transaction::{Facts, Transaction};
 use super::value::Columns;
-use super::{view, views};
+use super::{advice, view, views};
 use crate::failure::Failure;
 use crate::settings::Endpoint;
 use crate::view::Catalog;
@@ -58,7 +58,6 @@ SELECT current_setting('server_version') AS version,
        has_function_privilege('pg_control_checkpoint()', 'EXECUTE') AS reads_control_checkpoint,
        has_function_privilege('pg_walfile_name(pg_lsn)', 'EXECUTE')
            AND has_function_privilege('pg_current_wal_lsn()', 'EXECUTE') AS reads_wal_position,
-       current_setting('track_io_timing')::bool AS times_io,
        has_table_privilege('pg_catalog.pg_locks', 'SELECT') AS reads_locks,
        current_user::text AS username,
        current_database()::text AS database";
@@ -83,7 +82,7 @@ impl Server {
             connections_max: row.optional("connections_max")?,
             activity_query_size: row.optional::<i64>("activity_query_size")?.and_then(|size| size.try_into().ok()),
             reads_locks: row.required("reads_locks")?,
-            catalog: view::catalog(transaction, &views::all()).await?,
+            catalog: view::catalog(transaction, views::all()).await?,
             activity_columns: transaction.columns("pg_stat_activity").await?.into_iter().collect(),
             ..Server::default()
         };
@@ -94,16 +93,12 @@ impl Server {
             server.missing.push(no_statistics(&username));
         }
         server.read_extension(transaction, &database).await?;
-        if !row.required::<bool>("times_io")? {
-            server.advice.push(no_io_times());
-        }
-        if let Some(size) = server.activity_query_size.filter(|size| *size < ACTIVITY_QUERY_SIZE) {
-            server.advice.push(short_texts(size));
-        }
+        server.advice = advice::read(transaction).await?;
+        server.advice.extend(server.activity_query_size.and_then(advice::of_text_size));
         let grant = |function: &str| format!("GRANT EXECUTE ON FUNCTION {function} TO {}", quoted(&username));
-        let forbidden = views::all().into_iter().filter_map(|view| view.forbidden(&server.catalog, grant));
+        let forbidden = views::all().filter_map(|view| view.forbidden(&server.catalog, grant));
         server.missing.extend(forbidden.collect::<Vec<_>>());
-        server.absent = views::all().into_iter().filter_map(|view| view.absent(&server.catalog)).collect();
+        server.absent = views::all().filter_map(|view| view.absent(&server.catalog)).collect();
         Ok(server)
     }
 
@@ -150,27 +145,6 @@ impl Server {
             Err(missing) => self.missing.push(missing),
         }
         Ok(())
-    }
-}
-
-/// Bytes that hold most statements whole.
-const ACTIVITY_QUERY_SIZE: usize = 4096;
-
-fn no_io_times() -> Capability {
-    Capability {
-        name: "track_io_timing".to_owned(),
-        consequence: "times of reads and writes are 0".to_owned(),
-        remedy: "ALTER SYSTEM SET track_io_timing = on; SELECT pg_reload_conf()".to_owned(),
-    }
-}
-
-fn short_texts(size: usize) -> Capability {
-    Capability {
-        name: "track_activity_query_size".to_owned(),
-        consequence: format!("texts of sessions are cut after {size} bytes"),
-        remedy: format!(
-            "ALTER SYSTEM SET track_activity_query_size = {ACTIVITY_QUERY_SIZE}, and a restart of the server"
-        ),
     }
 }
 

@@ -1,6 +1,5 @@
 //! What is read on the connection for server-wide views: sessions, statements, texts, and metrics of the server.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,13 +7,13 @@ use tokio::sync::watch;
 use tracing::warn;
 
 use crate::lane::{Job, Jobs};
+use crate::left_out::LeftOut;
 use crate::link::Connected;
 use crate::poll::{Capability, Class, Outcome, Poll};
 use crate::rows::{MetricRow, Rows};
 use crate::settings::ClassConfig;
 use crate::target::Target;
 use crate::text::TextReader;
-use crate::view::View;
 
 use super::engine::{PostgreSql, TransactionReader};
 use super::mapping;
@@ -26,7 +25,7 @@ use super::pg_stat_statements::{self, Published, Statement};
 use super::server::Server;
 use super::transaction::Transaction;
 use super::view;
-use super::views::pg_database::{self, Chosen};
+use super::views::pg_database;
 use super::views::{self, pg_stat_replication};
 use crate::failure::Failure;
 
@@ -34,9 +33,6 @@ use crate::failure::Failure;
 const POLLS_WITHOUT_BLOCKERS: u32 = 10;
 /// Polls of sessions that do without texts after one has bytes that the encoding of our database does not have.
 const POLLS_WITHOUT_TEXTS: u32 = 10;
-
-/// Polls that do without a view that took too long.
-const POLLS_WITHOUT_SLOW: u32 = 30;
 
 /// What the server lane tells the database lanes.
 #[derive(Debug, Clone, Default)]
@@ -57,12 +53,7 @@ pub struct ServerReader {
     text_reader: TextReader,
     /// Metrics of the last reading of statements, which wait for a poll of metrics.
     of_statements: Vec<MetricRow>,
-    /// Views that the server does not let us read, until it is asked again what it offers.
-    unavailable: BTreeMap<&'static str, Capability>,
-    /// Views that took too long, and how many polls are still to do without them.
-    slow: BTreeMap<&'static str, (Capability, u32)>,
-    /// The view that is being read.
-    view: &'static str,
+    left_out: LeftOut,
     /// Polls of sessions that are still to do without blockers.
     without_blockers: u32,
     /// Polls of sessions that are still to do without texts.
@@ -83,9 +74,7 @@ impl ServerReader {
             names: Names::default(),
             texts: Texts::default(),
             of_statements: Vec::new(),
-            unavailable: BTreeMap::new(),
-            slow: BTreeMap::new(),
-            view: "",
+            left_out: LeftOut::default(),
             without_blockers: 0,
             without_texts: 0,
             seen: Vec::new(),
@@ -206,69 +195,14 @@ impl ServerReader {
         let (databases, missing) = pg_database::connectable(transaction, &target.config).await?;
         self.announce(server, databases);
         poll.capabilities.extend(missing);
-        let mut rows = self.views(&views::METRICS, target, transaction, server, poll).await?;
+        let left_out = &mut self.left_out;
+        let mut rows = view::read_all(&views::METRICS, &target.config, left_out, transaction, server, poll).await?;
         rows.append(&mut self.of_statements);
         rows.push(clock);
         poll.rows = Rows::Metrics(rows);
         poll.capabilities.extend(server.missing.iter().cloned());
         poll.capabilities.extend(self.changing_servers());
         Ok(())
-    }
-
-    /// Rows of those of these views that the server lets us read.
-    async fn views(
-        &mut self,
-        views: &[&'static View],
-        target: &Target<PostgreSql>,
-        transaction: &Transaction<'_>,
-        server: &Server,
-        poll: &mut Poll,
-    ) -> Result<Vec<MetricRow>, Failure> {
-        let mut rows = Vec::new();
-        for view in views {
-            if let Some(missing) = self.unavailable.get(view.name) {
-                poll.capabilities.push(missing.clone());
-                continue;
-            }
-            if self.is_slow(view.name, poll) {
-                continue;
-            }
-            self.view = view.name;
-            let chosen = Chosen::of(&target.config);
-            let all = chosen.parameters();
-            let parameters = if view.rest.contains("$1") { all.as_slice() } else { &[] };
-            rows.extend(view::read(view, transaction, &server.catalog, parameters).await?);
-        }
-        self.view = "";
-        Ok(rows)
-    }
-
-    /// What cannot be read is left out of the next polls, so that it costs only itself.
-    fn leave_out(&mut self, failure: &Failure) {
-        let view = std::mem::take(&mut self.view);
-        let missing = |remedy: String| Capability {
-            name: view.to_owned(),
-            consequence: format!("its metrics are missing: {}", failure.message),
-            remedy,
-        };
-        if failure.is_missing_capability() {
-            let remedy = format!("GRANT pg_monitor to the poller's role, and SELECT on {view} if it was revoked");
-            self.unavailable.insert(view, missing(remedy));
-        } else if failure.outcome == Outcome::Timeout {
-            let remedy = format!("raise the `timeout` of its class; it is read again after {POLLS_WITHOUT_SLOW} polls");
-            self.slow.insert(view, (missing(remedy), POLLS_WITHOUT_SLOW));
-        }
-    }
-
-    /// Whether a view that took too long is still to be left out, and what that costs.
-    fn is_slow(&mut self, view: &str, poll: &mut Poll) -> bool {
-        let Some((missing, polls)) = self.slow.get_mut(view) else { return false };
-        *polls = polls.saturating_sub(1);
-        poll.capabilities.push(missing.clone());
-        if *polls == 0 {
-            self.slow.remove(view);
-        }
-        true
     }
 
     fn announce(&self, server: &Arc<Server>, databases: Vec<String>) {
@@ -350,7 +284,7 @@ impl TransactionReader for ServerReader {
     fn connected(&mut self, target: &Target<PostgreSql>, connected: &Connected<PostgreSql>) {
         self.published.forget();
         self.names.forget();
-        self.unavailable.clear();
+        self.left_out.forget_forbidden();
         self.see(&connected.server);
         // A server that names the statement of a session need not be asked by its text.
         self.text_reader.remember(!connected.server.activity_columns.contains("query_id"));
@@ -378,14 +312,16 @@ impl TransactionReader for ServerReader {
             Class::Texts => self.texts(target, transaction, server, poll).await,
             Class::Metrics => self.metrics(target, transaction, server, poll).await,
             Class::Replication => {
-                let rows = self.views(&views::REPLICATION, target, transaction, server, poll).await?;
+                let (config, left_out) = (&target.config, &mut self.left_out);
+                let rows = view::read_all(&views::REPLICATION, config, left_out, transaction, server, poll).await?;
                 poll.rows = Rows::Metrics(rows);
                 Ok(())
             }
             Class::Settings => {
-                let rows = self.views(&views::SETTINGS, target, transaction, server, poll).await?;
+                let (config, left_out) = (&target.config, &mut self.left_out);
+                let rows = view::read_all(&views::SETTINGS, config, left_out, transaction, server, poll).await?;
                 poll.rows = Rows::Metrics(rows);
-                poll.capabilities.extend(server.absent.iter().cloned());
+                poll.capabilities.extend(server.absent.iter().chain(&server.advice).cloned());
                 Ok(())
             }
             Class::Tables | Class::Sizes | Class::Queries => Ok(()),
@@ -403,13 +339,10 @@ impl TransactionReader for ServerReader {
             Class::Texts if failure.outcome != Outcome::Refused => self.texts.fail(failure),
             Class::Sessions if failure.is_of_encoding() => self.without_texts = POLLS_WITHOUT_TEXTS,
             Class::Sessions if failure.outcome == Outcome::Timeout => self.without_blockers = POLLS_WITHOUT_BLOCKERS,
-            Class::Metrics | Class::Replication | Class::Settings if !self.view.is_empty() => {
-                self.leave_out(failure);
-                return false;
-            }
             _ => {}
         }
-        failure.is_missing_capability()
+        let is_of_view = self.left_out.fail(job.class, failure, view::remedy(failure));
+        failure.is_missing_capability() && !is_of_view
     }
 }
 

@@ -1,51 +1,72 @@
 //! Reading views of PostgreSQL.
 
-use std::fmt::Write as _;
-
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
+use super::config::Config;
+use super::server::Server;
 use super::transaction::{Parameter, Transaction};
 use super::value::Columns;
+use super::views::pg_database::Chosen;
 use crate::failure::Failure;
+use crate::left_out::LeftOut;
 use crate::metric::{Number, Value};
-use crate::poll::Capability;
+use crate::poll::Poll;
 use crate::rows::{MetricRow, Point};
 use crate::view::{Catalog, Selection, Spelling, View, beyond};
 
+/// Reads the views that the server has and that are not left out.
+pub async fn read_all(
+    views: &[&'static View],
+    config: &Config,
+    left_out: &mut LeftOut,
+    transaction: &Transaction<'_>,
+    server: &Server,
+    poll: &mut Poll,
+) -> Result<Vec<MetricRow>, Failure> {
+    let chosen = Chosen::of(config);
+    let parameters = chosen.parameters();
+    let mut rows = Vec::new();
+    for view in views {
+        if left_out.begin(view.name, poll) {
+            let parameters = if view.rest.contains("$1") { parameters.as_slice() } else { &[] };
+            rows.extend(read(view, transaction, &server.catalog, parameters, poll).await?);
+        }
+    }
+    left_out.finish();
+    Ok(rows)
+}
+
+/// What would let us read a view, if the failure says that we may not.
+pub fn remedy(failure: &Failure) -> Option<String> {
+    let remedy = "GRANT pg_monitor to the poller's role, and SELECT on the view if it was revoked";
+    failure.is_missing_capability().then(|| remedy.to_owned())
+}
+
 /// Reads one row per object. A value that is null is no point; an object without points is there all the same.
-pub async fn read(
+async fn read(
     view: &View,
     transaction: &Transaction<'_>,
     catalog: &Catalog,
     parameters: &[Parameter<'_>],
+    poll: &mut Poll,
 ) -> Result<Vec<MetricRow>, Failure> {
     if view.only_on_standby && !transaction.facts().in_recovery {
         return Ok(Vec::new());
     }
     let Some(selection) = view.select(catalog, Spelling::PostgreSql) else { return Ok(Vec::new()) };
     let rows = transaction.query(&selection.sql, parameters).await?;
-    rows.iter().map(|row| metric_row(view, &selection, row)).collect()
-}
-
-/// As [`read`], but at most `max` objects; with what is missing if there are more.
-pub async fn read_first(
-    view: &View,
-    max: usize,
-    transaction: &Transaction<'_>,
-    catalog: &Catalog,
-) -> Result<(Vec<MetricRow>, Option<Capability>), Failure> {
-    let Some(mut selection) = view.select(catalog, Spelling::PostgreSql) else { return Ok((Vec::new(), None)) };
-    let _ = write!(selection.sql, " LIMIT {}", max + 1);
-    let rows = transaction.query(&selection.sql, &[]).await?;
     let mut rows: Vec<_> = rows.iter().map(|row| metric_row(view, &selection, row)).collect::<Result<_, _>>()?;
-    let missing = beyond(view.name, max, &mut rows);
-    Ok((rows, missing))
+    poll.capabilities.extend(beyond(view.name, view.max, &mut rows));
+    Ok(rows)
 }
 
 /// Asks a server for the columns of its views, and which functions we may call, in one statement.
-pub async fn catalog(transaction: &Transaction<'_>, views: &[&View]) -> Result<Catalog, Failure> {
-    let names: Vec<&str> = views.iter().filter_map(|view| view.relation()).collect();
+pub async fn catalog(
+    transaction: &Transaction<'_>,
+    views: impl Iterator<Item = &'static View>,
+) -> Result<Catalog, Failure> {
+    let names: Vec<&str> = views.filter_map(View::relation).collect();
     let functions: Vec<&str> = names.iter().copied().filter(|name| name.ends_with(')')).collect();
     let sql = "SELECT c.relname::text AS view, a.attname::text AS name
                FROM pg_attribute AS a JOIN pg_class AS c ON c.oid = a.attrelid

@@ -70,6 +70,84 @@ async fn rights_that_were_taken_away_cost_only_what_they_give() {
     tape.stop().await;
 }
 
+/// The same for what is read in each database: the others of its class are read.
+#[tokio::test]
+async fn a_view_of_a_database_that_may_not_be_read_costs_only_itself() {
+    let postgres = Postgres::start(Major::V18);
+    let admin = open_shop(&postgres).await;
+    let sql = "REVOKE SELECT ON pg_stat_user_indexes FROM PUBLIC; CREATE SEQUENCE orders";
+    admin.batch_execute(sql).await.unwrap();
+    let tape = Tape::of(watcher(&postgres));
+    let first = tape.poll_with("the first tables", |poll| poll.class == "tables").await;
+    assert_eq!((first.outcome.as_str(), first.error_class.as_deref()), ("error", Some("42501")), "{first:?}");
+    for _ in 0..3 {
+        let later = tape.next_polls("tables", 1).await.remove(0);
+        assert_eq!((later.outcome.as_str(), names(&later)), ("ok", ["pg_stat_user_indexes"].into()), "{later:?}");
+    }
+    assert!(tape.metrics().keys().any(|(metric, _)| metric == "postgresql.table.count"));
+    let sizes = tape.poll_with("sizes", |poll| poll.class == "sizes" && poll.outcome == "ok").await;
+    assert_eq!(names(&sizes), ["pg_index_size", "pg_sequences"].into());
+    admin.batch_execute("GRANT SELECT ON ALL SEQUENCES IN SCHEMA public TO watcher").await.unwrap();
+    tape.poll_with("sizes with sequences", |poll| poll.class == "sizes" && names(poll) == ["pg_index_size"].into())
+        .await;
+    tape.stop().await;
+}
+
+/// What the server's settings leave uncounted is said, and what mends it; what mends it does.
+#[tokio::test]
+async fn settings_that_leave_something_uncounted_are_said() {
+    let poor = [
+        ("track_activities", "off"),
+        ("track_counts", "off"),
+        ("compute_query_id", "off"),
+        ("pg_stat_statements.track", "none"),
+    ];
+    let expected = [
+        "compute_query_id",
+        "pg_stat_statements.track",
+        "pg_stat_statements.track_planning",
+        "track_activities",
+        "track_activity_query_size",
+        "track_counts",
+        "track_functions",
+        "track_io_timing",
+        "track_wal_io_timing",
+    ];
+    let postgres = Postgres::start_with(Major::V18, &poor);
+    let admin = open_shop(&postgres).await;
+    let tape = Tape::of(watcher(&postgres));
+    let said = tape.whole_poll("settings").await;
+    assert_eq!(advice(&said), expected.map(str::to_owned).into());
+    tape.stop().await;
+
+    for (name, _, remedy) in said.capabilities.iter().filter(|(_, _, remedy)| remedy.starts_with("ALTER SYSTEM")) {
+        // What was given on the command line is stronger than what ALTER SYSTEM writes.
+        if poor.iter().all(|(setting, _)| setting != name) {
+            let remedy = remedy.split([':', ',']).next().unwrap();
+            for statement in remedy.split("; ") {
+                admin.simple_query(statement).await.unwrap_or_else(|error| panic!("{statement}: {error}"));
+            }
+        }
+    }
+    let tape = Tape::of(watcher(&postgres));
+    let rest = advice(&tape.whole_poll("settings").await);
+    assert_eq!(
+        rest,
+        poor.iter().map(|(name, _)| *name).chain(["track_activity_query_size"]).map(str::to_owned).collect()
+    );
+    tape.stop().await;
+}
+
+/// Names of what is not there for want of a setting; what a version does not count is no advice.
+fn advice(poll: &Seen) -> BTreeSet<String> {
+    let of_settings = poll.capabilities.iter().filter(|(_, _, remedy)| remedy.starts_with("ALTER SYSTEM"));
+    of_settings.map(|(name, ..)| name.clone()).collect()
+}
+
+fn names(poll: &Seen) -> BTreeSet<&str> {
+    poll.capabilities.iter().map(|(name, ..)| name.as_str()).collect()
+}
+
 /// The extension of PostgreSQL 12 on a newer server, as after an upgrade, and what becomes of it when it is updated.
 #[tokio::test]
 async fn an_old_extension_is_read_and_its_update_is_noticed() {

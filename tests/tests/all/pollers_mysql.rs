@@ -324,6 +324,36 @@ async fn what_is_missing_is_said_and_fails_nothing() {
     assert_nothing_planted(&tape);
 }
 
+/// Instruments that are switched off are said, and the statement that is told mends it.
+#[tokio::test]
+async fn instruments_that_are_switched_off_are_said() {
+    for flavour in [Flavour::Mysql9, Flavour::MariadbStable] {
+        let off = ["wait/io/table/%=OFF", "wait/lock/metadata/%=OFF", "memory/%=OFF"];
+        let options: Vec<_> = off.iter().map(|off| format!("--performance-schema-instrument={off}")).collect();
+        let mysql = Mysql::start_with(flavour, &options.iter().map(String::as_str).collect::<Vec<_>>());
+        open_shop(&mysql).await;
+        let tape = Tape::of(watcher(&mysql));
+        let said = tape.whole_poll("settings").await.capabilities;
+        tape.stop().await;
+        let prefix = "performance_schema.setup_instruments.";
+        let instruments: Vec<_> = said.iter().filter(|(name, ..)| name.starts_with(prefix)).collect();
+        let names: BTreeSet<_> = instruments.iter().map(|(name, ..)| &name[prefix.len()..]).collect();
+        let expected = ["memory/sql/%", "wait/io/table/sql/handler", "wait/lock/metadata/sql/mdl"];
+        assert_eq!(names, expected.into(), "{flavour:?}");
+        assert_eq!(said.iter().any(|(name, ..)| name == "userstat"), flavour != Flavour::Mysql9);
+        for (_, _, remedy) in instruments {
+            let (_, statement) = remedy.split_once(", or ").unwrap();
+            mysql.run(&[statement]).await;
+        }
+        mysql.run(if flavour == Flavour::Mysql9 { &[] } else { &["SET GLOBAL userstat = ON"] }).await;
+        let tape = Tape::of(watcher(&mysql));
+        let rest = tape.whole_poll("settings").await.capabilities;
+        let rest: Vec<_> = rest.iter().filter(|(name, ..)| name.starts_with(prefix) || name == "userstat").collect();
+        assert!(rest.is_empty(), "{flavour:?}: {rest:?}");
+        tape.stop().await;
+    }
+}
+
 #[tokio::test]
 async fn a_restart_and_a_truncated_table_begin_new_entries() {
     let mut mysql = Mysql::start(Flavour::Mysql9);

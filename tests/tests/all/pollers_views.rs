@@ -109,7 +109,10 @@ async fn columns_of_views_are_those_of_the_server_on_every_major() {
         for statement in SHOP.split_terminator(";\n") {
             shop.batch_execute(statement).await.unwrap();
         }
-        let tape = Tape::of(Config { connections_max: 2, ..settings(postgres.port) });
+        let config = Config { connections_max: 2, username: "watcher".to_owned(), ..settings(postgres.port) };
+        admin.batch_execute(&dbintel_pollers::postgresql::setup::sql(&config)).await.unwrap();
+        shop.batch_execute("GRANT SELECT ON ALL SEQUENCES IN SCHEMA public TO watcher").await.unwrap();
+        let tape = Tape::of(config);
         let mut moments: Vec<Values> = Vec::new();
         for round in 0..2 {
             work(&postgres, &shop, round).await;

@@ -46,6 +46,7 @@ pub const METADATA_LOCKS: View = View {
     identity: &[("lock_type", "v.lock_type"), ("object_type", "v.object_type"), ("lock_status", "v.lock_status")],
     from: "performance_schema.metadata_locks AS v",
     rest: "GROUP BY v.lock_type, v.object_type, v.lock_status",
+    max: 100,
     series: mapping::METADATA_LOCKS,
     ..VIEW
 };

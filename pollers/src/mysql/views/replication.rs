@@ -15,6 +15,7 @@ pub const GROUP_MEMBERS: View = View {
     ],
     from: "performance_schema.replication_group_members AS v",
     rest: "WHERE v.member_id <> ''",
+    max: 100,
     series: mapping::GROUP_MEMBERS,
     ..VIEW
 };
@@ -25,6 +26,7 @@ pub const GROUP_STATS: View = View {
     object_type: "group_member",
     identity: &[("member", "v.member_id")],
     from: "performance_schema.replication_group_member_stats AS v",
+    max: 100,
     series: mapping::GROUP_STATS,
     ..VIEW
 };
@@ -35,6 +37,7 @@ pub const APPLIERS: View = View {
     object_type: "replication_worker",
     identity: &[("channel", "v.channel_name"), ("worker", "v.worker_id")],
     from: "performance_schema.replication_applier_status_by_worker AS v",
+    max: 500,
     series: mapping::APPLIERS,
     ..VIEW
 };

@@ -31,6 +31,7 @@ pub const USERS: View = View {
     identity: &[("user", "v.user")],
     from: "performance_schema.users AS v",
     rest: "WHERE v.user IS NOT NULL ORDER BY v.total_connections DESC",
+    max: 500,
     series: mapping::USERS,
     ..VIEW
 };
@@ -42,6 +43,7 @@ pub const HOSTS: View = View {
     identity: &[("host", "v.host")],
     from: "performance_schema.hosts AS v",
     rest: "WHERE v.host IS NOT NULL ORDER BY v.total_connections DESC",
+    max: 500,
     series: mapping::HOSTS,
     ..VIEW
 };
@@ -53,6 +55,7 @@ pub const USER_STATISTICS: View = View {
     identity: &[("user", "v.user")],
     from: "information_schema.user_statistics AS v",
     rest: "ORDER BY v.total_connections DESC",
+    max: 500,
     series: mapping::USER_STATISTICS,
     ..VIEW
 };

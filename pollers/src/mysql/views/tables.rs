@@ -10,6 +10,7 @@ pub const TABLE_IO: View = View {
     identity: &[("schema", "v.object_schema"), ("table", "v.object_name")],
     from: "performance_schema.table_io_waits_summary_by_table AS v",
     rest: "WHERE v.object_schema NOT IN ('mysql', 'performance_schema', 'sys') ORDER BY v.sum_timer_wait DESC",
+    max: 2_000,
     series: mapping::TABLE_IO,
     ..VIEW
 };
@@ -21,6 +22,7 @@ pub const INDEX_IO: View = View {
     identity: &[("schema", "v.object_schema"), ("table", "v.object_name"), ("index", "COALESCE(v.index_name, 'NONE')")],
     from: "performance_schema.table_io_waits_summary_by_index_usage AS v",
     rest: "WHERE v.object_schema NOT IN ('mysql', 'performance_schema', 'sys') ORDER BY v.sum_timer_wait DESC",
+    max: 4_000,
     series: mapping::INDEX_IO,
     ..VIEW
 };
@@ -32,6 +34,7 @@ pub const TABLE_LOCKS: View = View {
     identity: &[("schema", "v.object_schema"), ("table", "v.object_name")],
     from: "performance_schema.table_lock_waits_summary_by_table AS v",
     rest: "WHERE v.object_schema NOT IN ('mysql', 'performance_schema', 'sys') ORDER BY v.sum_timer_wait DESC",
+    max: 2_000,
     series: mapping::TABLE_LOCKS,
     ..VIEW
 };
@@ -44,6 +47,7 @@ pub const TABLE_SIZE: View = View {
     from: "information_schema.tables AS v",
     rest: "WHERE v.table_type = 'BASE TABLE' AND v.table_schema NOT IN ('mysql', 'performance_schema', 'sys', 'information_schema')
            ORDER BY v.data_length + v.index_length DESC",
+    max: 5_000,
     series: mapping::TABLE_SIZE,
     ..VIEW
 };
@@ -62,6 +66,7 @@ pub const AUTO_INCREMENT: View = View {
             WHERE c.extra = 'auto_increment' AND t.auto_increment IS NOT NULL
                 AND c.table_schema NOT IN ('mysql', 'performance_schema', 'sys')) AS a",
     rest: "ORDER BY auto_increment / max_int DESC",
+    max: 2_000,
     series: mapping::AUTO_INCREMENT,
     ..VIEW
 };

@@ -10,6 +10,7 @@ pub const WAITS: View = View {
     identity: &[("event", "v.event_name")],
     from: "performance_schema.events_waits_summary_global_by_event_name AS v",
     rest: "WHERE v.count_star > 0 AND v.event_name <> 'idle' ORDER BY v.sum_timer_wait DESC",
+    max: 300,
     series: mapping::WAITS,
     ..VIEW
 };
@@ -21,6 +22,7 @@ pub const FILES: View = View {
     identity: &[("event", "v.event_name")],
     from: "performance_schema.file_summary_by_event_name AS v",
     rest: "WHERE v.count_star > 0 ORDER BY v.sum_timer_wait DESC",
+    max: 100,
     series: mapping::FILES,
     ..VIEW
 };
@@ -32,6 +34,7 @@ pub const MEMORY: View = View {
     identity: &[("event", "v.event_name")],
     from: "performance_schema.memory_summary_global_by_event_name AS v",
     rest: "WHERE v.current_number_of_bytes_used > 0 ORDER BY v.current_number_of_bytes_used DESC",
+    max: 200,
     series: mapping::MEMORY,
     ..VIEW
 };
@@ -43,6 +46,7 @@ pub const ERRORS: View = View {
     identity: &[("error", "v.error_name"), ("number", "v.error_number")],
     from: "performance_schema.events_errors_summary_global_by_error AS v",
     rest: "WHERE v.sum_error_raised > 0 AND v.error_number IS NOT NULL ORDER BY v.sum_error_raised DESC",
+    max: 200,
     series: mapping::ERRORS,
     ..VIEW
 };

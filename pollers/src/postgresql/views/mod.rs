@@ -9,7 +9,7 @@ mod pg_ls_waldir;
 mod pg_prepared_xacts;
 pub mod pg_relation_size;
 mod pg_replication_slots;
-mod pg_sequences;
+pub mod pg_sequences;
 mod pg_settings;
 mod pg_stat_archiver;
 mod pg_stat_bgwriter;
@@ -77,26 +77,25 @@ pub const REPLICATION: [&View; 19] = [
 /// What changes seldom.
 pub const SETTINGS: [&View; 1] = [&pg_settings::PG_SETTINGS];
 
-/// Tables, indexes, functions and locks of a database, each with how many of them are read.
-pub const OF_DATABASE: [(&View, usize); 5] = [
-    (&pg_stat_user_tables::PG_STAT_USER_TABLES, pg_stat_user_tables::TABLES_MAX),
-    (&pg_stat_user_tables::TABLE_COUNT, 1),
-    (&pg_stat_user_indexes::PG_STAT_USER_INDEXES, pg_stat_user_indexes::INDEXES_MAX),
-    (&pg_stat_user_functions::PG_STAT_USER_FUNCTIONS, pg_stat_user_functions::FUNCTIONS_MAX),
-    (&pg_locks::DATABASE_LOCKS, pg_locks::LOCKS_MAX),
+/// Tables, indexes, functions and locks of a database.
+pub const OF_DATABASE: [&View; 5] = [
+    &pg_stat_user_tables::PG_STAT_USER_TABLES,
+    &pg_stat_user_tables::TABLE_COUNT,
+    &pg_stat_user_indexes::PG_STAT_USER_INDEXES,
+    &pg_stat_user_functions::PG_STAT_USER_FUNCTIONS,
+    &pg_locks::DATABASE_LOCKS,
 ];
 
-/// What of a database changes seldom, or costs more, each with how many are read.
-pub const SIZES: [(&View, usize); 5] = [
-    (&pg_database::SIZE, 1),
-    (&pg_relation_size::TABLES, pg_stat_user_tables::TABLES_MAX),
-    (&pg_relation_size::INDEXES, pg_stat_user_indexes::INDEXES_MAX),
-    (&pg_sequences::PG_SEQUENCES, pg_sequences::SEQUENCES_MAX),
-    (&pg_extension::PG_EXTENSION, pg_extension::EXTENSIONS_MAX),
+/// What of a database changes seldom, or costs more.
+pub const SIZES: [&View; 5] = [
+    &pg_database::SIZE,
+    &pg_relation_size::TABLES,
+    &pg_relation_size::INDEXES,
+    &pg_sequences::PG_SEQUENCES,
+    &pg_extension::PG_EXTENSION,
 ];
 
 /// All of them.
-pub fn all() -> Vec<&'static View> {
-    let databases = OF_DATABASE.into_iter().chain(SIZES).map(|(view, _)| view);
-    METRICS.into_iter().chain(REPLICATION).chain(SETTINGS).chain(databases).collect()
+pub fn all() -> impl Iterator<Item = &'static View> {
+    METRICS.into_iter().chain(REPLICATION).chain(SETTINGS).chain(OF_DATABASE).chain(SIZES)
 }

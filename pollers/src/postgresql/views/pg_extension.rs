@@ -3,9 +3,6 @@
 use crate::postgresql::mapping;
 use crate::view::{VIEW, View};
 
-/// Most extensions of a database that are read.
-pub const EXTENSIONS_MAX: usize = 1_000;
-
 /// Each extension, with its version and the one that is installed.
 pub const PG_EXTENSION: View = View {
     name: "pg_extension",
@@ -18,6 +15,7 @@ pub const PG_EXTENSION: View = View {
     ],
     from: "pg_extension AS v LEFT JOIN pg_available_extensions AS a ON a.name = v.extname",
     rest: "ORDER BY v.extname",
+    max: 1_000,
     series: mapping::PG_EXTENSION,
     ..VIEW
 };

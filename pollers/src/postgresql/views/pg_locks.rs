@@ -3,9 +3,6 @@
 use crate::postgresql::mapping;
 use crate::view::{Source, VIEW, View};
 
-/// Most locked objects of a database that are told apart.
-pub const LOCKS_MAX: usize = 1_000;
-
 /// Locks of the server, ours left out.
 pub const PG_LOCKS: View = View {
     name: "pg_locks",
@@ -33,6 +30,7 @@ pub const DATABASE_LOCKS: View = View {
             LEFT JOIN pg_class AS c ON c.oid = l.relation
             WHERE l.pid IS DISTINCT FROM pg_backend_pid() GROUP BY 1, 2, 3) AS l",
     rest: "ORDER BY l.locks DESC, 2, 3, 4",
+    max: 1_000,
     series: mapping::DATABASE_LOCKS,
     ..VIEW
 };

@@ -8,6 +8,9 @@ use crate::postgresql::mapping;
 use crate::rows::MetricRow;
 use crate::view::{Source, VIEW, View};
 
+use super::pg_stat_user_indexes::INDEXES_MAX;
+use super::pg_stat_user_tables::TABLES_MAX;
+
 /// A call for relations that nobody locks, and null for the others, and for what was dropped meanwhile.
 macro_rules! unlocked {
     ($view:literal, $relation:literal, $table:literal, $sizes:literal) => {
@@ -45,6 +48,7 @@ pub const TABLES: View = View {
          CASE WHEN locked.relation IS NULL AND c.reltoastrelid <> 0 THEN pg_total_relation_size(c.reltoastrelid) END AS toast"
     ),
     rest: "ORDER BY r.relid",
+    max: TABLES_MAX,
     series: mapping::TABLE_SIZE,
     ..VIEW
 };
@@ -67,6 +71,7 @@ pub const INDEXES: View = View {
         "CASE WHEN locked.relation IS NULL THEN pg_relation_size(r.indexrelid) END AS size"
     ),
     rest: "ORDER BY r.indexrelid",
+    max: INDEXES_MAX,
     series: mapping::INDEX_SIZE,
     ..VIEW
 };

@@ -3,9 +3,6 @@
 use crate::postgresql::mapping;
 use crate::view::{VIEW, View};
 
-/// Most functions of a database that are read.
-pub const FUNCTIONS_MAX: usize = 2_000;
-
 /// Functions of one name are told apart by their arguments.
 pub const PG_STAT_USER_FUNCTIONS: View = View {
     name: "pg_stat_user_functions",
@@ -19,6 +16,7 @@ pub const PG_STAT_USER_FUNCTIONS: View = View {
     from: "pg_stat_user_functions AS v LEFT JOIN pg_stat_database AS s ON s.datname = current_database()",
     rest: "ORDER BY v.funcid",
     reset: "s.stats_reset",
+    max: 2_000,
     series: mapping::PG_STAT_USER_FUNCTIONS,
     ..VIEW
 };

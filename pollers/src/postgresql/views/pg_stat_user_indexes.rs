@@ -20,6 +20,7 @@ pub const PG_STAT_USER_INDEXES: View = View {
            JOIN pg_index AS x USING (indexrelid) LEFT JOIN pg_stat_database AS s ON s.datname = current_database()",
     rest: "ORDER BY indexrelid",
     reset: "s.stats_reset",
+    max: INDEXES_MAX,
     series: mapping::PG_STAT_USER_INDEXES,
     ..VIEW
 };

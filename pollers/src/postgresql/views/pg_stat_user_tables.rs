@@ -15,6 +15,7 @@ pub const PG_STAT_USER_TABLES: View = View {
     from: "pg_stat_user_tables AS v JOIN pg_statio_user_tables AS io USING (relid) JOIN pg_class AS c ON c.oid = relid
            LEFT JOIN pg_stat_database AS s ON s.datname = current_database()",
     rest: "ORDER BY relid",
+    max: TABLES_MAX,
     reset: "s.stats_reset",
     series: mapping::PG_STAT_USER_TABLES,
     ..VIEW
