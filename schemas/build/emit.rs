@@ -2,13 +2,14 @@
 
 use serde_json::Value;
 
+use crate::counters;
 use crate::model::{Field, Record, SchemaFile, Type};
 
 /// The text of `records.rs`.
 pub fn module(files: &[SchemaFile]) -> Result<String, String> {
     let mut out = String::new();
     for record in distinct_records(files)? {
-        emit_record(record, &mut out);
+        emit_record(record, &mut out)?;
     }
     for file in files {
         emit_top_level(file, &mut out);
@@ -30,13 +31,14 @@ fn distinct_records(files: &[SchemaFile]) -> Result<Vec<&Record>, String> {
     Ok(distinct)
 }
 
-fn emit_record(record: &Record, out: &mut String) {
+fn emit_record(record: &Record, out: &mut String) -> Result<(), String> {
+    if record.is_all_nullable_longs() {
+        return counters::emit(record, out);
+    }
     emit_struct(record, out);
     emit_default(record, out);
     emit_codec(record, out);
-    if record.is_all_nullable_longs() {
-        emit_indexed_access(record, out);
-    }
+    Ok(())
 }
 
 fn emit_struct(record: &Record, out: &mut String) {
@@ -88,55 +90,6 @@ fn emit_codec(record: &Record, out: &mut String) {
 
     #[inline]
     fn write(&self, output: &mut Output<'_>) {{\n{writes}    }}
-}}\n\n"
-    ));
-}
-
-fn emit_indexed_access(record: &Record, out: &mut String) {
-    let count = record.fields.len();
-    let names = || record.fields.iter().map(|field| &field.name);
-    let listed: String = names().map(|name| format!("        {name:?},\n")).collect();
-    let values: String = names().map(|name| format!("            self.{name},\n")).collect();
-    let gets: String =
-        names().enumerate().map(|(index, name)| format!("            {index} => self.{name},\n")).collect();
-    let sets: String =
-        names().enumerate().map(|(index, name)| format!("            {index} => self.{name} = value,\n")).collect();
-    let (name, lifetime) = (&record.name, lifetime(record, "'_"));
-    let arguments = names().map(String::as_str).collect::<Vec<&str>>().join(", ");
-    out.push_str(&format!(
-        "impl {name}{lifetime} {{
-    /// Names of the fields, in the order of their indexes.
-    pub const FIELDS: [&'static str; {count}] = [\n{listed}    ];
-
-    /// All fields, in the order of [`Self::FIELDS`].
-    #[inline]
-    #[must_use]
-    pub fn values(&self) -> [Option<i64>; {count}] {{
-        [\n{values}        ]
-    }}
-
-    /// From all fields, in the order of [`Self::FIELDS`].
-    #[inline]
-    #[must_use]
-    pub fn of_values(values: [Option<i64>; {count}]) -> Self {{
-        let [{arguments}] = values;
-        Self {{ {arguments} }}
-    }}
-
-    /// The field with this index; null when there is no such field.
-    #[inline]
-    #[must_use]
-    pub fn get(&self, index: usize) -> Option<i64> {{
-        match index {{\n{gets}            _ => None,
-        }}
-    }}
-
-    /// Sets the field with this index; does nothing when there is no such field.
-    #[inline]
-    pub fn set(&mut self, index: usize, value: Option<i64>) {{
-        match index {{\n{sets}            _ => {{}}
-        }}
-    }}
 }}\n\n"
     ));
 }

@@ -2,6 +2,7 @@
 
 #[path = "../src/wire/canonical.rs"]
 mod canonical;
+mod counters;
 mod emit;
 mod model;
 

@@ -62,7 +62,7 @@ mod tests {
     fn defaults_are_those_of_the_schema() {
         let record = EnrichedQuery::default();
         assert_eq!((record.sampling_probability, record.sampling_weight), (1.0, 1.0));
-        assert_eq!((record.time_clamped, record.database, record.delta.calls), (false, None, None));
+        assert_eq!((record.time_clamped, record.database, record.delta.calls()), (false, None, None));
         assert!(record.labels.is_empty());
     }
 
@@ -73,12 +73,36 @@ mod tests {
             counters.set(index, i64::try_from(index).ok());
         }
         let rows = QueryCounters::FIELDS.iter().position(|name| *name == "rows").unwrap();
-        assert_eq!(counters.rows, i64::try_from(rows).ok());
-        for (index, value) in counters.values().into_iter().enumerate() {
-            assert_eq!((counters.get(index), value), (value, i64::try_from(index).ok()));
+        assert_eq!(counters.rows(), i64::try_from(rows).ok());
+        for index in 0..QueryCounters::FIELDS.len() {
+            assert_eq!(counters.get(index), i64::try_from(index).ok());
         }
         counters.set(QueryCounters::FIELDS.len(), Some(0));
         assert_eq!(counters.get(QueryCounters::FIELDS.len()), None);
+    }
+
+    #[test]
+    fn counters_without_a_number_are_null_and_equal() {
+        let counters = QueryCounters::default().with_calls(7).with_rows(0).with_sort_merge_passes(Some(-1));
+        assert_eq!((counters.calls(), counters.rows(), counters.plans()), (Some(7), Some(0), None));
+        assert_eq!(format!("{counters:?}"), "QueryCounters { calls: 7, rows: 0, sort_merge_passes: -1 }");
+        let none = counters.with_calls(None).with_rows(None).with_sort_merge_passes(None);
+        assert_eq!(none, QueryCounters::default());
+        assert_ne!(none, none.with_rows(0));
+    }
+
+    #[test]
+    fn counters_of_every_pattern_survive() {
+        let patterns = [0, 1, 1 << 42, (1 << 43) - 1, 0x2_aaaa_5555_0f0f, 0x5_5555_aaaa_f0f0_u64];
+        for pattern in patterns {
+            let value = |index: usize| (pattern >> index & 1 == 1).then_some((index as i64 - 20) << index);
+            let counters = QueryCounters::of_values(std::array::from_fn(value));
+            let record = EnrichedQuery { delta: counters, total: counters, ..EnrichedQuery::default() };
+            let mut datum = Vec::new();
+            record.encode(&mut datum);
+            assert_eq!(EnrichedQuery::decode(&datum), Ok(record), "{pattern:#x}");
+            assert!((0..QueryCounters::FIELDS.len()).all(|index| record.delta.get(index) == value(index)));
+        }
     }
 
     #[test]

@@ -82,9 +82,9 @@ fn statement(row: &Row, snapshot: bool) -> Result<(Key, QueryRow), Failure> {
             counters.set(place, Some(i64::try_from(value).unwrap_or(i64::MAX)));
         }
     }
-    if counters.cpu_time_ns == Some(0) {
+    if counters.cpu_time_ns() == Some(0) {
         // It is 0 as long as the server is not told to measure it.
-        counters.cpu_time_ns = None;
+        counters = counters.with_cpu_time_ns(None);
     }
     let at_most = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
     let query = QueryRow {

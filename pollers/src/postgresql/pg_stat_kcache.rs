@@ -77,7 +77,7 @@ impl CpuTimes {
             times.insert(key, row.try_get::<_, i64>(4)?);
         }
         for statement in statements {
-            statement.counters.cpu_time_ns = times.get(&statement.key).copied();
+            statement.counters = statement.counters.with_cpu_time_ns(times.get(&statement.key).copied());
         }
         Ok(())
     }

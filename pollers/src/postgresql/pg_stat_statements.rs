@@ -119,7 +119,7 @@ pub fn metrics(reading: &Reading, names: &Names) -> Vec<MetricRow> {
     let mut by_database: BTreeMap<u32, i64> = BTreeMap::new();
     for statement in &reading.statements {
         let sum = by_database.entry(statement.key.database).or_default();
-        *sum = sum.saturating_add(statement.counters.total_exec_time_ns.unwrap_or(0));
+        *sum = sum.saturating_add(statement.counters.total_exec_time_ns().unwrap_or(0));
     }
     let of_databases = by_database.into_iter().filter_map(|(oid, sum)| {
         let database = names.database(oid)?.to_string();

@@ -14,12 +14,10 @@ fn query(mean_ms: i64) -> EnrichedQuery<'static> {
     EnrichedQuery {
         delta_valid: true,
         mean_exec_time_ns: Some(mean_ms * 1_000_000),
-        delta: QueryCounters {
-            calls: Some(3),
-            blk_read_time_ns: Some(60_000_000),
-            blk_write_time_ns: Some(50_000_000),
-            ..QueryCounters::default()
-        },
+        delta: QueryCounters::default()
+            .with_calls(3)
+            .with_blk_read_time_ns(60_000_000)
+            .with_blk_write_time_ns(50_000_000),
         database: Some("shop"),
         ..EnrichedQuery::default()
     }

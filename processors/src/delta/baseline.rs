@@ -1,9 +1,9 @@
 //! What `delta` remembers, and how it is stored.
 
 use dbintel_schemas::record_id::hash128;
-use dbintel_schemas::records::{InstanceEpoch, RawPoll};
+use dbintel_schemas::records::{InstanceEpoch, QueryCounters, RawPoll};
 
-use super::counters::{ALL, Bits, COUNT, Counters};
+use super::counters::{ALL, Bits, COUNT};
 use crate::engine::state::numbers::{DifferenceWriter, read_numbers, undo_difference, write_numbers};
 use crate::engine::state::{Fields, write_number, write_optional};
 use crate::engine::{StateError, StateValue};
@@ -22,9 +22,9 @@ pub struct Baseline {
     /// Start of the entry's counters, in µs, where the server tells it.
     pub entry_since_at: Option<i64>,
     /// Cumulative counters as read.
-    pub counters: Counters,
+    pub counters: QueryCounters,
     /// Our running sum of the deltas.
-    pub total: Counters,
+    pub total: QueryCounters,
 }
 
 /// An instance epoch in a size that a baseline can afford.
@@ -196,7 +196,8 @@ impl Baseline {
 
     /// A baseline whose counters are all 0.
     pub fn of_head(head: &[i64; HEAD]) -> Self {
-        let counters = |present: i64| Counters { present: present.cast_unsigned() & ALL, ..Counters::default() };
+        let counters =
+            |present: i64| QueryCounters { present: present.cast_unsigned() & ALL, ..QueryCounters::default() };
         Self {
             epoch: Epoch { server: head[0].cast_unsigned(), started_at: head[1], statistics_reset_at: head[2] },
             owner_epoch: head[3],

@@ -1,5 +1,4 @@
-//! Counters of a statement in a form that state can afford: half the size of the record's, and without branches to add and
-//! subtract.
+//! How counters of a statement are added and subtracted.
 
 use dbintel_schemas::records::QueryCounters;
 
@@ -12,44 +11,25 @@ pub const ALL: u64 = (1 << COUNT) - 1;
 /// Index of `cpu_time_ns`: on PostgreSQL another extension counts it, which begins anew and evicts at times of its own.
 const APART: usize = 25;
 
-/// Counters, by the index of their field. An absent one is 0.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Counters {
-    /// A bit for each that is there.
-    pub present: u64,
-    /// By index; 0 where absent.
-    pub values: [i64; COUNT],
-}
-
-impl Default for Counters {
-    fn default() -> Self {
-        Self { present: 0, values: [0; COUNT] }
-    }
-}
-
-impl From<&QueryCounters> for Counters {
-    fn from(record: &QueryCounters) -> Self {
-        let mut counters = Self::default();
-        for (index, value) in record.values().into_iter().enumerate() {
-            counters.present |= u64::from(value.is_some()) << index;
-            counters.values[index] = value.unwrap_or(0);
-        }
-        counters
-    }
-}
-
-impl From<&Counters> for QueryCounters {
-    fn from(counters: &Counters) -> Self {
-        let value = |index: usize| (counters.present >> index & 1 == 1).then_some(counters.values[index]);
-        QueryCounters::of_values(std::array::from_fn(value))
-    }
-}
-
-impl Counters {
+/// Sums and differences, without a branch for each counter.
+pub trait Arithmetic: Sized {
     /// The increase of each counter that both have; none when one fell. What is counted apart falls alone, and is absent then.
-    pub fn since(&self, before: &Counters) -> Option<Counters> {
+    fn since(&self, before: &Self) -> Option<Self>;
+
+    /// Without what is counted apart: it may be older than the entry.
+    fn without_apart(self) -> Self;
+
+    /// Adds an increase.
+    fn add(&mut self, increase: &Self);
+
+    /// Nothing moved.
+    fn is_zero(&self) -> bool;
+}
+
+impl Arithmetic for QueryCounters {
+    fn since(&self, before: &Self) -> Option<Self> {
         let present = self.present & before.present;
-        let mut increase = Counters { present, ..Counters::default() };
+        let mut increase = Self { present, ..Self::default() };
         let mut fell = false;
         for index in 0..COUNT {
             let is_there = present >> index & 1 == 1;
@@ -63,23 +43,20 @@ impl Counters {
         (!fell).then_some(increase)
     }
 
-    /// Without what is counted apart: it may be older than the entry.
-    pub fn without_apart(mut self) -> Counters {
+    fn without_apart(mut self) -> Self {
         self.present &= !(1 << APART);
         self.values[APART] = 0;
         self
     }
 
-    /// Adds an increase.
-    pub fn add(&mut self, increase: &Counters) {
+    fn add(&mut self, increase: &Self) {
         self.present |= increase.present;
         for (value, increase) in self.values.iter_mut().zip(increase.values) {
             *value = value.saturating_add(increase);
         }
     }
 
-    /// Nothing moved.
-    pub fn is_zero(&self) -> bool {
+    fn is_zero(&self) -> bool {
         self.values.iter().all(|value| *value == 0)
     }
 }
@@ -102,8 +79,8 @@ impl Iterator for Bits {
 mod tests {
     use super::*;
 
-    fn counters(calls: Option<i64>, rows: Option<i64>) -> Counters {
-        Counters::from(&QueryCounters { calls, rows, ..QueryCounters::default() })
+    fn counters(calls: Option<i64>, rows: Option<i64>) -> QueryCounters {
+        QueryCounters::default().with_calls(calls).with_rows(rows)
     }
 
     #[test]
@@ -125,9 +102,7 @@ mod tests {
     #[test]
     fn what_is_counted_apart_falls_alone() {
         assert_eq!(QueryCounters::FIELDS[APART], "cpu_time_ns");
-        let of = |calls, cpu| {
-            Counters::from(&QueryCounters { calls: Some(calls), cpu_time_ns: Some(cpu), ..QueryCounters::default() })
-        };
+        let of = |calls: i64, cpu: i64| QueryCounters::default().with_calls(calls).with_cpu_time_ns(cpu);
         assert_eq!(of(5, 90).since(&of(3, 70)), Some(of(2, 20)));
         assert_eq!(of(5, 10).since(&of(3, 70)), Some(counters(Some(2), None)));
         assert_eq!(of(1, 90).since(&of(3, 70)), None);
@@ -138,12 +113,5 @@ mod tests {
         let mut sum = counters(Some(i64::MAX - 1), None);
         sum.add(&counters(Some(5), Some(2)));
         assert_eq!(sum, counters(Some(i64::MAX), Some(2)));
-    }
-
-    #[test]
-    fn records_read_back() {
-        let all = QueryCounters::of_values(std::array::from_fn(|index| (index % 3 > 0).then_some(index as i64 - 5)));
-        let counters = Counters::from(&all);
-        assert_eq!(QueryCounters::from(&counters), all);
     }
 }

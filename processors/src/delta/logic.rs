@@ -5,14 +5,14 @@
 //! number that looks right, so each break is recognised by what the server tells (system identifier, timeline, start,
 //! reset, per-entry start), by a counter that fell, or by the absence from a complete snapshot.
 
-use dbintel_schemas::records::RawQuery;
+use dbintel_schemas::records::{QueryCounters, RawQuery};
 
 use super::baseline::{Baseline, Epoch, LastPoll};
-use super::counters::Counters;
+use super::counters::Arithmetic;
 
 /// A reading of one statement.
 #[derive(Debug, Clone, Copy)]
-pub struct Reading {
+pub struct Reading<'r> {
     /// Life of the server.
     pub epoch: Epoch,
     /// Owner that read it.
@@ -24,7 +24,7 @@ pub struct Reading {
     /// Start of the entry's counters in µs, where the server tells it.
     pub entry_since_at: Option<i64>,
     /// Cumulative counters.
-    pub counters: Counters,
+    pub counters: &'r QueryCounters,
 }
 
 /// What a reading means.
@@ -38,7 +38,7 @@ pub enum Outcome {
     /// What happened since the baseline.
     Delta {
         /// Increase of each counter.
-        delta: Counters,
+        delta: QueryCounters,
         /// Time between the readings by the poller's clock, in ns.
         interval_ns: Option<i64>,
         /// Something worth knowing: `new_entry`.
@@ -46,35 +46,45 @@ pub enum Outcome {
     },
 }
 
-impl Reading {
+impl<'r> Reading<'r> {
     /// Of a record.
-    pub fn of(raw: &RawQuery<'_>) -> Self {
+    pub fn of(raw: &'r RawQuery<'_>) -> Self {
         Self {
             epoch: Epoch::of(&raw.instance),
             owner_epoch: raw.owner_epoch,
             poll_seq: raw.poll_seq,
             observed_at: raw.observed_at,
             entry_since_at: raw.entry_since_at,
-            counters: Counters::from(&raw.counters),
+            counters: &raw.counters,
         }
     }
 
-    fn baseline(&self, total: Counters) -> Baseline {
+    fn baseline(&self, total: QueryCounters) -> Baseline {
         Baseline {
             epoch: self.epoch,
             owner_epoch: self.owner_epoch,
             poll_seq: self.poll_seq,
             observed_at: self.observed_at,
             entry_since_at: self.entry_since_at,
-            counters: self.counters,
+            counters: *self.counters,
             total,
         }
+    }
+
+    /// Makes this reading the last one; the total stays.
+    fn renew(&self, baseline: &mut Baseline) {
+        baseline.epoch = self.epoch;
+        baseline.owner_epoch = self.owner_epoch;
+        baseline.poll_seq = self.poll_seq;
+        baseline.observed_at = self.observed_at;
+        baseline.entry_since_at = self.entry_since_at;
+        baseline.counters = *self.counters;
     }
 }
 
 /// The first sight of a statement: a baseline, unless the server proves that the entry began after our last poll.
-pub fn begin(reading: &Reading, poll: Option<&LastPoll>) -> (Baseline, Outcome) {
-    let zero = Counters::default();
+pub fn begin(reading: &Reading<'_>, poll: Option<&LastPoll>) -> (Baseline, Outcome) {
+    let zero = QueryCounters::default();
     let began_in_sight = poll.is_some_and(|poll| {
         poll.epoch == reading.epoch
             && poll.server_time.zip(reading.entry_since_at).is_some_and(|(poll, since)| since > poll)
@@ -88,33 +98,32 @@ pub fn begin(reading: &Reading, poll: Option<&LastPoll>) -> (Baseline, Outcome) 
 }
 
 /// A further sight: brings the baseline up to the reading.
-pub fn advance(baseline: &mut Baseline, reading: &Reading, poll: Option<&LastPoll>) -> Outcome {
+pub fn advance(baseline: &mut Baseline, reading: &Reading<'_>, poll: Option<&LastPoll>) -> Outcome {
     let late = (reading.owner_epoch, reading.poll_seq) <= (baseline.owner_epoch, baseline.poll_seq);
     if late {
         return Outcome::Absorbed("late");
     }
     if let Some(reason) = broken(baseline, reading, poll) {
-        *baseline = reading.baseline(baseline.total);
+        reading.renew(baseline);
         return Outcome::NotComparable(reason);
     }
     let Some(delta) = reading.counters.since(&baseline.counters) else {
-        *baseline = reading.baseline(baseline.total);
+        reading.renew(baseline);
         return Outcome::NotComparable("eviction");
     };
     if delta.is_zero() {
-        *baseline = reading.baseline(baseline.total);
+        reading.renew(baseline);
         return Outcome::Absorbed("unchanged");
     }
     let elapsed = reading.observed_at.saturating_sub(baseline.observed_at);
     let interval_ns = (elapsed > 0).then(|| elapsed.saturating_mul(1000));
-    let mut total = baseline.total;
-    total.add(&delta);
-    *baseline = reading.baseline(total);
+    baseline.total.add(&delta);
+    reading.renew(baseline);
     Outcome::Delta { delta, interval_ns, reason: None }
 }
 
 /// Why the readings belong to different lives of the entry, if they do.
-fn broken(baseline: &Baseline, reading: &Reading, poll: Option<&LastPoll>) -> Option<&'static str> {
+fn broken(baseline: &Baseline, reading: &Reading<'_>, poll: Option<&LastPoll>) -> Option<&'static str> {
     let (before, after) = (&baseline.epoch, &reading.epoch);
     if before.server != after.server {
         return Some("fail_over");

@@ -62,14 +62,14 @@ impl Delta {
             let mut after = before;
             let outcome = logic::advance(&mut after, &reading, poll);
             let is_difference = after.difference(&before, difference);
-            let row = enriched(raw, offset, &after, outcome, arena);
+            let row = enriched(raw, offset, &after, &outcome, arena);
             (Some((Packed::from(&after), is_difference)), Some(row))
         })?;
         if let Some(row) = advanced.flatten() {
             return Ok(row);
         }
         let (baseline, outcome) = logic::begin(&reading, poll);
-        let row = enriched(raw, offset, &baseline, outcome, arena);
+        let row = enriched(raw, offset, &baseline, &outcome, arena);
         self.baselines.insert(&key, Packed::from(&baseline))?;
         Ok(row)
     }
@@ -150,24 +150,24 @@ fn enriched<'a>(
     raw: &RawQuery<'a>,
     offset: i64,
     baseline: &Baseline,
-    outcome: Outcome,
+    outcome: &Outcome,
     arena: &'a Bump,
 ) -> Enriched<'a> {
-    if let Outcome::Absorbed(reason) = outcome {
+    if let Outcome::Absorbed(reason) = *outcome {
         return Err(reason);
     }
     let query = arena.alloc_with(|| row::query(raw, offset));
-    query.total = (&baseline.total).into();
-    query.cumulative_mean_exec_time_ns = mean(raw.counters.total_exec_time_ns, raw.counters.calls);
+    query.total = baseline.total;
+    query.cumulative_mean_exec_time_ns = mean(raw.counters.total_exec_time_ns(), raw.counters.calls());
     match outcome {
         Outcome::Absorbed(_) => {}
-        Outcome::NotComparable(reason) => query.delta_reason = Some(reason),
+        Outcome::NotComparable(reason) => query.delta_reason = Some(*reason),
         Outcome::Delta { delta, interval_ns, reason } => {
             query.delta_valid = true;
-            query.delta_reason = reason;
-            query.delta = (&delta).into();
-            query.interval_ns = raw.interval_ns.or(interval_ns);
-            query.mean_exec_time_ns = mean(query.delta.total_exec_time_ns, query.delta.calls);
+            query.delta_reason = *reason;
+            query.delta = *delta;
+            query.interval_ns = raw.interval_ns.or(*interval_ns);
+            query.mean_exec_time_ns = mean(delta.total_exec_time_ns(), delta.calls());
         }
     }
     Ok(query)

@@ -143,11 +143,10 @@ mod tests {
 
     use super::*;
     use crate::delta::baseline::Epoch;
-    use crate::delta::counters::Counters;
     use crate::engine::state::numbers::apply_difference;
 
-    fn counters(value: impl Fn(usize) -> Option<i64>) -> Counters {
-        Counters::from(&QueryCounters::of_values(std::array::from_fn(value)))
+    fn counters(value: impl Fn(usize) -> Option<i64>) -> QueryCounters {
+        QueryCounters::of_values(std::array::from_fn(value))
     }
 
     /// Baselines of all kinds: nothing counted, everything, the largest, and what only one of the two has.

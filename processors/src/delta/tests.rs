@@ -18,7 +18,7 @@ fn step(delta: &mut Delta, raw: &RawQuery<'_>) -> Got {
         Err(reason) => Got::Absorbed(reason),
         Ok(query) if query.delta_valid => {
             let reason = query.delta_reason.map(|_| "new_entry");
-            Got::Delta(query.delta.calls.unwrap(), reason)
+            Got::Delta(query.delta.calls().unwrap(), reason)
         }
         Ok(query) => {
             assert_eq!(query.delta, Default::default(), "no values when not comparable");
@@ -96,7 +96,7 @@ fn breaks_are_recognised_and_carry_no_values() {
 
 #[test]
 fn a_counter_that_falls_is_an_eviction_whatever_the_others_do() {
-    let fallen = with(raw_query("q", 2, 500), |raw| raw.counters.rows = Some(1));
+    let fallen = with(raw_query("q", 2, 500), |raw| raw.counters = raw.counters.with_rows(1));
     check(&[raw_query("q", 1, 100), fallen], &[Got::Absorbed("baseline"), Got::NotComparable("eviction")]);
 }
 
@@ -159,7 +159,7 @@ fn an_entry_that_began_after_the_last_poll_counts_from_zero() {
 fn totals_add_up_across_breaks_and_means_are_of_the_interval() {
     let mut delta = Delta::new();
     let total = |delta: &mut Delta, raw: &RawQuery<'static>| match delta.query(raw, 0, &Bump::new()).unwrap() {
-        Ok(query) => (query.total.calls, query.mean_exec_time_ns),
+        Ok(query) => (query.total.calls(), query.mean_exec_time_ns),
         other => panic!("{other:?}"),
     };
     assert_eq!(step(&mut delta, &raw_query("q", 1, 100)), Got::Absorbed("baseline"));
@@ -223,7 +223,7 @@ fn inputs() -> Vec<Input> {
 
 fn deltas(bench: &Bench) -> Vec<(i64, Option<i64>, Option<i64>)> {
     let rows = bench.values("enriched.queries").into_iter().map(decoded::<EnrichedQuery<'_>>);
-    rows.map(|query| (query.origin_offset, query.delta.calls, query.total.calls)).collect()
+    rows.map(|query| (query.origin_offset, query.delta.calls(), query.total.calls())).collect()
 }
 
 #[test]

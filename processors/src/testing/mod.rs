@@ -45,12 +45,8 @@ pub fn framed<'r, R: Record<'r>>(record: &R) -> Vec<u8> {
 
 /// A reading of statement `query_id` in poll `poll_seq`, one second after the poll before.
 pub fn raw_query(query_id: &str, poll_seq: i64, calls: i64) -> RawQuery<'_> {
-    let counters = QueryCounters {
-        calls: Some(calls),
-        rows: Some(calls * 2),
-        total_exec_time_ns: Some(calls * 1_000_000),
-        ..QueryCounters::default()
-    };
+    let counters =
+        QueryCounters::default().with_calls(calls).with_rows(calls * 2).with_total_exec_time_ns(calls * 1_000_000);
     RawQuery {
         record_id: record_id("db1", 0, poll_seq, query_id.as_bytes()),
         poller: "postgresql",

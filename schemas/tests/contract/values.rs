@@ -102,6 +102,16 @@ fn shown(schema: &Schema, value: &Value, named: &HashMap<Name, &Schema>) -> Stri
             let entries = entries.iter().map(|(key, value)| format!("{key:?}: {}", shown(&map.types, value, named)));
             format!("{{{}}}", entries.collect::<Vec<_>>().join(", "))
         }
+        (Schema::Record(record), Value::Record(fields)) if is_all_nullable_longs(record) => {
+            let told = fields.iter().filter_map(|(name, value)| match value {
+                Value::Union(1, value) => Some(format!("{name}: {}", shown(&Schema::Long, value, named))),
+                _ => None,
+            });
+            match told.collect::<Vec<_>>().join(", ").as_str() {
+                "" => record.name.name().to_owned(),
+                told => format!("{} {{ {told} }}", record.name.name()),
+            }
+        }
         (Schema::Record(record), Value::Record(fields)) => {
             let fields = record.fields.iter().zip(fields);
             let fields = fields.map(|(field, (name, value))| format!("{name}: {}", shown(&field.schema, value, named)));
@@ -109,6 +119,14 @@ fn shown(schema: &Schema, value: &Value, named: &HashMap<Name, &Schema>) -> Stri
         }
         (schema, value) => panic!("{value:?} is not of {schema:?}"),
     }
+}
+
+/// Such a record shows only what is not null.
+fn is_all_nullable_longs(record: &RecordSchema) -> bool {
+    record.fields.iter().all(|field| match &field.schema {
+        Schema::Union(union) => matches!(union.variants(), [Schema::Null, Schema::Long | Schema::TimestampMicros]),
+        _ => false,
+    })
 }
 
 fn collect_names<'s>(schema: &'s Schema, named: &mut HashMap<Name, &'s Schema>) {

@@ -149,8 +149,8 @@ impl Sample {
 /// Rates of the last interval; none when the deltas say nothing.
 fn work(row: &EnrichedQuery<'_>, text: Option<&str>) -> Option<Work> {
     let interval = row.interval_ns.filter(|interval| row.delta_valid && *interval > 0)? as f64 / 1e9;
-    let calls = row.delta.calls? as f64;
-    let time = row.delta.total_exec_time_ns.unwrap_or(0) as f64 / 1e9;
+    let calls = row.delta.calls()? as f64;
+    let time = row.delta.total_exec_time_ns().unwrap_or(0) as f64 / 1e9;
     let text = match text {
         Some(text) => one_line(cut(text, TEXT_BYTES_MAX)),
         None => one_line(&format!("query {}", row.query_id)),
@@ -161,7 +161,7 @@ fn work(row: &EnrichedQuery<'_>, text: Option<&str>) -> Option<Work> {
         text,
         load: time / interval,
         calls: calls / interval,
-        rows: row.delta.rows.unwrap_or(0) as f64 / interval,
+        rows: row.delta.rows().unwrap_or(0) as f64 / interval,
         mean: if calls > 0.0 { time / calls } else { 0.0 },
     })
 }

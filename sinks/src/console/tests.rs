@@ -12,12 +12,10 @@ fn query(query_id: &'static str, calls: i64, time_ms: i64) -> EnrichedQuery<'sta
         query_id,
         interval_ns: Some(10_000_000_000),
         delta_valid: true,
-        delta: QueryCounters {
-            calls: Some(calls),
-            rows: Some(calls * 10),
-            total_exec_time_ns: Some(time_ms * 1_000_000),
-            ..QueryCounters::default()
-        },
+        delta: QueryCounters::default()
+            .with_calls(calls)
+            .with_rows(calls * 10)
+            .with_total_exec_time_ns(time_ms * 1_000_000),
         ..EnrichedQuery::default()
     }
 }

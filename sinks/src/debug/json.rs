@@ -24,8 +24,8 @@ pub fn brief(row: &Row<'_>) -> Value {
     let mut line = json!({ "topic": topic(row), "pipeline": row.pipeline(), "target": row.target() });
     let details = match row {
         Row::Query(row) => json!({
-            "database": row.database, "query_id": row.query_id, "calls": row.delta.calls,
-            "total_exec_time_ns": row.delta.total_exec_time_ns, "delta_valid": row.delta_valid,
+            "database": row.database, "query_id": row.query_id, "calls": row.delta.calls(),
+            "total_exec_time_ns": row.delta.total_exec_time_ns(), "delta_valid": row.delta_valid,
         }),
         Row::Session(row) => json!({
             "database": row.database, "session_id": row.session_id, "state": row.state, "wait_event": row.wait_event,

@@ -34,7 +34,7 @@ fn query() -> EnrichedQuery<'static> {
         target: "a",
         query_id: "42",
         fingerprint: Some("f1"),
-        delta: QueryCounters { calls: Some(7), ..QueryCounters::default() },
+        delta: QueryCounters::default().with_calls(7),
         ..EnrichedQuery::default()
     }
 }

@@ -46,7 +46,7 @@ fn rows_of_all_kinds_are_shown_with_constant_labels() {
     let registry = Registry::new();
     let mut sink = sink(&registry);
     take(&mut sink, Row::Metrics(metrics(&[point("postgresql.db_size", "sum", 8192)])));
-    let total = QueryCounters { calls: Some(7), total_exec_time_ns: Some(1_500_000_000), ..QueryCounters::default() };
+    let total = QueryCounters::default().with_calls(7).with_total_exec_time_ns(1_500_000_000);
     take(
         &mut sink,
         Row::Query(EnrichedQuery {
@@ -188,7 +188,7 @@ impl Words {
 fn take_any(sink: &mut Prometheus, words: &mut Words) {
     let (target, labels, object) = (words.word(), words.map(), words.map());
     let labels = TextMap::from_slice(&labels);
-    let total = QueryCounters { calls: Some(3), ..QueryCounters::default() };
+    let total = QueryCounters::default().with_calls(3);
     let row = match words.number(3) {
         0 => {
             let kind = ["gauge", "sum", "counter"][words.number(3)];

@@ -75,7 +75,7 @@ fn expect<'a>(
     if chain == Chain::Pass {
         return Some(row);
     }
-    let now = raw.counters.values();
+    let now: Values = std::array::from_fn(|index| raw.counters.get(index));
     let key = format!("{} {}", raw.target, raw.query_id);
     let Some(before) = seen.get_mut(&key) else {
         seen.insert(key, Seen { counters: now, total: [None; QueryCounters::FIELDS.len()] });
@@ -130,7 +130,7 @@ pub fn enriched<'a>(raw: &RawQuery<'a>, offset: i64) -> EnrichedQuery<'a> {
 }
 
 fn mean(counters: &QueryCounters) -> Option<i64> {
-    Some(counters.total_exec_time_ns? / counters.calls?)
+    Some(counters.total_exec_time_ns()? / counters.calls()?)
 }
 
 /// The eight rules of the bench as code, and the coin: 56 bits of a hash of the record and the salt, here the default one.
@@ -140,13 +140,13 @@ fn sample(row: &mut EnrichedQuery<'_>) -> bool {
     let delta = &row.delta;
     let rules = [
         ("slow", ms(row.mean_exec_time_ns) > 100_000.0, 1.0),
-        ("slower", ms(delta.total_exec_time_ns) > 100_000.0, 1.0),
-        ("reads", count(delta.shared_blks_read) > 550, 0.5),
-        ("writes", count(delta.shared_blks_written) > 1000, 1.0),
-        ("temporary", count(delta.temp_blks_written) > 0, 1.0),
-        ("io", ms(delta.blk_read_time_ns) + ms(delta.blk_write_time_ns) > 100_000.0, 1.0),
-        ("rows", count(delta.rows) > 100_000, 1.0),
-        ("wal", count(delta.wal_bytes) > 1_000_000, 1.0),
+        ("slower", ms(delta.total_exec_time_ns()) > 100_000.0, 1.0),
+        ("reads", count(delta.shared_blks_read()) > 550, 0.5),
+        ("writes", count(delta.shared_blks_written()) > 1000, 1.0),
+        ("temporary", count(delta.temp_blks_written()) > 0, 1.0),
+        ("io", ms(delta.blk_read_time_ns()) + ms(delta.blk_write_time_ns()) > 100_000.0, 1.0),
+        ("rows", count(delta.rows()) > 100_000, 1.0),
+        ("wal", count(delta.wal_bytes()) > 1_000_000, 1.0),
         ("default", true, 0.1),
     ];
     let (rule, _, probability) = rules.into_iter().find(|(_, is_true, _)| *is_true).expect("the last one is true");

@@ -166,21 +166,22 @@ fn row<'a>(target: &'a str, query_id: &'a str, poll_seq: i64, calls: i64) -> Raw
 
 /// What PostgreSQL counts; the others stay null.
 fn counters(calls: i64) -> QueryCounters {
-    let mut counters = QueryCounters { calls: Some(calls), rows: Some(calls * 7), ..QueryCounters::default() };
-    counters.total_exec_time_ns = Some(calls * 1_234_567);
-    counters.plans = Some(calls);
-    counters.total_plan_time_ns = Some(calls * 23_456);
-    counters.shared_blks_hit = Some(calls * 1_234);
-    counters.shared_blks_read = Some(calls * 12);
-    counters.shared_blks_dirtied = Some(calls * 2);
-    counters.shared_blks_written = Some(calls);
-    counters.temp_blks_read = Some(0);
-    counters.temp_blks_written = Some(0);
-    counters.blk_read_time_ns = Some(calls * 34_567);
-    counters.blk_write_time_ns = Some(calls * 4_567);
-    counters.wal_records = Some(calls * 3);
-    counters.wal_fpi = Some(calls / 2);
-    counters.wal_bytes = Some(calls * 456);
-    counters.jit_time_ns = Some(0);
-    counters
+    QueryCounters::default()
+        .with_calls(calls)
+        .with_rows(calls * 7)
+        .with_total_exec_time_ns(calls * 1_234_567)
+        .with_plans(calls)
+        .with_total_plan_time_ns(calls * 23_456)
+        .with_shared_blks_hit(calls * 1_234)
+        .with_shared_blks_read(calls * 12)
+        .with_shared_blks_dirtied(calls * 2)
+        .with_shared_blks_written(calls)
+        .with_temp_blks_read(0)
+        .with_temp_blks_written(0)
+        .with_blk_read_time_ns(calls * 34_567)
+        .with_blk_write_time_ns(calls * 4_567)
+        .with_wal_records(calls * 3)
+        .with_wal_fpi(calls / 2)
+        .with_wal_bytes(calls * 456)
+        .with_jit_time_ns(0)
 }

@@ -67,7 +67,7 @@ fn read(bus: &dyn Bus, pipeline: &str, partition: u32) -> BTreeMap<Key, Statemen
         let mut scratch = Vec::new();
         let raw: RawQuery<'_> = SCHEMAS.read(&record.value, &mut scratch).expect(RawQuery::NAME);
         let key = key(raw.target, raw.database_id, raw.user_id, raw.query_id, raw.toplevel);
-        let calls = raw.counters.calls.expect("every engine counts calls");
+        let calls = raw.counters.calls().expect("every engine counts calls");
         statements.entry(key).or_default().readings.insert(record.offset, calls);
     }
     statements
@@ -80,11 +80,11 @@ fn key(target: &str, database_id: &str, user_id: &str, query_id: &str, toplevel:
 impl Statement {
     fn came_out(&mut self, row: &EnrichedQuery<'_>) {
         if row.delta_valid {
-            self.sum += row.delta.calls.expect("a delta of calls");
+            self.sum += row.delta.calls().expect("a delta of calls");
         } else {
             self.broken = true;
         }
-        self.total = row.total.calls.unwrap_or(0);
+        self.total = row.total.calls().unwrap_or(0);
         self.new_entry |= row.delta_reason == Some("new_entry");
     }
 

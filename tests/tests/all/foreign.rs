@@ -112,11 +112,7 @@ fn detailed(poll_seq: i64) -> RawQuery<'static> {
         user_id: "10",
         query_id: "-42",
         toplevel: Some(true),
-        counters: QueryCounters {
-            calls: Some(poll_seq),
-            wal_bytes: Some(i64::MAX - 100 + poll_seq),
-            ..QueryCounters::default()
-        },
+        counters: QueryCounters::default().with_calls(poll_seq).with_wal_bytes(i64::MAX - 100 + poll_seq),
         attributes: TextMap::from_slice(&[("kind", "select")]),
         ..RawQuery::default()
     }
@@ -147,8 +143,11 @@ fn ours(log: &Log, schemas: &Schemas) -> BTreeMap<i64, Value> {
 /// Fields of every type.
 fn printed(row: &EnrichedQuery<'_>) -> Value {
     let counters = |counters: &QueryCounters| -> Value {
-        let values = QueryCounters::FIELDS.into_iter().zip(counters.values());
-        values.map(|(name, value)| (name.to_owned(), json!(value))).collect::<serde_json::Map<_, _>>().into()
+        let fields = QueryCounters::FIELDS.into_iter().enumerate();
+        fields
+            .map(|(index, name)| (name.to_owned(), json!(counters.get(index))))
+            .collect::<serde_json::Map<_, _>>()
+            .into()
     };
     let map = |map: &TextMap<'_>| json!(map.iter().collect::<BTreeMap<_, _>>());
     json!({

@@ -203,7 +203,7 @@ async fn levels_that_are_not_told_are_counted_together() {
     let values = tape.values(Topic::RawQueries);
     let rows = values.iter().map(|value| decode::<RawQuery<'_>>(value));
     let rows: Vec<_> = rows.filter(|row| row.query_id == query_id && row.user == Some("shop")).collect();
-    assert_eq!(rows.iter().map(|row| row.counters.calls).collect::<Vec<_>>(), [Some(5)]);
+    assert_eq!(rows.iter().map(|row| row.counters.calls()).collect::<Vec<_>>(), [Some(5)]);
     assert!(rows[0].toplevel.is_none() && rows[0].min_exec_time_ns < rows[0].max_exec_time_ns);
     let texts = tape.values(Topic::RawTexts);
     let texts = texts.iter().map(|value| decode::<RawText<'_>>(value));
@@ -244,6 +244,6 @@ fn what_is_told(tape: &Tape) -> (bool, bool, bool) {
     let values = tape.values(Topic::RawQueries);
     let mut rows = values.iter().map(|value| decode::<RawQuery<'_>>(value)).filter(|row| row.user == Some("shop"));
     let last = rows.next_back().unwrap();
-    assert!(last.counters.total_exec_time_ns > Some(10_000_000) && last.max_exec_time_ns > Some(10_000_000));
-    (last.counters.plans.is_some(), last.toplevel.is_some(), last.entry_since_at.is_some())
+    assert!(last.counters.total_exec_time_ns() > Some(10_000_000) && last.max_exec_time_ns > Some(10_000_000));
+    (last.counters.plans().is_some(), last.toplevel.is_some(), last.entry_since_at.is_some())
 }

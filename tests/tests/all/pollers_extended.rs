@@ -33,7 +33,7 @@ fn published(tape: &Tape) -> Times {
     let rows = values.iter().map(|value| decode::<RawQuery<'_>>(value)).filter(|row| row.user == Some("shop"));
     let times = |row: RawQuery<'_>| {
         let counters = row.counters;
-        (row.query_id.to_owned(), [counters.cpu_time_ns, counters.jit_functions, counters.jit_time_ns])
+        (row.query_id.to_owned(), [counters.cpu_time_ns(), counters.jit_functions(), counters.jit_time_ns()])
     };
     rows.map(times).collect()
 }

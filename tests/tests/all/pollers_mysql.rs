@@ -363,7 +363,7 @@ async fn a_restart_and_a_truncated_table_begin_new_entries() {
     let entries = |tape: &Tape| -> BTreeSet<Option<i64>> {
         let values = tape.values(Topic::RawQueries);
         let rows = values.iter().map(|value| decode::<RawQuery<'_>>(value));
-        rows.filter(|row| row.database == Some("shop") && row.counters.errors == Some(0))
+        rows.filter(|row| row.database == Some("shop") && row.counters.errors() == Some(0))
             .map(|row| row.entry_since_at)
             .collect()
     };

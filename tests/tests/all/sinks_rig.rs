@@ -188,11 +188,8 @@ impl Exported {
 
 /// A row of a statement that ran `calls` times in an interval, for 1 ms each, and `total` times in all.
 pub(crate) fn query<'a>(target: &'a str, query_id: &'a str, calls: i64, total: i64) -> EnrichedQuery<'a> {
-    let counters = |calls: i64| QueryCounters {
-        calls: Some(calls),
-        rows: Some(calls * 2),
-        total_exec_time_ns: Some(calls * 1_000_000),
-        ..QueryCounters::default()
+    let counters = |calls: i64| {
+        QueryCounters::default().with_calls(calls).with_rows(calls * 2).with_total_exec_time_ns(calls * 1_000_000)
     };
     EnrichedQuery {
         record_id: hash128(&[target.as_bytes(), query_id.as_bytes(), &total.to_le_bytes()]),

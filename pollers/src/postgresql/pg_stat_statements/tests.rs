@@ -4,7 +4,7 @@ const SNAPSHOT_INTERVAL: Duration = Duration::from_secs(600);
 
 fn statement(query: i64, calls: i64) -> Statement {
     let key = Key { database: 5, user: 10, query, toplevel: Some(true) };
-    let counters = QueryCounters { calls: Some(calls), ..QueryCounters::default() };
+    let counters = QueryCounters::default().with_calls(calls);
     Statement { key, since_at: None, min_exec_time_ns: None, max_exec_time_ns: None, counters }
 }
 
@@ -107,9 +107,9 @@ fn rows_of_one_statement_on_two_levels_become_one() {
     };
     let mut statements = vec![timed(1, 5, 20, 30), timed(2, 7, 1, 2), timed(1, 6, 10, 25), timed(3, 1, 4, 4)];
     assert_eq!(merge_levels(&mut statements), 1);
-    let seen = |it: &Statement| (it.key.query, it.counters.calls, it.min_exec_time_ns, it.max_exec_time_ns);
+    let seen = |it: &Statement| (it.key.query, it.counters.calls(), it.min_exec_time_ns, it.max_exec_time_ns);
     let expected = [(1, Some(11), Some(10), Some(30)), (2, Some(7), Some(1), Some(2)), (3, Some(1), Some(4), Some(4))];
     assert_eq!(statements.iter().map(seen).collect::<Vec<_>>(), expected);
-    assert!(statements.iter().all(|statement| statement.counters.rows.is_none()));
+    assert!(statements.iter().all(|statement| statement.counters.rows().is_none()));
     assert_eq!(merge_levels(&mut statements), 0);
 }

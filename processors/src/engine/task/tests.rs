@@ -218,7 +218,7 @@ fn the_checkpoint_lets_old_changelog_go_and_the_rest_is_enough() {
     moved.commit();
     let last = moved.values("enriched.queries").split_off(199 * 500);
     let deltas: Vec<i64> =
-        last.into_iter().map(|value| decoded::<EnrichedQuery<'_>>(value).delta.calls.unwrap()).collect();
+        last.into_iter().map(|value| decoded::<EnrichedQuery<'_>>(value).delta.calls().unwrap()).collect();
     let expected: Vec<i64> = (0..2000).map(|id| if id < 500 { 10 } else { 2000 }).collect();
     assert_eq!(deltas, expected, "every baseline came back");
 }
@@ -271,7 +271,7 @@ fn a_changelog_that_a_release_wrote_is_read_for_ever() {
         bench.values("enriched.queries").into_iter().rev().take(4).map(<[u8]>::to_vec).collect::<Vec<_>>()
     };
     assert_eq!(last(&goes_on), last(&today));
-    assert_eq!(decoded::<EnrichedQuery<'_>>(&last(&goes_on)[3]).delta.calls, Some(10));
+    assert_eq!(decoded::<EnrichedQuery<'_>>(&last(&goes_on)[3]).delta.calls(), Some(10));
     let fingerprints =
         last(&goes_on).iter().filter(|value| decoded::<EnrichedQuery<'_>>(value).fingerprint.is_some()).count();
     assert_eq!(fingerprints, 1, "the text of one statement is known");

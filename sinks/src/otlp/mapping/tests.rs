@@ -96,22 +96,18 @@ fn query() -> EnrichedQuery<'static> {
         tables: List::from_slice(&["shop.orders", "people"]),
         toplevel: Some(true),
         delta_valid: true,
-        delta: QueryCounters {
-            calls: Some(7),
-            rows: Some(0),
-            total_exec_time_ns: Some(1_500_000_000),
-            temp_blks_read: Some(3),
-            wal_bytes: Some(11),
-            ..QueryCounters::default()
-        },
-        total: QueryCounters {
-            calls: Some(100),
-            rows: Some(0),
-            total_exec_time_ns: Some(2_500_000_000),
-            shared_blks_hit: Some(0),
-            wal_bytes: Some(4096),
-            ..QueryCounters::default()
-        },
+        delta: QueryCounters::default()
+            .with_calls(7)
+            .with_rows(0)
+            .with_total_exec_time_ns(1_500_000_000)
+            .with_temp_blks_read(3)
+            .with_wal_bytes(11),
+        total: QueryCounters::default()
+            .with_calls(100)
+            .with_rows(0)
+            .with_total_exec_time_ns(2_500_000_000)
+            .with_shared_blks_hit(0)
+            .with_wal_bytes(4096),
         mean_exec_time_ns: Some(214_285_714),
         ..EnrichedQuery::default()
     }

@@ -43,11 +43,8 @@ impl Server {
 
 impl Done {
     fn row(&self) -> EnrichedQuery<'_> {
-        let counters = |calls: i64| QueryCounters {
-            calls: Some(calls),
-            total_exec_time_ns: Some(calls * 1_000_000),
-            ..QueryCounters::default()
-        };
+        let counters =
+            |calls: i64| QueryCounters::default().with_calls(calls).with_total_exec_time_ns(calls * 1_000_000);
         EnrichedQuery {
             target: "a",
             database: Some("shop"),
@@ -236,7 +233,7 @@ fn a_running_total_that_begins_anew_or_late_is_counted_from_0() {
         target: "a",
         query_id: "1",
         observed_at: at,
-        total: QueryCounters { calls, ..QueryCounters::default() },
+        total: QueryCounters::default().with_calls(calls),
         ..EnrichedQuery::default()
     };
     for (at, total) in [(1, None), (2, Some(40)), (3, Some(50)), (4, Some(7)), (5, Some(-3))] {
@@ -262,7 +259,7 @@ fn a_baseline_moves_nothing_and_a_repeated_row_neither() {
         target: "a",
         query_id: "1",
         observed_at: 10,
-        total: QueryCounters { calls: Some(0), ..QueryCounters::default() },
+        total: QueryCounters::default().with_calls(0),
         ..EnrichedQuery::default()
     };
     statements.update(&baseline, 0, true, now);
@@ -270,8 +267,8 @@ fn a_baseline_moves_nothing_and_a_repeated_row_neither() {
     let moved = EnrichedQuery {
         observed_at: 20,
         delta_valid: true,
-        delta: QueryCounters { calls: Some(3), ..QueryCounters::default() },
-        total: QueryCounters { calls: Some(3), ..QueryCounters::default() },
+        delta: QueryCounters::default().with_calls(3),
+        total: QueryCounters::default().with_calls(3),
         ..baseline
     };
     for row in [moved, moved, baseline] {
@@ -330,7 +327,7 @@ fn statements_with_a_place_do_not_count_for_the_limit() {
 #[test]
 fn no_statement_has_the_labels_of_other() {
     let (mut statements, now) = (Statements::new("", 2, FIVE_MINUTES), clock::now());
-    let total = QueryCounters { calls: Some(3), ..QueryCounters::default() };
+    let total = QueryCounters::default().with_calls(3);
     let forged = EnrichedQuery { target: "a", query_id: "other", total, ..EnrichedQuery::default() };
     statements.update(&forged, 0, true, now);
     assert_eq!(calls(&statements, now), expected(&[("other", 0)]));

@@ -129,7 +129,7 @@ fn counters(calls: i64) -> QueryCounters {
     for index in 0..QueryCounters::FIELDS.len() {
         counters.set(index, Some(calls * 1000));
     }
-    QueryCounters { calls: Some(calls), ..counters }
+    counters.with_calls(calls)
 }
 
 fn poll(target: &str, poll_seq: i64) -> RawPoll<'_> {

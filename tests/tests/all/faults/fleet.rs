@@ -155,7 +155,7 @@ fn published(scene: &Scene) -> BTreeMap<String, i64> {
     for record in books::read_all(&*scene.bus, Topic::RawQueries, 0) {
         let mut scratch = Vec::new();
         let row: RawQuery<'_> = schemas.read(&record.value, &mut scratch).unwrap();
-        last.insert(row.query_id.to_owned(), row.counters.calls.unwrap());
+        last.insert(row.query_id.to_owned(), row.counters.calls().unwrap());
     }
     last
 }

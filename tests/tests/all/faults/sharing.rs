@@ -182,12 +182,12 @@ fn check_deltas(fleet: &Fleet) {
         let query = EnrichedQuery::decode(unframe(&value).unwrap().1).unwrap();
         let key = [query.target, query.database_id, query.user_id, query.query_id].map(str::to_owned);
         let [target, database, user, id] = key;
-        *counted.entry((target, database, user, id)).or_default() += query.delta.calls.unwrap_or(0);
+        *counted.entry((target, database, user, id)).or_default() += query.delta.calls().unwrap_or(0);
     }
     let mut ends: BTreeMap<Key, (i64, i64)> = BTreeMap::new();
     for value in fleet.values(Topic::RawQueries) {
         let query = RawQuery::decode(unframe(&value).unwrap().1).unwrap();
-        let calls = query.counters.calls.unwrap_or(0);
+        let calls = query.counters.calls().unwrap_or(0);
         let [target, database, user, id] =
             [query.target, query.database_id, query.user_id, query.query_id].map(str::to_owned);
         // An entry that says since when it is there may be counted from 0.
