@@ -34,6 +34,12 @@ pub trait Engine: Sized + Send + Sync + 'static {
         Self::identity(Some(server)).role
     }
 
+    /// What no other server has, and a server keeps as long as it runs.
+    fn key(server: &Self::Server) -> String;
+
+    /// Where the server itself stands in the network, as it says; the endpoint may be somewhere else.
+    fn address(server: &Self::Server) -> Option<&str>;
+
     /// Version in the server's words.
     fn version(server: &Self::Server) -> &str;
 

@@ -21,6 +21,7 @@ mod lease;
 mod left_out;
 pub mod limits;
 mod link;
+mod members;
 pub mod metric;
 mod metrics;
 pub mod mysql;

@@ -104,6 +104,7 @@ impl<E: Engine> Link<E> {
             return Ok(false);
         };
         connected.server = Arc::new(E::ask(&target.config, &mut connected.connection).await?);
+        meet(target, &connected.server, now);
         connected.identity = target.identity(Some(&connected.server));
         connected.probe_at = now + PROBE_INTERVAL;
         Ok(true)
@@ -163,6 +164,7 @@ async fn open<E: Engine>(
     database: &str,
     known: Option<Arc<E::Server>>,
 ) -> Result<Connected<E>, Failure> {
+    let is_known = known.is_some();
     let (connection, server) = match known {
         Some(server) => (E::open(&target.config, &target.name, database, Some(&server)).await?, server),
         None => {
@@ -171,8 +173,19 @@ async fn open<E: Engine>(
         }
     };
     let identity = target.identity(Some(&server));
-    let probe_at = target.clock.monotonic() + PROBE_INTERVAL;
+    let now = target.clock.monotonic();
+    if !is_known {
+        meet(target, &server, now);
+    }
+    let probe_at = now + PROBE_INTERVAL;
     Ok(Connected { connection, database: database.to_owned(), server, identity, probe_at })
+}
+
+/// Notes who answered.
+fn meet<E: Engine>(target: &Target<E>, server: &E::Server, now: Duration) {
+    let (role, version) = (E::role(server), E::version(server));
+    let description = format!("{} ({role}, version {version})", E::address(server).unwrap_or("a Unix socket"));
+    target.members.meet(&E::key(server), description, now);
 }
 
 /// Connects, and asks the server what it offers.

@@ -12,6 +12,7 @@ use crate::engine::Engine;
 use crate::failure::Failure;
 use crate::lease::Lease;
 use crate::limits::Limits;
+use crate::members::Members;
 use crate::metrics::Metrics;
 use crate::outlet::Outlet;
 use crate::poll::{Class, Identity, Outcome, Poll, Stamp};
@@ -37,6 +38,8 @@ pub struct Target<E: Engine> {
     pub lease: Lease,
     /// What steers the target.
     pub limits: watch::Receiver<Limits>,
+    /// The servers that answered at its endpoint.
+    pub members: Members,
     /// How it fares.
     pub condition: watch::Sender<Condition>,
     first_poll_seq: i64,
@@ -98,6 +101,7 @@ impl<E: Engine> Target<E> {
             metrics,
             lease,
             limits,
+            members: Members::default(),
             condition,
             first_poll_seq,
             poll_seq,

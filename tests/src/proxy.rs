@@ -46,10 +46,20 @@ impl Proxy {
     /// If the port is taken.
     #[must_use]
     pub fn start(port: u16, address: &str) -> Proxy {
+        Proxy::balance(port, &[address])
+    }
+
+    /// As [`Proxy::start`], with connections that go to these addresses in turn.
+    ///
+    /// # Panics
+    /// As [`Proxy::start`].
+    #[must_use]
+    pub fn balance(port: u16, addresses: &[&str]) -> Proxy {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).expect("the port of the proxy is free");
         let shared = Arc::new(Shared::default());
-        let (accepting, address) = (Arc::clone(&shared), address.to_owned());
-        thread::spawn(move || accept(&listener, &address, &accepting));
+        let accepting = Arc::clone(&shared);
+        let addresses: Vec<String> = addresses.iter().map(|address| (*address).to_owned()).collect();
+        thread::spawn(move || accept(&listener, &addresses, &accepting));
         Proxy { shared, port }
     }
 
@@ -133,8 +143,8 @@ impl Shared {
     }
 }
 
-fn accept(listener: &TcpListener, address: &str, shared: &Arc<Shared>) {
-    for client in listener.incoming() {
+fn accept(listener: &TcpListener, addresses: &[String], shared: &Arc<Shared>) {
+    for (client, address) in listener.incoming().zip(addresses.iter().cycle()) {
         if shared.state().ended {
             return;
         }

@@ -55,6 +55,15 @@ impl Engine for MySql {
         }
     }
 
+    fn key(server: &Server) -> String {
+        // Its start is known to within a second, which is no key.
+        format!("{} {}", server.system_identifier, server.address)
+    }
+
+    fn address(server: &Server) -> Option<&str> {
+        Some(&server.address)
+    }
+
     fn version(server: &Server) -> &str {
         &server.version
     }

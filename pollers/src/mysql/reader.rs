@@ -223,6 +223,7 @@ impl Reader<MySql> for ServerReader {
         };
         if let (Class::Metrics, Rows::Metrics(rows)) = (job.class, &mut poll.rows) {
             rows.push(clock);
+            poll.capabilities.extend(target.members.capability(target.clock.monotonic()));
         }
         poll.stamp.observed_at = target.clock.wall_us();
         poll.statements_sent = connection.take_statements_sent();

@@ -18,6 +18,8 @@ pub struct Server {
     pub version: String,
     /// `server_uuid` of MySQL, `server_uid` of MariaDB; empty where there is none.
     pub system_identifier: String,
+    /// Its own name and port.
+    pub address: String,
     /// Start of the server, in µs since the epoch.
     pub started_at: i64,
     /// It takes no writes: a replica, most likely.
@@ -51,7 +53,7 @@ pub struct Sessions {
     pub transactions: bool,
 }
 
-const VARIABLES: &str = "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('version', 'server_uuid', 'server_uid', \
+const VARIABLES: &str = "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('version', 'server_uuid', 'server_uid', 'hostname', 'port', \
      'read_only', 'performance_schema', 'performance_schema_max_sql_text_length', 'max_connections', \
      'performance_schema_digests_size', 'performance_schema_max_digest_length', 'userstat')";
 const CONSUMERS: &str = "SELECT NAME AS name, ENABLED AS enabled FROM performance_schema.setup_consumers";
@@ -84,6 +86,7 @@ impl Server {
             is_mariadb,
             version: of("version"),
             system_identifier: of("server_uuid") + &of("server_uid"),
+            address: format!("{}:{}", of("hostname"), of("port")),
             started_at: Columns(&started_at).required::<i64>("started_at")? * 1_000_000,
             read_only: is_read_only(&of("read_only")),
             connections_max: number("max_connections"),

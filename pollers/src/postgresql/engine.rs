@@ -61,6 +61,14 @@ impl Engine for PostgreSql {
         }
     }
 
+    fn key(server: &Server) -> String {
+        server.started_at.to_string()
+    }
+
+    fn address(server: &Server) -> Option<&str> {
+        server.address.as_deref()
+    }
+
     fn version(server: &Server) -> &str {
         &server.version
     }
@@ -186,6 +194,7 @@ impl<R: TransactionReader> Reader<PostgreSql> for InTransactions<R> {
     ) -> Result<(), Failure> {
         let transaction = connected.connection.begin(Timeouts::within(limit)).await?;
         poll.stamp.server_time = Some(transaction.facts().server_time);
+        target.members.see(&transaction.facts().started_at.to_string(), target.clock.monotonic());
         if !connected.server.is_still(transaction.facts()) {
             return Err(Failure::server_changed());
         }

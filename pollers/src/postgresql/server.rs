@@ -17,6 +17,8 @@ use crate::view::Catalog;
 pub struct Server {
     /// Where it was found, of several hosts.
     pub endpoint: Option<Endpoint>,
+    /// Address at which it took the connection; none for a Unix socket.
+    pub address: Option<String>,
     /// Version in the server's words.
     pub version: String,
     /// Identifier of its data; empty when it may not be read.
@@ -59,6 +61,7 @@ SELECT current_setting('server_version') AS version,
        has_function_privilege('pg_walfile_name(pg_lsn)', 'EXECUTE')
            AND has_function_privilege('pg_current_wal_lsn()', 'EXECUTE') AS reads_wal_position,
        has_table_privilege('pg_catalog.pg_locks', 'SELECT') AS reads_locks,
+       host(inet_server_addr()) || ':' || inet_server_port() AS address,
        current_user::text AS username,
        current_database()::text AS database";
 
@@ -77,6 +80,7 @@ impl Server {
         let facts = transaction.facts();
         let mut server = Server {
             version: row.text("version")?.unwrap_or_default(),
+            address: row.text("address")?,
             started_at: facts.started_at,
             in_recovery: facts.in_recovery,
             connections_max: row.optional("connections_max")?,

@@ -58,8 +58,8 @@ pub struct ServerReader {
     without_blockers: u32,
     /// Polls of sessions that are still to do without texts.
     without_texts: u32,
-    /// Identifiers of the servers that answered, the latest last.
-    seen: Vec<String>,
+    /// Identifier of the server that the texts are of.
+    system_identifier: String,
     begun: bool,
 }
 
@@ -77,7 +77,7 @@ impl ServerReader {
             left_out: LeftOut::default(),
             without_blockers: 0,
             without_texts: 0,
-            seen: Vec::new(),
+            system_identifier: String::new(),
             begun: false,
         }
     }
@@ -201,7 +201,7 @@ impl ServerReader {
         rows.push(clock);
         poll.rows = Rows::Metrics(rows);
         poll.capabilities.extend(server.missing.iter().cloned());
-        poll.capabilities.extend(self.changing_servers());
+        poll.capabilities.extend(target.members.capability(target.clock.monotonic()));
         Ok(())
     }
 
@@ -215,26 +215,11 @@ impl ServerReader {
         });
     }
 
-    /// An endpoint that leads to one server now and to another then.
-    fn changing_servers(&self) -> Option<Capability> {
-        let [.., before, between, now] = self.seen.as_slice() else { return None };
-        (before == now && between != now).then(|| Capability {
-            name: "endpoint".to_owned(),
-            consequence:
-                "the endpoint leads to several servers in turn, so counters of statements begin anew each time"
-                    .to_owned(),
-            remedy: "make one poller for each server, with an endpoint of its own".to_owned(),
-        })
-    }
-
     fn see(&mut self, server: &Server) {
-        if self.seen.last() != Some(&server.system_identifier) {
-            if !self.seen.is_empty() {
-                self.texts = Texts::default();
-                self.text_reader.forget();
-            }
-            self.seen.push(server.system_identifier.clone());
-            self.seen.drain(..self.seen.len().saturating_sub(3));
+        if self.system_identifier != server.system_identifier {
+            self.texts = Texts::default();
+            self.text_reader.forget();
+            self.system_identifier.clone_from(&server.system_identifier);
         }
     }
 }
@@ -343,31 +328,5 @@ impl TransactionReader for ServerReader {
         }
         let is_of_view = self.left_out.fail(job.class, failure, view::remedy(failure));
         failure.is_missing_capability() && !is_of_view
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_endpoint_with_several_servers_behind_it_is_recognised() {
-        let (fleet, _) = watch::channel(Fleet::default());
-        let texts = TextReader::new(dbintel_sqltext::Dialect::PostgreSql, Default::default(), false);
-        let mut reader = ServerReader::new(fleet, texts);
-        let cases = [
-            ("a", false),
-            ("a", false),
-            ("b", false),
-            ("b", false),
-            ("c", false),
-            ("b", true),
-            ("b", true),
-            ("d", false),
-        ];
-        for (place, (system_identifier, changing)) in cases.into_iter().enumerate() {
-            reader.see(&Server { system_identifier: system_identifier.to_owned(), ..Server::default() });
-            assert_eq!(reader.changing_servers().is_some(), changing, "answer {place}");
-        }
     }
 }

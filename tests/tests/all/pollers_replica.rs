@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use dbintel_pollers::mysql::Config;
+use dbintel_tests::ports;
+use dbintel_tests::proxy::Proxy;
 use dbintel_tests::servers::HOST;
 use dbintel_tests::servers::mysql::{Flavour, Mysql};
 use dbintel_tests::wait::eventually;
 
-use crate::pollers_tape::{LIMIT, Tape};
+use crate::pollers_tape::{LIMIT, Seen, Tape};
 
 fn watcher(mysql: &Mysql) -> Config {
     let mut config = Config { username: "watcher".to_owned(), ..Config::default() };
@@ -32,6 +34,36 @@ async fn set_up(mysql: &Mysql, flavour: Flavour) {
 }
 
 /// What the replica is told; the delay keeps a change from being applied at once.
+/// Two servers behind one address.
+#[tokio::test]
+async fn an_endpoint_that_balances_over_servers_is_told_with_its_members() {
+    for flavour in Flavour::ALL {
+        let servers = [Mysql::start(flavour), Mysql::start(flavour)];
+        for server in &servers {
+            set_up(server, flavour).await;
+        }
+        let addresses = servers.each_ref().map(|server| format!("{HOST}:{}", server.port));
+        let proxy = Proxy::balance(ports::free(), &addresses.each_ref().map(String::as_str));
+        let mut config = watcher(&servers[0]);
+        config.endpoint = proxy.address().parse().unwrap();
+        config.metrics.interval = Duration::from_millis(200);
+        let tape = Tape::of(config);
+        let is_told = |poll: &Seen| {
+            poll.capabilities.iter().any(|(name, consequence, _)| {
+                let is_there = |server: &Mysql| consequence.contains(&format!(":{} (primary, version", server.port));
+                name == "endpoint" && servers.iter().all(is_there)
+            })
+        };
+        for _ in 0..2 {
+            tape.whole_poll("metrics").await;
+            assert!(!tape.polls().iter().any(is_told));
+            proxy.cut();
+        }
+        tape.poll_with("the members of the endpoint", is_told).await;
+        tape.stop().await;
+    }
+}
+
 fn follow(source: &Mysql, flavour: Flavour) -> [String; 2] {
     match flavour {
         Flavour::Mysql9 => [

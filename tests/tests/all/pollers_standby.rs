@@ -7,16 +7,17 @@ use dbintel_pollers::hosts::{Hosts, Wanted};
 use dbintel_pollers::postgresql::Config;
 use dbintel_pollers::settings::Endpoint;
 use dbintel_schemas::Topic;
-use dbintel_schemas::records::RawPoll;
+use dbintel_schemas::records::{RawMetrics, RawPoll};
 use dbintel_tests::ports;
 use dbintel_tests::process::{Process, Program};
+use dbintel_tests::proxy::Proxy;
 use dbintel_tests::scratch::Scratch;
-use dbintel_tests::servers::installed;
 use dbintel_tests::servers::postgres::{Major, Postgres};
+use dbintel_tests::servers::{HOST, installed};
 use dbintel_tests::wait::eventually;
 use tokio_postgres::{Client, NoTls};
 
-use crate::pollers_tape::{LIMIT, Tape, decode, settings};
+use crate::pollers_tape::{LIMIT, Seen, Tape, decode, settings};
 
 struct Standby {
     port: u16,
@@ -145,6 +146,44 @@ async fn of_several_hosts_the_one_that_is_wanted_is_polled() {
     writer.stop().await;
     reader.stop().await;
     assert_eq!(timelines(&writer), [1, 2]);
+}
+
+/// A primary and its standby have the same data, and so the same identifier.
+#[tokio::test]
+async fn an_endpoint_that_balances_over_a_cluster_is_told_with_its_members() {
+    let primary = Postgres::start(Major::V18);
+    let admin = primary.client("postgres").await;
+    admin.batch_execute("CREATE EXTENSION pg_stat_statements").await.unwrap();
+    let standby = standby_of(&primary, &admin).await;
+    let address = |port: u16| format!("{HOST}:{port}");
+    let proxy = Proxy::balance(ports::free(), &[&address(primary.port), &address(standby.port)]);
+    let endpoint = proxy.address().parse().unwrap();
+    let tape = Tape::of(Config { connections_max: 2, endpoint, ..settings(primary.port) });
+    let balanced = |poll: &Seen| poll.capabilities.iter().find(|(name, ..)| name == "endpoint").cloned();
+    let is_told = |poll: &Seen| {
+        balanced(poll).is_some_and(|(_, consequence, _)| {
+            consequence.contains(&format!("{} (primary, version 18", address(primary.port)))
+                && consequence.contains(&format!("{} (standby, version 18", address(standby.port)))
+        })
+    };
+    for _ in 0..20 {
+        // Whatever goes on, the connections end now and then.
+        tape.next_polls("sessions", 2).await;
+        proxy.cut();
+        if tape.polls().iter().any(is_told) {
+            break;
+        }
+    }
+    tape.poll_with("the members of the endpoint", is_told).await;
+    for value in tape.values(Topic::RawMetrics) {
+        // No row of one has the name of the other.
+        let row: RawMetrics<'_> = decode(&value);
+        let recovery = row.points.iter().find(|point| point.name == "postgresql.recovery");
+        if let Some(recovery) = recovery {
+            assert_eq!(row.role, if recovery.int_value == Some(1) { "standby" } else { "primary" });
+        }
+    }
+    tape.stop().await;
 }
 
 fn timelines(tape: &Tape) -> Vec<i64> {
