@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tracing::warn;
 
-use super::connection::Connection;
+use super::connection::{Connection, is_read_only};
 use super::engine::MySql;
 use super::events_statements_summary_by_digest::{self as digests, Key};
 use super::mapping;
@@ -30,7 +30,8 @@ const OVERLAP: i64 = 2_000_000;
 /// Each text is read again after this time, so that whoever has lost it gets it back.
 const REFRESH_INTERVAL: Duration = Duration::from_secs(24 * 3600);
 
-const NOW: &str = "SELECT CAST(UNIX_TIMESTAMP(NOW(6)) * 1000000 AS SIGNED) AS now";
+const FACTS: &str = "SELECT CAST(UNIX_TIMESTAMP(NOW(6)) * 1000000 AS SIGNED) AS now, \
+     CAST(@@GLOBAL.read_only AS CHAR) AS read_only";
 const LOST: &str = "SHOW GLOBAL STATUS LIKE 'Performance_schema_digest_lost'";
 
 /// What is remembered between polls.
@@ -207,8 +208,12 @@ impl Reader<MySql> for ServerReader {
     ) -> Result<(), Failure> {
         let (connection, server) = (&mut connected.connection, &connected.server);
         connection.limit_statements(limit).await?;
-        let now = connection.query_one(NOW).await?;
-        let now: i64 = Columns(&now).required("now")?;
+        let facts = connection.query_one(FACTS).await?;
+        let facts = Columns(&facts);
+        if is_read_only(&facts.text("read_only")?.unwrap_or_default()) != server.read_only {
+            return Err(Failure::server_changed());
+        }
+        let now: i64 = facts.required("now")?;
         let clock = MetricRow::clock(&mapping::CLOCK, now, target.clock.wall_us());
         poll.stamp.server_time = Some(now);
         poll.signals.connections_max = server.connections_max;

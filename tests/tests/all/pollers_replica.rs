@@ -116,6 +116,10 @@ async fn both_ends_of_a_replication_are_seen() {
         assert_eq!(running(&tape, "io"), Some(1.0), "{flavour:?}");
         let poll = tape.whole_poll("replication").await;
         assert_eq!(poll.role, "standby");
+        replica.run(&["SET GLOBAL read_only = OFF"]).await;
+        let is_of_primary = |poll: &Seen| poll.outcome == "ok" && poll.role == "primary";
+        let promoted = tape.poll_with("a poll of a primary", is_of_primary).await;
+        assert!(promoted.poll_seq > poll.poll_seq);
         tape.stop().await;
 
         set_up(&source, flavour).await;
