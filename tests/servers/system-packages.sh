@@ -5,10 +5,11 @@
 #   libssl-dev, zlib1g-dev   librdkafka with TLS and gzip
 #   ccache                   C and C++ compiled once for run, test and bench
 #   gcc                      the linker that rustc calls
+#   libfaketime              servers with a clock of their own, in tests
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-needed=(clang libclang-dev make pkg-config libssl-dev zlib1g-dev ccache gcc libc6-dev ca-certificates git util-linux)
+needed=(clang libclang-dev make pkg-config libssl-dev zlib1g-dev ccache gcc libc6-dev ca-certificates git util-linux libfaketime)
 
 command -v dpkg-query >/dev/null || {
     echo "system-packages: not a Debian system, install the like of: ${needed[*]}" >&2

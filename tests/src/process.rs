@@ -213,6 +213,11 @@ impl Process {
         self.signal_with_children(Signal::CONT);
     }
 
+    /// Adds to the environment of its next start.
+    pub fn add_environment(&mut self, more: Vec<(String, String)>) {
+        self.program.environment.extend(more);
+    }
+
     /// Starts it again after its end, with the same program, log and directory.
     ///
     /// # Panics

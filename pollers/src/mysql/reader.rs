@@ -108,7 +108,9 @@ impl ServerReader {
             self.texts.forget();
             self.read_at = None;
         }
-        let is_snapshot = self.read_at.is_none() || monotonic >= self.snapshot_at + target.config.snapshot_interval;
+        // A clock that was set back says nothing of when a statement was seen last.
+        let is_snapshot = self.read_at.is_none_or(|read_at| read_at > now)
+            || monotonic >= self.snapshot_at + target.config.snapshot_interval;
         let since = self.read_at.filter(|_| !is_snapshot).map(|read_at| read_at - OVERLAP);
         let rows = digests::read(connection, &server.digest_columns, since).await?;
         self.read_at = Some(now);

@@ -13,6 +13,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use tracing::info;
 
 use super::config::Config;
+use super::prepared::Prepared;
 use super::transaction::{Timeouts, Transaction};
 use super::wire::Wire;
 use super::{process_id, tls};
@@ -28,6 +29,7 @@ const CLOSE_GRACE: Duration = Duration::from_millis(500);
 /// A connection to one database. Closed when dropped, within [`CLOSE_GRACE`], even if the server never answers.
 pub struct Connection {
     client: Client,
+    prepared: Prepared,
     endpoint: Endpoint,
     tls: Option<MakeRustlsConnect>,
     driver: Driver,
@@ -107,7 +109,8 @@ impl Connection {
             None => connect(settings.ssl_mode(SslMode::Disable), wire, NoTls, target).await?,
         };
         let (application_name, via_pooler) = (config.application_name.clone(), config.via_pooler);
-        let connection = Connection { client, endpoint: endpoint.clone(), tls, driver, application_name, via_pooler };
+        let (endpoint, prepared) = (endpoint.clone(), Prepared::default());
+        let connection = Connection { client, prepared, endpoint, tls, driver, application_name, via_pooler };
         if wanted.is_particular()
             && let Err(failure) = connection.is_standby().await.and_then(|is_standby| wanted.check(is_standby))
         {
@@ -139,13 +142,14 @@ impl Connection {
     /// Begins a transaction, in which each statement may take as long as `timeouts` say.
     pub async fn begin(&self, timeouts: Timeouts) -> Result<Transaction<'_>, Failure> {
         let application_name = self.via_pooler.then_some(self.application_name.as_str());
-        Transaction::begin(&self.client, timeouts, application_name).await
+        let prepared = (!self.via_pooler).then_some(&self.prepared);
+        Transaction::begin(&self.client, prepared, timeouts, application_name).await
     }
 
     /// Closes, and waits until the server has ended the session, or for [`CLOSE_GRACE`].
     pub async fn close(self) {
         let Driver { task, in_use } = self.driver;
-        drop((self.client, in_use));
+        drop((self.prepared, self.client, in_use));
         // An error would mean that the task panicked: the connection is closed then, too.
         let _ = task.await;
     }

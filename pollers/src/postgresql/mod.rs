@@ -21,6 +21,7 @@ mod pg_locks;
 mod pg_stat_activity;
 mod pg_stat_kcache;
 mod pg_stat_statements;
+mod prepared;
 mod process_id;
 mod server;
 mod server_reader;

@@ -1,7 +1,7 @@
 //! One poll's transaction: read-only, with limits that hold for the transaction alone, so that a connection that a
 //! pooler hands to an application afterwards is as it was.
 //!
-//! Statements are unnamed, and settings are set with `set_config(…, true)`, which is SET LOCAL as a function: one
+//! Behind a pooler statements are unnamed. Settings are set with `set_config(…, true)`, which is SET LOCAL as a function: one
 //! statement instead of eight in the server's table of statements.
 
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Row, SimpleQueryMessage};
 
+use super::prepared::Prepared;
 use crate::failure::Failure;
 
 /// Longest wait for a lock: we read views, and whoever holds a lock for longer is in the way of more than us.
@@ -48,6 +49,8 @@ pub struct Facts {
 /// [`Transaction::commit`] or [`Transaction::roll_back`].
 pub struct Transaction<'a> {
     client: &'a Client,
+    /// None behind a pooler, where the next transaction may be another connection's.
+    prepared: Option<&'a Prepared>,
     facts: Facts,
     statements_sent: AtomicI64,
 }
@@ -59,12 +62,13 @@ impl<'a> Transaction<'a> {
     /// Begins a transaction and reads the facts, in one round trip. `application_name` is set for this transaction only.
     pub(super) async fn begin(
         client: &'a Client,
+        prepared: Option<&'a Prepared>,
         timeouts: Timeouts,
         application_name: Option<&str>,
     ) -> Result<Transaction<'a>, Failure> {
         let messages = client.simple_query(&opening(timeouts, application_name)).await?;
         let facts = facts(&messages).ok_or_else(|| Failure::protocol("the server did not say who it is"))?;
-        Ok(Transaction { client, facts, statements_sent: AtomicI64::new(3) })
+        Ok(Transaction { client, prepared, facts, statements_sent: AtomicI64::new(3) })
     }
 
     /// What the server said about itself.
@@ -80,7 +84,17 @@ impl<'a> Transaction<'a> {
     /// Rows of a statement. All columns have to be of built-in types: cast what is not.
     pub async fn query(&self, sql: &str, parameters: &[Parameter<'_>]) -> Result<Vec<Row>, Failure> {
         self.count();
-        Ok(self.client.query_typed(sql, parameters).await?)
+        let statement = match self.prepared {
+            Some(prepared) => prepared.statement(self.client, sql, parameters).await?,
+            None => None,
+        };
+        let Some(statement) = statement else { return Ok(self.client.query_typed(sql, parameters).await?) };
+        let values: Vec<_> = parameters.iter().map(|(value, _)| *value).collect();
+        let rows = self.client.query(&statement, &values).await;
+        if let (Err(_), Some(prepared)) = (&rows, self.prepared) {
+            prepared.forget(sql);
+        }
+        Ok(rows?)
     }
 
     /// The only row of a statement.

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+pub mod clock;
 pub mod collector;
 pub mod exporters;
 pub mod kafka;

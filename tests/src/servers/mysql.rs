@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, OptsBuilder, Row};
 
+use super::clock::Clock;
 use super::{HOST, installed, text};
 use crate::ports;
 use crate::process::{Process, Program};
@@ -120,6 +121,16 @@ impl Mysql {
         let rows = admin.query(statement).await.unwrap_or_else(|error| panic!("{statement}: {error}"));
         admin.disconnect().await.expect("an orderly end");
         rows
+    }
+
+    /// A shutdown and a start after which the server goes by this clock.
+    ///
+    /// # Panics
+    /// If it does not start.
+    pub fn restart_by(&mut self, clock: &Clock) {
+        self.process.add_environment(clock.environment());
+        self.process.stop();
+        self.start_again();
     }
 
     /// Starts the server again after `process.stop()` or `process.kill9()`, with its data.

@@ -5,6 +5,7 @@ use std::fs;
 use rustix::process::Signal;
 use tokio_postgres::{Client, NoTls};
 
+use super::clock::Clock;
 use super::{HOST, installed, text};
 use crate::ports;
 use crate::process::{Process, Program};
@@ -145,6 +146,15 @@ impl Postgres {
     pub fn restart(&mut self) {
         self.process.stop();
         self.start_again();
+    }
+
+    /// A fast shutdown and a start after which the server goes by this clock.
+    ///
+    /// # Panics
+    /// If it does not start.
+    pub fn restart_by(&mut self, clock: &Clock) {
+        self.process.add_environment(clock.environment());
+        self.restart();
     }
 
     /// As `pg_ctl` does: the server writes its state into the eighth line of its pid file.

@@ -29,6 +29,7 @@ mod foreign;
 mod harness;
 mod otlp_peer;
 mod pollers_capabilities;
+mod pollers_clock;
 mod pollers_credentials;
 mod pollers_exporters;
 mod pollers_extended;

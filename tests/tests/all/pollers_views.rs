@@ -187,9 +187,8 @@ async fn values_of_server(shop: &Client, by_hand: &[&str], columns: bool) -> Val
             values.insert((row.get(0), row.get(1)), row.get(2));
         }
     }
-    for view in views::all()
-        .into_iter()
-        .filter(|view| columns && view.source == Source::Relation && !view.rest.contains("GROUP BY"))
+    for view in
+        views::all().filter(|view| columns && view.source == Source::Relation && !view.rest.contains("GROUP BY"))
     {
         let Ok(messages) = shop.simple_query(&format!("SELECT * FROM {}", view.name)).await else { continue };
         for message in &messages {
