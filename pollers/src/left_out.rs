@@ -54,11 +54,16 @@ impl LeftOut {
     /// read it, if the failure says that we may not.
     pub fn fail(&mut self, class: Class, failure: &Failure, remedy: Option<String>) -> bool {
         let Some(place) = self.reading.take() else { return false };
-        let polls = polls_without_slow(class);
+        let is_slow =
+            failure.outcome == Outcome::Timeout && (!failure.connection_lost || *failure == Failure::deadline());
+        let (slow, locked) = polls_without(class);
         let (remedy, polls) = match remedy {
             Some(remedy) => (remedy, None),
-            None if failure.outcome == Outcome::Timeout && !failure.connection_lost => {
-                (format!("raise the `timeout` of its class; it is read again after {polls} polls"), Some(polls))
+            None if failure.is_lock_timeout() => {
+                ("none is needed: it is read again when the lock is gone".to_owned(), Some(locked))
+            }
+            None if is_slow => {
+                (format!("raise the `timeout` of its class; it is read again after {slow} polls"), Some(slow))
             }
             None => return false,
         };
@@ -68,11 +73,11 @@ impl LeftOut {
     }
 }
 
-/// Polls that do without a view that took too long: some minutes.
-fn polls_without_slow(class: Class) -> u32 {
+/// Polls that do without a view that took too long, some minutes, and without one that waited for a lock.
+fn polls_without(class: Class) -> (u32, u32) {
     match class {
-        Class::Tables | Class::Sizes | Class::Settings => 3,
-        _ => 30,
+        Class::Tables | Class::Sizes | Class::Settings => (3, 1),
+        _ => (30, 6),
     }
 }
 
@@ -117,6 +122,15 @@ mod tests {
     }
 
     #[test]
+    fn a_lock_is_gone_sooner_than_a_slow_view_is_fast() {
+        let mut left_out = LeftOut::default();
+        assert!(left_out.begin("a", &mut poll(None)));
+        let locked = Failure { class: "55P03".to_owned(), ..failure(Outcome::Timeout, false) };
+        assert!(left_out.fail(Class::Sizes, &locked, None));
+        assert!(!left_out.begin("a", &mut poll(None)) && left_out.begin("a", &mut poll(None)));
+    }
+
+    #[test]
     fn other_failures_are_not_the_view_s() {
         let mut left_out = LeftOut::default();
         let timeout = failure(Outcome::Timeout, false);
@@ -126,6 +140,8 @@ mod tests {
             assert!(!left_out.fail(Class::Tables, &failure, None));
         }
         assert!(left_out.begin("a", &mut poll(None)));
+        assert!(left_out.fail(Class::Tables, &Failure::deadline(), None), "the poll stood still at the view");
+        assert!(left_out.begin("b", &mut poll(None)));
         left_out.finish();
         assert!(!left_out.fail(Class::Tables, &timeout, None), "it was read");
     }

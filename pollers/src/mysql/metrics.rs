@@ -86,16 +86,20 @@ impl Reading<'_> {
         Ok(())
     }
 
-    /// What was read, or nothing if that is not allowed: then it is not tried again, and the poll says so.
+    /// What was read, or nothing if that is not allowed or takes too long: then the next polls do without it, and this one says
+    /// so.
     fn allowed<T>(&mut self, name: &'static str, read: Result<T, Failure>) -> Result<Option<T>, Failure> {
         let failure = match read {
             Ok(read) => return Ok(Some(read)),
-            Err(failure) if failure.is_missing_on_mysql() => failure,
-            Err(failure) => return Err(failure),
+            Err(failure) if failure.connection_lost => return Err(failure),
+            Err(failure) => failure,
         };
         let grants = self.server.grants();
         let remedy = format!("GRANT {grants} ON *.* and SELECT ON performance_schema.* to our account");
-        self.left_out.fail(self.poll.class, &failure, Some(remedy));
+        let remedy = failure.is_missing_on_mysql().then_some(remedy);
+        if !self.left_out.fail(self.poll.class, &failure, remedy) {
+            return Err(failure);
+        }
         self.left_out.begin(name, self.poll);
         Ok(None)
     }

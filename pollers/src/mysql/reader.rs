@@ -11,7 +11,7 @@ use super::engine::MySql;
 use super::events_statements_summary_by_digest::{self as digests, Key};
 use super::mapping;
 use super::metrics::Reading;
-use super::server::Server;
+use super::server::{FACTS, Server};
 use super::threads;
 use super::value::Columns;
 use crate::failure::Failure;
@@ -30,8 +30,6 @@ const OVERLAP: i64 = 2_000_000;
 /// Each text is read again after this time, so that whoever has lost it gets it back.
 const REFRESH_INTERVAL: Duration = Duration::from_secs(24 * 3600);
 
-const FACTS: &str = "SELECT CAST(UNIX_TIMESTAMP(NOW(6)) * 1000000 AS SIGNED) AS now, \
-     CAST(@@GLOBAL.read_only AS CHAR) AS read_only";
 const LOST: &str = "SHOW GLOBAL STATUS LIKE 'Performance_schema_digest_lost'";
 
 /// What is remembered between polls.

@@ -54,8 +54,11 @@ pub struct Sessions {
 }
 
 const VARIABLES: &str = "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('version', 'server_uuid', 'server_uid', 'hostname', 'port', \
-     'read_only', 'performance_schema', 'performance_schema_max_sql_text_length', 'max_connections', \
+     'performance_schema', 'performance_schema_max_sql_text_length', 'max_connections', \
      'performance_schema_digests_size', 'performance_schema_max_digest_length', 'userstat')";
+/// What each poll asks first. A multiplexer may lead other statements to other servers.
+pub const FACTS: &str = "SELECT CAST(UNIX_TIMESTAMP(NOW(6)) * 1000000 AS SIGNED) AS now, \
+     CAST(@@GLOBAL.read_only AS CHAR) AS read_only";
 const CONSUMERS: &str = "SELECT NAME AS name, ENABLED AS enabled FROM performance_schema.setup_consumers";
 const DIGEST_COLUMNS: &str = "SELECT COLUMN_NAME AS name FROM information_schema.COLUMNS \
      WHERE TABLE_SCHEMA = 'performance_schema' AND TABLE_NAME = 'events_statements_summary_by_digest'";
@@ -82,13 +85,14 @@ impl Server {
              FROM {status}.GLOBAL_STATUS WHERE VARIABLE_NAME = 'Uptime'"
         );
         let started_at = connection.query_one(&started_at.replace("GLOBAL_STATUS", "global_status")).await?;
+        let facts = connection.query_one(FACTS).await?;
         let mut server = Server {
             is_mariadb,
             version: of("version"),
             system_identifier: of("server_uuid") + &of("server_uid"),
             address: format!("{}:{}", of("hostname"), of("port")),
             started_at: Columns(&started_at).required::<i64>("started_at")? * 1_000_000,
-            read_only: is_read_only(&of("read_only")),
+            read_only: is_read_only(&Columns(&facts).text("read_only")?.unwrap_or_default()),
             connections_max: number("max_connections"),
             digests_max: number("performance_schema_digests_size"),
             sql_text_max: number("performance_schema_max_sql_text_length")
@@ -129,7 +133,10 @@ impl Server {
         } else if !self.sessions.threads {
             self.missing.push(consumer("thread_instrumentation", "sessions have no waits and no transactions"));
         }
-        self.advice.extend(advice::instruments(connection).await?);
+        match advice::instruments(connection).await {
+            Err(failure) if failure.is_missing_on_mysql() => {}
+            advice => self.advice.extend(advice?),
+        }
         for row in connection.query(DIGEST_COLUMNS).await? {
             self.digest_columns.extend(Columns(&row).text("name")?);
         }

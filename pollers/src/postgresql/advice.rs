@@ -99,7 +99,7 @@ fn of(name: &str, value: &str) -> Option<Capability> {
 pub fn of_text_size(size: usize) -> Option<Capability> {
     (size < ACTIVITY_QUERY_SIZE).then(|| Capability {
         name: "track_activity_query_size".to_owned(),
-        consequence: format!("texts of sessions are cut after {size} bytes"),
+        consequence: format!("texts of sessions are cut after {} bytes", size - 1),
         remedy: format!(
             "ALTER SYSTEM SET track_activity_query_size = {ACTIVITY_QUERY_SIZE}, and a restart of the server"
         ),

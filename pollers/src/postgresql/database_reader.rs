@@ -94,7 +94,10 @@ impl TransactionReader for DatabaseReader {
             Class::Tables => self.views(&views::OF_DATABASE, target, transaction, server, poll).await,
             Class::Sizes => {
                 self.views(&views::SIZES, target, transaction, server, poll).await?;
-                poll.capabilities.extend(pg_sequences::hidden(transaction).await?);
+                if self.left_out.begin(pg_sequences::HIDDEN_SEQUENCES, poll) {
+                    poll.capabilities.extend(pg_sequences::hidden(transaction).await?);
+                    self.left_out.finish();
+                }
                 Ok(())
             }
             _ => Ok(()),

@@ -40,9 +40,9 @@ impl Prepared {
         }
     }
 
-    /// A statement failed: what it reads may have changed.
-    pub fn forget(&self, sql: &str) {
-        self.statements().remove(sql);
+    /// A statement failed: what it reads may have changed, or the server may have none of them any more.
+    pub fn forget(&self) {
+        self.statements().clear();
     }
 
     fn remember(&self, sql: &str, statement: Option<Statement>) {

@@ -92,9 +92,15 @@ impl<'a> Transaction<'a> {
         let values: Vec<_> = parameters.iter().map(|(value, _)| *value).collect();
         let rows = self.client.query(&statement, &values).await;
         if let (Err(_), Some(prepared)) = (&rows, self.prepared) {
-            prepared.forget(sql);
+            prepared.forget();
         }
         Ok(rows?)
+    }
+
+    /// As [`Transaction::query`], of a statement that is planned each time: for what it is given, or because it does not come again.
+    pub async fn query_once(&self, sql: &str, parameters: &[Parameter<'_>]) -> Result<Vec<Row>, Failure> {
+        self.count();
+        Ok(self.client.query_typed(sql, parameters).await?)
     }
 
     /// The only row of a statement.

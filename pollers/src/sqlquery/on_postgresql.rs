@@ -46,7 +46,7 @@ async fn run(query: &Query, sql: &str, transaction: &Transaction<'_>) -> Result<
     let columns = transaction.columns_of(sql).await?;
     let sql = format!("SELECT row_to_json(q)::text FROM (\n{sql}\n) AS q {}", query.window('"'));
     let mut rows = Vec::new();
-    for row in transaction.query(&sql, &[]).await? {
+    for row in transaction.query_once(&sql, &[]).await? {
         let json: &str = row.try_get(0)?;
         rows.push(texts(json, &columns)?);
     }

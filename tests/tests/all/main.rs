@@ -37,6 +37,7 @@ mod pollers_faults;
 mod pollers_metrics;
 mod pollers_mysql;
 mod pollers_mysql_tls;
+mod pollers_mysql_trouble;
 mod pollers_mysql_views;
 mod pollers_pooler;
 mod pollers_replica;

@@ -54,7 +54,7 @@ async fn an_endpoint_that_balances_over_servers_is_told_with_its_members() {
                 name == "endpoint" && servers.iter().all(is_there)
             })
         };
-        for _ in 0..2 {
+        for _ in 0..3 {
             tape.whole_poll("metrics").await;
             assert!(!tape.polls().iter().any(is_told));
             proxy.cut();

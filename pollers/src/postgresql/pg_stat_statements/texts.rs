@@ -154,7 +154,7 @@ pub async fn read(transaction: &Transaction<'_>, extension: &Extension, keys: &[
     let mut queries: Vec<i64> = keys.iter().map(|key| key.query).collect();
     queries.sort_unstable();
     queries.dedup();
-    let rows = transaction.query(&sql(extension), &[(&queries, Type::INT8_ARRAY)]).await?;
+    let rows = transaction.query_once(&sql(extension), &[(&queries, Type::INT8_ARRAY)]).await?;
     let texts: Result<Vec<Text>, Failure> = rows.iter().map(text).collect();
     Ok(texts?.into_iter().filter(|text| wanted.remove(&text.key)).collect())
 }

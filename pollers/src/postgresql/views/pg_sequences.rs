@@ -23,7 +23,10 @@ pub const PG_SEQUENCES: View = View {
 const HIDDEN: &str = "
 SELECT count(*) FILTER (WHERE NOT has_sequence_privilege(c.oid, 'SELECT, USAGE')) AS hidden,
        current_database()::text AS database, current_user::text AS username
-FROM pg_class AS c WHERE c.relkind = 'S'";
+FROM pg_class AS c WHERE c.relkind = 'S' AND c.relpersistence <> 't'";
+
+/// Its name where it is left out.
+pub const HIDDEN_SEQUENCES: &str = "pg_sequences.hidden";
 
 /// What is missing if there are sequences of the connected database that we may not look at. No role that watches servers
 /// has that right by itself.
