@@ -38,7 +38,13 @@ fn names(list: &Value) -> Vec<&str> {
 #[tokio::test]
 async fn what_it_prints_gives_postgresql_everything_but_tables() {
     for major in Major::ALL {
-        let rich = [("track_io_timing", "on"), ("track_activity_query_size", "4096")];
+        let mut rich = vec![
+            ("track_io_timing", "on"),
+            ("track_activity_query_size", "4096"),
+            ("track_functions", "pl"),
+            ("pg_stat_statements.track_planning", "on"),
+        ];
+        rich.extend((major >= Major::V14).then_some(("track_wal_io_timing", "on")));
         let postgres = Postgres::start_with(major, &rich);
         let admin = postgres.client("postgres").await;
         admin.batch_execute("CREATE TABLE secrets AS SELECT 'hunter2' AS word").await.unwrap();

@@ -105,7 +105,7 @@ pub const TRANSACTIONS: &[Series] = &[
 /// Sessions of clients that do something, ours left out.
 pub const SESSIONS: &[Series] = &[gauge("COUNT(*)", "mysql.session.active.count", "{session}", NONE)];
 
-/// Time of all statements that the server remembers.
+/// Time of all statements that the server counted.
 pub const STATEMENTS: &[Series] =
     &[double(counter("COALESCE(SUM(sum_timer_wait), 0) / 1e12", "mysql.query.execution.time", "s", NONE))];
 
