@@ -76,7 +76,7 @@ async fn of_postgresql(major: Major) -> (f64, f64) {
 }
 
 async fn of_mysql(flavour: Flavour) -> (f64, f64) {
-    let mysql = Mysql::start_with(flavour, &["--max-connections=200"]);
+    let mysql = Mysql::start_with(flavour, &["--max-connections=200", "--performance-schema-digests-size=10000"]);
     let rights = if flavour == Flavour::Mysql9 { "REPLICATION CLIENT" } else { "BINLOG MONITOR, SLAVE MONITOR" };
     mysql
         .run(&[

@@ -70,9 +70,15 @@ pub async fn status(connection: &mut Connection) -> Result<Vec<MetricRow>, Failu
 
 /// What is read of the settings with the counters.
 pub async fn limits(connection: &mut Connection) -> Result<MetricRow, Failure> {
-    let names: Vec<String> = mapping::VARIABLES.iter().map(|series| format!("'{}'", series.column)).collect();
-    let sql = format!("SHOW GLOBAL VARIABLES WHERE Variable_name IN ({})", names.join(", "));
-    let variables = Variables::read(connection, &sql).await?;
+    // SHOW GLOBAL VARIABLES would make all of them first.
+    let names = mapping::VARIABLES.iter().map(|series| series.column);
+    let columns: Vec<_> = names.clone().map(|name| format!("CAST(@@GLOBAL.{name} AS CHAR) AS {name}")).collect();
+    let values = connection.query_one(&format!("SELECT {}", columns.join(", "))).await?;
+    let values = Columns(&values);
+    let mut variables = Variables::default();
+    for name in names {
+        variables.0.extend(values.text(name)?.map(|value| (name.to_owned(), value)));
+    }
     Ok(row("global_variables", variables.points(mapping::VARIABLES.iter())))
 }
 

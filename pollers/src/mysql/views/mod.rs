@@ -10,7 +10,7 @@ mod waits;
 use crate::view::View;
 
 /// Counters of the server that are no status variables.
-pub const METRICS: [&View; 8] = [
+pub const METRICS: [&View; 7] = [
     &innodb::TRANSACTIONS,
     &innodb::HISTORY,
     &sessions::STATEMENTS,
@@ -18,7 +18,6 @@ pub const METRICS: [&View; 8] = [
     &sessions::USERS,
     &sessions::HOSTS,
     &sessions::USER_STATISTICS,
-    &waits::ERRORS,
 ];
 
 /// Replication, locks, and what is under way.
@@ -31,9 +30,16 @@ pub const REPLICATION: [&View; 6] = [
     &innodb::METADATA_LOCKS,
 ];
 
-/// Tables and indexes.
-pub const TABLES: [&View; 6] =
-    [&tables::TABLE_IO, &tables::INDEX_IO, &tables::TABLE_LOCKS, &waits::WAITS, &waits::FILES, &waits::MEMORY];
+/// Tables and indexes, and what adds up over all sessions.
+pub const TABLES: [&View; 7] = [
+    &tables::TABLE_IO,
+    &tables::INDEX_IO,
+    &tables::TABLE_LOCKS,
+    &waits::WAITS,
+    &waits::FILES,
+    &waits::MEMORY,
+    &waits::ERRORS,
+];
 
 /// What costs more.
 pub const SIZES: [&View; 2] = [&tables::TABLE_SIZE, &tables::AUTO_INCREMENT];
