@@ -116,6 +116,15 @@ async fn settle(admin: &Client, archived_before: i64, backends: i64) {
     .await;
 }
 
+/// Before 15 a collector counts what sessions tell it, and what it says may be half a second old. VACUUM is told last.
+async fn wait_for_collector(shop: &Client, vacuums: i64) {
+    eventually(LIMIT, "the last thing that is counted", async || {
+        let sql = "SELECT vacuum_count FROM pg_stat_user_tables WHERE relname = 'goods'";
+        (shop.query_one(sql, &[]).await.unwrap().get::<_, i64>(0) == vacuums).then_some(())
+    })
+    .await;
+}
+
 /// Each value lies between what the server said before and after; most are the same both times.
 fn assert_between(published: &Values, before: &Values, after: &Values) {
     for (key, low) in before {
@@ -144,6 +153,7 @@ async fn metrics_are_those_of_the_server_at_two_moments() {
             work(&postgres, &admin, round).await;
             let (of_test, for_server, databases) = (2, 1, 3 + round as i64);
             settle(&admin, archived, of_test + for_server + databases).await;
+            wait_for_collector(&shop, 1 + round as i64).await;
             let before = values_of_server(&admin, &shop, major).await;
             tape.whole_poll("metrics").await;
             for class in ["tables", "sizes"] {
