@@ -1,5 +1,4 @@
-//! The views that are read, by the class of polls that reads them. Of those
-//! with many objects the ones that matter most come first.
+//! The views that are read, by the class of polls that reads them. Of many objects those that matter most come first.
 
 mod innodb;
 mod replication;
